@@ -1,0 +1,5 @@
+"""``python -m dorl``."""
+
+from dorl.cli import main
+
+main()

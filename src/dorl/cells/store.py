@@ -1,0 +1,244 @@
+"""Cells on disk: tokens, mask, crop and metadata of each, appended in batches and read by memory map.
+
+A folder holds `cells.json` (shapes and what made them), three flat binary files of equal-sized records, and
+`index.jsonl`, one line a cell. A cell counts once its line is whole: what an interrupted run left behind the last whole
+line is cut off when the store is opened for writing, so that the run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dorl.errors import InputError
+from dorl.files import write_json
+
+#: version of the folder's layout
+FORMAT = 1
+_FILES = ("tokens", "masks", "crops")
+
+
+class CellStore:
+    """An append-only store of cells; use `create` or `open`.
+
+    Attributes
+    ----------
+    tokens : float16 memory map of shape (N, D, G, G)
+    crops : uint8 memory map of shape (N, C, C, 3)
+        RGB, 0-255.
+    table : DataFrame of N rows
+        The metadata given to `append`.
+    """
+
+    def __init__(self, path: Path, header: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+        self.path = path
+        self.header = header
+        self._rows = rows
+        self._maps: dict[str, np.memmap] = {}
+        width, grid, side, crop = (header[key] for key in ("width", "grid", "mask_size", "crop_size"))
+        self._records: dict[str, tuple[tuple[int, ...], np.dtype]] = {
+            "tokens": ((width, grid, grid), np.dtype("<f2")),
+            "masks": (((side * side + 7) // 8,), np.dtype("u1")),
+            "crops": ((crop, crop, 3), np.dtype("u1")),
+        }
+
+    @classmethod
+    def create(
+        cls,
+        path: str | Path,
+        *,
+        width: int,
+        grid: int,
+        mask_size: int = 224,
+        crop_size: int = 128,
+        source: Mapping[str, Any] | None = None,
+    ) -> CellStore:
+        """Make an empty store, or open the unfinished one that lies there.
+
+        Parameters
+        ----------
+        width, grid : int
+            Tokens are (width, grid, grid).
+        mask_size, crop_size : int
+            Sides in pixels.
+        source : mapping, optional
+            What makes the cells (weights' digest and the like). A store of another source is refused.
+
+        Raises
+        ------
+        InputError
+            If a store of other shapes or another source lies there.
+        """
+        path = Path(path)
+        header = {
+            "format": FORMAT,
+            "width": width,
+            "grid": grid,
+            "mask_size": mask_size,
+            "crop_size": crop_size,
+            "source": dict(source or {}),
+        }
+        if (path / "cells.json").exists():
+            store = cls.open(path)
+            if store.header != header:
+                raise InputError(
+                    f"{path}: holds cells of other weights or settings: choose another folder, or remove it"
+                )
+            store._cut_unfinished()
+            return store
+        path.mkdir(parents=True, exist_ok=True)
+        for name in (*_FILES, "index"):
+            (path / _file_name(name)).touch()
+        write_json(path / "cells.json", header)
+        return cls(path, header, [])
+
+    @classmethod
+    def open(cls, path: str | Path) -> CellStore:
+        """Open a store.
+
+        Raises
+        ------
+        InputError
+            If it is missing, of another version, or a file of it is missing or too short.
+        """
+        path = Path(path)
+        try:
+            header = json.loads((path / "cells.json").read_text(encoding="utf-8"))
+            text = (path / "index.jsonl").read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: no cell store ({Path(error.filename).name} is missing)") from error
+        except ValueError as error:
+            raise InputError(f"{path}: cells.json is damaged: remove the folder and embed again") from error
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise InputError(f"{path}: a cell store of another version: embed again")
+        whole = text[: text.rfind("\n") + 1].splitlines()
+        store = cls(path, header, [json.loads(line) for line in whole])
+        for name in _FILES:
+            file = path / _file_name(name)
+            if not file.exists() or file.stat().st_size < len(store) * store._record_bytes(name):
+                raise InputError(
+                    f"{path}: {file.name} is missing or too short: remove the folder and embed again"
+                )
+        return store
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @property
+    def keys(self) -> set[str]:
+        """Keys of the cells that are in."""
+        return {row["key"] for row in self._rows}
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Metadata, a row a cell."""
+        return pd.DataFrame(self._rows)
+
+    def append(
+        self,
+        tokens: np.ndarray,
+        masks: np.ndarray,
+        crops: np.ndarray,
+        rows: Sequence[Mapping[str, Any]],
+    ) -> None:
+        """Add B cells.
+
+        Parameters
+        ----------
+        tokens : float array of shape (B, D, G, G)
+            Stored as float16.
+        masks : bool array of shape (B, S, S)
+        crops : uint8 array of shape (B, C, C, 3)
+        rows : sequence of B mappings
+            JSON-able metadata; each with a ``key`` that no other cell has.
+        """
+        rows = [dict(row) for row in rows]
+        count = len(rows)
+        packed = np.packbits(masks.reshape(count, -1), axis=1)
+        arrays = {"tokens": tokens, "masks": packed, "crops": crops}
+        for name, array in arrays.items():
+            shape, dtype = self._records[name]
+            if array.shape != (count, *shape):
+                raise ValueError(f"{name} of shape {array.shape}, the store takes {(count, *shape)}")
+            with (self.path / _file_name(name)).open("ab") as file:
+                np.ascontiguousarray(array, dtype=dtype).tofile(file)
+        with (self.path / "index.jsonl").open("a", encoding="utf-8") as index:
+            index.write("".join(json.dumps(row) + "\n" for row in rows))
+        self._rows += rows
+        self._maps.clear()
+
+    @property
+    def tokens(self) -> np.memmap:
+        """All tokens, memory-mapped, read-only."""
+        return self._map("tokens")
+
+    @property
+    def crops(self) -> np.memmap:
+        """All crops, memory-mapped, read-only."""
+        return self._map("crops")
+
+    def batch(self, indices: Sequence[int] | np.ndarray, *names: str) -> tuple[np.ndarray, ...]:
+        """Copy some cells into memory, in the order of `indices`, and let go of the pages they were read from.
+
+        Without the latter the operating system counts every page ever touched as this process's memory, and a run's
+        size would grow with the store.
+
+        Parameters
+        ----------
+        indices : sequence of B ints
+        names : "tokens", "masks" or "crops"
+
+        Returns
+        -------
+        tuple of arrays
+            float16 (B, D, G, G), bool (B, S, S), uint8 (B, C, C, 3), as asked for.
+        """
+        found = []
+        for name in names:
+            stored = self._map(name)
+            found.append(self._unpack(stored[indices]) if name == "masks" else np.asarray(stored[indices]))
+            self._let_go(stored)
+        return tuple(found)
+
+    def _unpack(self, packed: np.ndarray) -> np.ndarray:
+        side = self.header["mask_size"]
+        return np.unpackbits(packed, axis=1, count=side * side).reshape(-1, side, side).astype(bool)
+
+    def _map(self, name: str) -> np.memmap:
+        if name not in self._maps:
+            shape, dtype = self._records[name]
+            if not len(self):
+                raise InputError(f"{self.path}: the cell store is empty")
+            file = self.path / _file_name(name)
+            self._maps[name] = np.memmap(file, dtype=dtype, mode="r", shape=(len(self), *shape))
+        return self._maps[name]
+
+    @staticmethod
+    def _let_go(stored: np.memmap) -> None:
+        pages = getattr(stored, "_mmap", None)
+        if pages is not None and hasattr(mmap, "MADV_DONTNEED"):
+            pages.madvise(mmap.MADV_DONTNEED)
+
+    def _record_bytes(self, name: str) -> int:
+        shape, dtype = self._records[name]
+        return int(np.prod(shape)) * dtype.itemsize
+
+    def _cut_unfinished(self) -> None:
+        """Drop what an interrupted `append` left behind the last whole cell."""
+        for name in _FILES:
+            with (self.path / _file_name(name)).open("r+b") as file:
+                file.truncate(len(self) * self._record_bytes(name))
+        index = self.path / "index.jsonl"
+        text = index.read_bytes()
+        with index.open("r+b") as file:
+            file.truncate(text.rfind(b"\n") + 1)
+
+
+def _file_name(name: str) -> str:
+    return "index.jsonl" if name == "index" else f"{name}.bin"

@@ -1,0 +1,47 @@
+"""The six classifiers, the scores and the published protocol; nothing here needs torch.
+
+Names are imported when first used, so that ``import dorl.classification`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dorl.classification.classifiers import CLASSIFIERS, make_classifier
+    from dorl.classification.metrics import confusion, scores
+    from dorl.classification.protocol import COLUMNS, LabFeatures, ProtocolResult, cross_lab
+    from dorl.classification.saving import load_classifier, save_classifier
+
+_WHERE = {
+    "CLASSIFIERS": "classifiers",
+    "make_classifier": "classifiers",
+    "save_classifier": "saving",
+    "load_classifier": "saving",
+    "confusion": "metrics",
+    "scores": "metrics",
+    "COLUMNS": "protocol",
+    "LabFeatures": "protocol",
+    "ProtocolResult": "protocol",
+    "cross_lab": "protocol",
+}
+
+__all__ = [
+    "CLASSIFIERS",
+    "COLUMNS",
+    "LabFeatures",
+    "ProtocolResult",
+    "confusion",
+    "cross_lab",
+    "load_classifier",
+    "make_classifier",
+    "save_classifier",
+    "scores",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_WHERE[name]}"), name)

@@ -1,0 +1,53 @@
+"""The six classifiers of the paper, by the names its tables use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sklearn.base import ClassifierMixin
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from dorl.classification.estimators import EarlyStoppingMLP, SoftmaxSVC, SteadyForest, XGBoostClassifier
+from dorl.errors import InputError
+
+
+def _svm(kernel: str, seed: int) -> ClassifierMixin:
+    return SoftmaxSVC(kernel=kernel, break_ties=True, cache_size=500, random_state=seed)
+
+
+#: name in tables → builder from a seed, in the order of the paper's Table 1
+CLASSIFIERS: dict[str, Callable[[int], ClassifierMixin]] = {
+    "RF": lambda seed: SteadyForest(n_estimators=200, max_depth=16, random_state=seed),
+    "XGBoost": lambda seed: XGBoostClassifier(random_state=seed),
+    "SVM (poly)": lambda seed: _svm("poly", seed),
+    "SVM (linear)": lambda seed: _svm("linear", seed),
+    "LR": lambda seed: LogisticRegression(max_iter=500, random_state=seed),
+    "ANN": lambda seed: EarlyStoppingMLP(random_state=seed),
+}
+
+#: trees split at thresholds, so the scale of a feature changes nothing
+UNSCALED = ("RF", "XGBoost")
+
+
+def make_classifier(name: str, seed: int = 0) -> Pipeline:
+    """An unfitted classifier with the paper's settings.
+
+    Parameters
+    ----------
+    name : str
+        One of `CLASSIFIERS`.
+    seed : int, default 0
+        Same seed and data, same classifier.
+
+    Returns
+    -------
+    sklearn.pipeline.Pipeline
+        ``fit(X, y)`` with X of shape (n_cells, n_features) and y class names of shape (n_cells,);
+        ``predict_proba(X)`` of shape (n_cells, n_classes), whose argmax is ``predict(X)``.
+    """
+    if name not in CLASSIFIERS:
+        raise InputError(f"there is no classifier {name!r}: choose from {', '.join(CLASSIFIERS)}")
+    model = CLASSIFIERS[name](seed)
+    return make_pipeline(model) if name in UNSCALED else make_pipeline(StandardScaler(), model)

@@ -1,0 +1,90 @@
+"""How the classes of a training lab are compared with those of a tested lab: by the tree, and flat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dorl.classification.metrics import confusion, scores
+from dorl.taxonomy import flat, shared_level
+
+
+class Comparison:
+    """Compare predictions of a classifier of lab `train` with the labels of lab `test`.
+
+    Parameters
+    ----------
+    train, test : str
+        Names of the labs.
+    train_labels, test_labels : array of str, shape (n_cells,)
+        All labels of either lab.
+
+    Attributes
+    ----------
+    classes : tuple of str
+        The classes of the tree comparison.
+    """
+
+    def __init__(
+        self, train: str, test: str, train_labels: NDArray[np.object_], test_labels: NDArray[np.object_]
+    ) -> None:
+        self.train, self.test = train, test
+        names, cells = np.unique(test_labels.astype(str), return_counts=True)
+        level = shared_level(sorted(set(train_labels)), names.tolist())
+        self.classes: tuple[str, ...] = tuple(level.classes)
+        self._level = level
+        self._true = np.asarray(level.project_all(test_labels), dtype=object)
+        self._true_flat = np.array([flat(name) for name in test_labels], dtype=object)
+        flat_predictable = {flat(name) for name in train_labels}
+        self._flat_classes = tuple(sorted(flat_predictable | set(self._true_flat)))
+        lost = np.array([target is None for target in level.project_all(names)], dtype=bool)
+        self._lost = dict(zip(names[lost].tolist(), cells[lost].tolist(), strict=True))
+
+    def tree(
+        self, cells: NDArray[np.intp], predicted: NDArray[np.object_]
+    ) -> tuple[dict[str, float], NDArray[np.int64]]:
+        """Scores and confusion matrix at the level that both labs share.
+
+        Parameters
+        ----------
+        cells : int array of shape (n,)
+            Row numbers of the predicted cells among those of the tested lab.
+        predicted : array of str, shape (n,)
+            In the words of the training lab.
+        """
+        true = self._true[cells]
+        counted = np.array([name is not None for name in true], dtype=bool)
+        projected = np.asarray(self._level.project_all(predicted), dtype=object)
+        return (
+            scores(true[counted], projected[counted], self.classes),
+            confusion(true[counted], projected[counted], self.classes),
+        )
+
+    def flat(self, cells: NDArray[np.intp], predicted: NDArray[np.object_]) -> dict[str, float]:
+        """Scores of the paper's comparison: flat names, all cells; parameters as for `tree`."""
+        flattened = np.array([flat(name) for name in predicted], dtype=object)
+        return scores(self._true_flat[cells], flattened, self._flat_classes)
+
+    def summary(self) -> dict[str, Any]:
+        """The row of `ProtocolResult.pairs`."""
+        left_out = sum(self._lost.values())
+        return {
+            "train": self.train,
+            "test": self.test,
+            "cells": len(self._true) - left_out,
+            "left_out": left_out,
+            "classes": self.classes,
+        }
+
+    def note(self) -> str | None:
+        """What the reader should know about the cells left out, or None."""
+        if not self._lost:
+            return None
+        count = f"{len(self._lost)} classes have" if len(self._lost) > 1 else "1 class has"
+        listed = ", ".join(f"{name} {cells}" for name, cells in self._lost.items())
+        return (
+            f"{self.train} → {self.test}: {count} no counterpart in {self.train} "
+            f"(cells: {listed}): left out of the tree comparison, counted in the flat one."
+        )

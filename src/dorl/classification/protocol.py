@@ -1,0 +1,246 @@
+"""The published protocol: train on four fifths of one lab, test on its last fifth and on every other lab."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import KFold, StratifiedKFold
+
+from dorl.classification.classifiers import CLASSIFIERS, make_classifier
+from dorl.classification.comparison import Comparison
+from dorl.errors import InputError
+from dorl.progress import track
+
+#: columns of a table of results, one row for each train, test, classifier and fold; scores from 0 to 1
+COLUMNS = ("train", "test", "method", "classifier", "fold", "accuracy", "balanced_accuracy", "macro_f1")
+
+
+@dataclass
+class LabFeatures:
+    """What one lab's cells look like to a classifier.
+
+    Parameters
+    ----------
+    X : array of shape (n_cells, n_features)
+    y : array of str, shape (n_cells,)
+        Class names; None, NaN or "" where a cell is unlabelled.
+    """
+
+    X: NDArray[np.float32]
+    y: NDArray[np.object_]
+
+    def __post_init__(self) -> None:
+        self.X = np.asarray(self.X, dtype=np.float32)
+        self.y = np.asarray(self.y, dtype=object)
+        if self.X.ndim != 2 or self.y.shape != self.X.shape[:1]:
+            raise InputError(
+                f"features {self.X.shape} and labels {self.y.shape} don't fit: give one label a row"
+            )
+
+    def labelled(self) -> LabFeatures:
+        """The cells that have a label."""
+        keep = np.array([isinstance(name, str) and name != "" for name in self.y], dtype=bool)
+        return LabFeatures(self.X[keep], self.y[keep])
+
+
+@dataclass
+class ProtocolResult:
+    """What `cross_lab` found.
+
+    Parameters
+    ----------
+    results : DataFrame
+        `COLUMNS`; labels of both labs projected to the classes that they share in the tree of classes.
+    results_flat : DataFrame
+        `COLUMNS`; labels flattened as in the paper, every tested cell counted.
+    pairs : DataFrame
+        A row for each train and test: ``cells`` compared in one run of all folds, cells ``left_out`` for want
+        of a counterpart, and the ``classes`` compared (a tuple), all of the tree comparison.
+    confusions : dict
+        (train, test, classifier) → (classes, int array (n_classes, n_classes + 1) summed over folds, the last
+        column "other"); of the tree comparison.
+    notes : list of str
+        What a reader of the numbers should know.
+    """
+
+    results: pd.DataFrame
+    results_flat: pd.DataFrame
+    pairs: pd.DataFrame
+    confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.int64]]] = field(
+        default_factory=dict
+    )
+    notes: list[str] = field(default_factory=list)
+
+    @staticmethod
+    def concat(parts: Sequence[ProtocolResult]) -> ProtocolResult:
+        """Join results, for example those of one call a tested lab in the "unseen lab" protocol."""
+        return ProtocolResult(
+            results=pd.concat([part.results for part in parts], ignore_index=True),
+            results_flat=pd.concat([part.results_flat for part in parts], ignore_index=True),
+            pairs=pd.concat([part.pairs for part in parts], ignore_index=True).drop_duplicates(
+                ["train", "test"], ignore_index=True
+            ),
+            confusions={key: value for part in parts for key, value in part.confusions.items()},
+            notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
+        )
+
+
+def cross_lab(
+    labs: Mapping[str, LabFeatures],
+    *,
+    method: str = "DoRL",
+    classifiers: Sequence[str] | None = None,
+    folds: int = 5,
+    seed: int = 0,
+    trains: Sequence[str] | None = None,
+    tests: Sequence[str] | None = None,
+    own: bool = True,
+) -> ProtocolResult:
+    """Train on each lab, test on each lab.
+
+    For each training lab, a stratified k-fold: fit on all folds but one, test on that one (own lab) and on
+    the whole of each other lab. One set of predictions serves both comparisons, "tree" and "flat".
+
+    For the "unseen lab" protocol, where the features depend on the lab that the autoencoder never saw, call
+    this once a tested lab with ``tests=[that lab], own=False`` and join with `ProtocolResult.concat`.
+
+    Parameters
+    ----------
+    labs : mapping of name to LabFeatures
+        All of one width; unlabelled cells are dropped.
+    method : str, default "DoRL"
+        What made the features, for the column ``method``.
+    classifiers : sequence of str, optional
+        Names out of `CLASSIFIERS`; all by default.
+    folds : int, default 5
+    seed : int, default 0
+        Of the folds and of the classifiers.
+    trains, tests : sequence of str, optional
+        Labs to train and to test on; all by default.
+    own : bool, default True
+        Test on the held-out fold of the training lab, too (where it is among `tests`).
+
+    Returns
+    -------
+    ProtocolResult
+
+    References
+    ----------
+    Li et al., *Domain-invariant Representation Learning via Segment Anything Model for Blood Cell
+    Classification*, arXiv 2408.07467, Table 1.
+    """
+    names = list(CLASSIFIERS) if classifiers is None else list(classifiers)
+    for name in names:
+        make_classifier(name)  # an unknown name is told before hours of fitting, not after
+    trains = list(labs) if trains is None else list(trains)
+    tests = list(labs) if tests is None else list(tests)
+    notes: list[str] = []
+    data = _prepare(labs, dict.fromkeys([*trains, *tests]), notes)
+    comparisons = {
+        (train, test): Comparison(train, test, data[train].y, data[test].y)
+        for train in trains
+        for test in tests
+        if test != train or own
+    }
+    trains = [train for train in trains if any(pair[0] == train for pair in comparisons)]
+    if not comparisons:
+        raise InputError("nothing to test on: give a second lab, or test on the training lab, too")
+    splits = {train: _split(train, data[train].y, folds, seed, notes) for train in trains}
+    notes += [note for comparison in comparisons.values() if (note := comparison.note())]
+
+    jobs = [(train, name, fold) for train in trains for name in names for fold in range(folds)]
+    tree: list[dict[str, Any]] = []
+    flat: list[dict[str, Any]] = []
+    confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.int64]]] = {}
+    for train, name, fold in track(jobs, total=len(jobs), what=f"fitting classifiers on {method} features"):
+        lab = data[train]
+        learn, held_out = splits[train][fold]
+        predict = _fit(name, seed, lab.X[learn], lab.y[learn])
+        for test in tests:
+            comparison = comparisons.get((train, test))
+            if comparison is None:
+                continue
+            cells = held_out if test == train else np.arange(len(data[test].y))
+            predicted = predict(data[test].X[cells])
+            row = {"train": train, "test": test, "method": method, "classifier": name, "fold": fold}
+            scored, counts = comparison.tree(cells, predicted)
+            tree.append({**row, **scored})
+            flat.append({**row, **comparison.flat(cells, predicted)})
+            classes, sum_ = confusions.get((train, test, name), (comparison.classes, 0))
+            confusions[train, test, name] = (classes, sum_ + counts)
+    return ProtocolResult(
+        results=pd.DataFrame(tree, columns=list(COLUMNS)),
+        results_flat=pd.DataFrame(flat, columns=list(COLUMNS)),
+        pairs=pd.DataFrame([comparison.summary() for comparison in comparisons.values()]),
+        confusions=confusions,
+        notes=notes,
+    )
+
+
+def _prepare(
+    labs: Mapping[str, LabFeatures], wanted: Iterable[str], notes: list[str]
+) -> dict[str, LabFeatures]:
+    data: dict[str, LabFeatures] = {}
+    for name in wanted:
+        if name not in labs:
+            raise InputError(f"there is no lab {name!r}: given were {', '.join(labs)}")
+        lab = data[name] = labs[name].labelled()
+        if not len(lab.y):
+            raise InputError(
+                f"{name}: no cell has a label; the protocol needs labels in every lab it trains or tests on"
+            )
+        if not np.isfinite(lab.X).all():
+            raise InputError(f"{name}: features hold NaN or infinity; extract them anew")
+        if dropped := len(labs[name].y) - len(lab.y):
+            notes.append(f"{name}: {dropped} unlabelled cells are left out.")
+    widths = {name: lab.X.shape[1] for name, lab in data.items()}
+    if len(set(widths.values())) > 1:
+        listed = ", ".join(f"{name} {width}" for name, width in widths.items())
+        raise InputError(f"labs differ in the number of features ({listed}): extract all with one model")
+    return data
+
+
+def _split(
+    name: str, y: NDArray[np.object_], folds: int, seed: int, notes: list[str]
+) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Row numbers to learn from and to hold out, for each fold."""
+    if folds < 2:
+        raise InputError(f"folds is {folds}: the protocol needs 2 or more")
+    if len(y) < folds:
+        raise InputError(
+            f"{name}: {len(y)} labelled cells are too few for {folds} folds; give more cells or fewer folds"
+        )
+    classes, counts = np.unique(y.astype(str), return_counts=True)
+    if len(classes) < 2:
+        raise InputError(f"{name}: all cells are {classes[0]}; a lab to train on needs two classes or more")
+    for cls, count in zip(classes, counts, strict=True):
+        if count < folds:
+            cells = "a single cell" if count == 1 else f"only {count} cells"
+            notes.append(f"{name}: class {cls} has {cells}: kept, but not every fold holds one.")
+    if counts.max() < folds:
+        notes.append(f"{name}: no class has a cell for each of the {folds} folds: folds are not stratified.")
+        return list(KFold(folds, shuffle=True, random_state=seed).split(y))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y.astype(str)))
+
+
+def _fit(name: str, seed: int, X: NDArray[np.float32], y: NDArray[np.object_]) -> Any:
+    """A function from features to predicted classes."""
+    if len(set(y)) == 1:
+        # happens where a lab's other classes all lie in the held-out fold; some classifiers refuse one class
+        only = y[0]
+        return lambda cells: np.full(len(cells), only, dtype=object)
+    model = make_classifier(name, seed)
+    with warnings.catch_warnings():
+        # the iteration limits are the paper's
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(X, y.astype(str))
+    return lambda cells: model.predict(cells).astype(object)

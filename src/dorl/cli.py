@@ -1,0 +1,228 @@
+"""The commands: each reads its arguments, calls one function of `dorl.pipeline`, and adds nothing of its own."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import dorl
+from dorl.errors import DorlError, InputError
+
+app = typer.Typer(
+    name="dorl",
+    help="Features and classifiers of white blood cells that hold in another lab (DoRL, arXiv 2408.07467).\n\n"
+    "A LAB is name=path or a path: a folder per class, a flat folder, a known data set, or a CSV or Parquet manifest.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Labs = Annotated[list[str], typer.Argument(metavar="LAB...", help="name=path, or a path.")]
+Out = Annotated[Path, typer.Option(help="Folder to write into: new, or of the same run interrupted.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda; the GPU where there is one, by default.")]
+Base = Annotated[
+    str, typer.Option("--segmenter", help="tiny, an adapter file, or a folder of dorl finetune.")
+]
+Preset = Annotated[str, typer.Option(help="Autoencoder: published, small, or auto by the segmenter's width.")]
+Epochs = Annotated[int | None, typer.Option(help="Of the autoencoder, in place of the preset's.")]
+Iterations = Annotated[int | None, typer.Option(help="Limit on the autoencoder's iterations.")]
+Folds = Annotated[int, typer.Option(help="Of the cross-validation.")]
+Classifier = Annotated[str | None, typer.Option(help="One of the run's six; its default otherwise.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that dorl fit made.")]
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("demo"),
+    cells: Annotated[int, typer.Option(help="Cells of each rendered lab.")] = 130,
+    iterations: Annotated[int, typer.Option(help="Of the autoencoder's training.")] = 150,
+    seed: Seed = 0,
+) -> None:
+    """The whole road on three rendered labs, offline."""
+    from dorl.pipeline import demo as run
+
+    print(f"report: {run(out=out, cells=cells, iterations=iterations, seed=seed)}")
+
+
+@app.command()
+def inspect(
+    labs: Labs,
+    out: Annotated[Path, typer.Option(help="Folder for the figures and lists.")] = Path("inspection"),
+) -> None:
+    """What was read: layout, classes, sizes, bad files; grey-level and class figures."""
+    from dorl.pipeline import inspect as run
+
+    for lab in run(labs, out=out):
+        print(lab.summary())
+    print(f"figures: {out}")
+
+
+@app.command()
+def segment(
+    lab: Annotated[str, typer.Argument(metavar="LAB", help="An image, a folder or a manifest.")],
+    out: Annotated[Path, typer.Option(help="Folder for the masks; those there already are kept.")],
+    segmenter: Base = "tiny",
+    device: Device = None,
+) -> None:
+    """Masks: DIR/<stem>.png, 0 and 255, at the image's own size."""
+    from dorl.pipeline import segment as run
+
+    run(lab, out=out, segmenter=segmenter, device=device)
+
+
+@app.command()
+def finetune(
+    labs: Labs,
+    out: Out,
+    segmenter: Base = "tiny",
+    rank: Annotated[int, typer.Option(help="Of LoRA.")] = 4,
+    epochs: Annotated[int, typer.Option(help="Of the fine-tuning.")] = 150,
+    batch_size: Annotated[int, typer.Option(help="Images a step.")] = 32,
+    learning_rate: Annotated[float, typer.Option("--lr", help="At the end of the warm-up.")] = 1e-4,
+    held_out: Annotated[float, typer.Option(help="Share of the images not trained on.")] = 0.2,
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """LoRA-SAM from images with masks."""
+    from dorl.pipeline import finetune as run
+
+    run(
+        labs,
+        out=out,
+        segmenter=segmenter,
+        rank=rank,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        held_out=held_out,
+        seed=seed,
+        device=device,
+    )
+
+
+@app.command()
+def fit(
+    labs: Labs,
+    out: Out,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="A lab whose labels are learnt; may be given again. All by default."),
+    ] = None,
+    segmenter: Base = "tiny",
+    folds: Folds = 5,
+    preset: Preset = "auto",
+    epochs: Epochs = None,
+    iterations: Iterations = None,
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """Segment, embed, train the autoencoder, extract features, train classifiers."""
+    from dorl.pipeline import fit as run
+
+    run(
+        labs,
+        out=out,
+        source=source,
+        segmenter=segmenter,
+        folds=folds,
+        preset=preset,
+        epochs=epochs,
+        iterations=iterations,
+        seed=seed,
+        device=device,
+    )
+
+
+@app.command()
+def evaluate(
+    labs: Labs,
+    out: Out,
+    protocol: Annotated[
+        list[str] | None, typer.Option(help="transductive (as published) or unseen; may be given again.")
+    ] = None,
+    segmenter: Base = "tiny",
+    folds: Folds = 5,
+    preset: Preset = "auto",
+    epochs: Epochs = None,
+    iterations: Iterations = None,
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """The protocol: train on each lab, test on each; results.csv, table.md, figures, a report."""
+    from dorl.pipeline import evaluate as run
+
+    run(
+        labs,
+        out=out,
+        protocols=protocol or ["transductive"],
+        segmenter=segmenter,
+        folds=folds,
+        preset=preset,
+        epochs=epochs,
+        iterations=iterations,
+        seed=seed,
+        device=device,
+    )
+    print((out / "table.md").read_text(encoding="utf-8"))
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="An image, a folder or a manifest.")],
+    out: Annotated[Path, typer.Option(help="CSV file to write.")],
+    classifier: Classifier = None,
+    device: Device = None,
+) -> None:
+    """Classes of new images: path, class, probability, and every class's probability."""
+    from dorl.pipeline import predict as predict_images
+
+    predict_images(run, images, out=out, classifier=classifier, device=device)
+
+
+@app.command()
+def report(run: RunFolder) -> None:
+    """One self-contained HTML file, made anew from what lies in the folder."""
+    from dorl.pipeline import write_run_report
+
+    print(write_run_report(run))
+
+
+def _version(show: bool) -> None:
+    if show:
+        print(f"dorl {dorl.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
+) -> None:
+    """Options of every command; `main` takes --debug out before, so that it may stand anywhere."""
+
+
+def main() -> None:
+    """Run a command: exit 0 done, 1 failed while working, 2 wrong input, 130 stopped."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments
+    try:
+        app([word for word in arguments if word != "--debug"])
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            raise
+        kind = 2 if isinstance(error, InputError) else 1
+        words = str(error) if isinstance(error, DorlError) else f"{type(error).__name__}: {error}"
+        hint = "" if isinstance(error, DorlError) else " (give --debug for where it happened)"
+        print(f"dorl: {' '.join(words.split())}{hint}", file=sys.stderr)
+        sys.exit(kind)

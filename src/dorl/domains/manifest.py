@@ -1,0 +1,106 @@
+"""Labs that come as a table: a CSV or Parquet file that names images and what is known of them."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from dorl.domains.domain import Domain
+from dorl.errors import InputError
+from dorl.taxonomy import NODES, parse_label
+
+MANIFEST_SUFFIXES = (".csv", ".parquet")
+OPTIONAL = ("mask", "label", "patient", "split")
+
+
+def read_manifest(path: Path, name: str) -> Domain:
+    """Read a manifest.
+
+    Parameters
+    ----------
+    path : Path
+        With a column ``image``, and where known ``mask``, ``label``, ``patient`` and ``split``. Paths in it are
+        relative to the manifest's folder and stay inside it.
+    name : str
+
+    Returns
+    -------
+    Domain
+        Rows whose image or mask is missing, and rows of an unknown class, stand in `left_out`; an empty label is
+        kept as unlabelled.
+
+    Raises
+    ------
+    InputError
+        If the file can't be read, has no column ``image``, names an image twice, or a path leaves its folder.
+    """
+    table = _read_table(path)
+    if "image" not in table:
+        raise InputError(
+            f"{path}: has no column 'image'; its columns are {', '.join(table.columns) or 'none'}"
+        )
+    table = table.reindex(columns=["image", *OPTIONAL])
+    rows: list[dict[str, str | None]] = []
+    left_out: list[tuple[str, str]] = []
+    root = path.parent.resolve()
+    for number, row in enumerate(table.to_dict("records"), start=1):
+        values = {key: _text(value) for key, value in row.items()}
+        if values["image"] is None:
+            left_out.append((f"row {number}", "names no image"))
+            continue
+        image = _inside(values["image"], root, path, number)
+        mask = None if values["mask"] is None else _inside(values["mask"], root, path, number)
+        raw = values["label"]
+        label = None if raw is None else (raw if raw in NODES else parse_label(raw))
+        if not (root / image).is_file():
+            left_out.append((image, "no such file"))
+        elif mask is not None and not (root / mask).is_file():
+            left_out.append((image, "its mask is missing"))
+        elif raw is not None and label in (None, "cell"):
+            left_out.append((image, f"unknown class {raw!r}"))
+        else:
+            known = {"patient": values["patient"], "split": values["split"]}
+            rows.append({"path": image, "label": label, "raw_label": raw, "mask": mask, **known})
+    found = pd.DataFrame(rows, columns=["path", "label", "raw_label", "mask", "patient", "split"])
+    twice = found["path"][found["path"].duplicated()]
+    if len(twice):
+        raise InputError(f"{path}: names {twice.iloc[0]} more than once; give each image one row")
+    if not rows and not left_out:
+        raise InputError(f"{path}: has no row")
+    return Domain(name, path.parent, "manifest", found, pd.DataFrame(left_out, columns=["path", "reason"]))
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    try:
+        if path.suffix.lower() == ".parquet":
+            return pd.read_parquet(path)
+        # as text: a patient "007" stays one
+        return pd.read_csv(path, dtype=str, encoding="utf-8-sig", skipinitialspace=True)
+    except Exception as error:  # pandas and pyarrow raise many kinds for a damaged file
+        why = (str(error).splitlines() or [""])[0]
+        raise InputError(f"{path}: can't be read as a {path.suffix[1:]} table ({why})") from error
+
+
+def _text(value: object) -> str | None:
+    if value is None or pd.isna(value):  # type: ignore[call-overload]
+        return None
+    text = str(value).strip()
+    return text or None
+
+
+def _inside(text: str, root: Path, manifest: Path, number: int) -> str:
+    """The path as POSIX, relative to the manifest's folder; refused where it, or a link on its way, leads out."""
+    relative = PurePosixPath(text.replace("\\", "/"))
+    refused = InputError(
+        f"{manifest}: row {number}: {text!r} lies outside the manifest's folder; give paths relative to it"
+    )
+    if relative.is_absolute() or ".." in relative.parts or ":" in relative.parts[0] or "\0" in text:
+        raise refused
+    try:
+        resolved = (root / relative).resolve()
+    except (OSError, RuntimeError) as error:
+        raise refused from error
+    if not resolved.is_relative_to(root):
+        raise refused
+    return relative.as_posix()

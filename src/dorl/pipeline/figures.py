@@ -1,0 +1,90 @@
+"""The figures of a run, drawn from what it made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from dorl.classification import ProtocolResult
+from dorl.domains import Domain
+from dorl.domains.statistics import class_counts as count_classes
+from dorl.domains.statistics import grey_levels as measure_grey_levels
+from dorl.pipeline.represent import HISTORY, Represented
+from dorl.progress import say
+from dorl.reporting import (
+    class_counts,
+    confusion_matrices,
+    embed_2d,
+    grey_levels,
+    latent_space,
+    loss_curve,
+    reconstruction_panel,
+)
+from dorl.training import seeded
+
+FOLDER = "figures"
+#: images of a lab that its grey-level distribution is measured on
+GREY_SAMPLE = 500
+#: cells of a lab in the reconstruction panel
+PANEL_CELLS = 3
+#: file name and caption, in the order of the report
+CAPTIONS = {
+    "grey_levels": f"Grey-level distribution of each lab (up to {GREY_SAMPLE} images a lab; paper, Figure 1).",
+    "class_counts": "Cells of each class in each lab (paper, Figure 4).",
+    "reconstructions": "Original, segmented and reconstructed cells (paper, Figure 5).",
+    "latent_space": "Features of all cells placed in the plane by UMAP, by lab and by class.",
+    "loss": "The autoencoder's losses while training.",
+    "confusion": "Confusion matrices of the default classifier by the tree of classes, in % of each true class.",
+}
+
+
+def draw_labs(labs: list[Domain], folder: Path, *, limit: int | None = GREY_SAMPLE, seed: int = 0) -> None:
+    """Grey levels and class counts, from the images alone."""
+    histograms = {lab.name: measure_grey_levels(lab, limit=limit, seed=seed) for lab in labs}
+    grey_levels(histograms, folder / "grey_levels.png")
+    class_counts(count_classes(labs), folder / "class_counts.png")
+
+
+def draw_run(made: Represented, result: ProtocolResult | None, out: Path) -> None:
+    """Every figure of a run, into ``figures/``."""
+    folder = out / FOLDER
+    say("drawing the figures")
+    draw_labs(made.labs, folder, seed=made.config.seed)
+    reconstruction_panel(_panel(made), folder / "reconstructions.png")
+    labels = made.cells["label"].where(made.cells["label"].notna(), None).tolist()
+    placed = embed_2d(made.features, made.config.seed)
+    latent_space(placed, made.cells["domain"].tolist(), labels, folder / "latent_space.png")
+    if (out / HISTORY).exists():
+        history = pd.read_csv(out / HISTORY)
+        loss_curve(history.rename(columns={"iteration": "step"}), folder / "loss.png")
+    if result is not None:
+        default = made.config.classifiers.default
+        shown = {
+            f"{train} → {test}": matrix
+            for (train, test, classifier), matrix in result.confusions.items()
+            if classifier == default
+        }
+        confusion_matrices(shown, folder / "confusion.png")
+
+
+def _panel(made: Represented) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """A few cells of each lab, drawn by the run's seed."""
+    rows = []
+    for number, lab in enumerate(made.labs):
+        members = np.flatnonzero((made.cells["domain"] == lab.name).to_numpy())
+        chosen = seeded(made.config.seed, number).permutation(members)[:PANEL_CELLS]
+        if not len(chosen):
+            continue
+        tokens, crops = made.store.batch(chosen, "tokens", "crops")
+        with torch.inference_mode():
+            place = next(made.model.parameters()).device
+            image = made.model(torch.from_numpy(tokens).float().to(place)).image
+        drawn = (image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        where = {path: i for i, path in enumerate(lab.table["path"])}
+        for cell, crop, reconstructed in zip(chosen, crops, drawn, strict=True):
+            original = lab.load(where[made.cells["path"].iat[cell]])
+            rows.append((lab.name, original, crop, reconstructed))
+    return rows

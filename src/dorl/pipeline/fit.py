@@ -1,0 +1,211 @@
+"""`dorl fit` and `dorl evaluate`: the whole road from labs to classifiers, tables and a report."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dorl.classification import ProtocolResult, make_classifier, save_classifier
+from dorl.domains import Domain, read_domains
+from dorl.files import write_json
+from dorl.pipeline.figures import draw_run
+from dorl.pipeline.model import DoRL
+from dorl.pipeline.protocols import check_protocols, run_protocols, trainable
+from dorl.pipeline.report import write_card, write_run_report
+from dorl.pipeline.represent import HISTORY, Represented, learnt_level, represent
+from dorl.pipeline.runfolder import CLASSIFIERS, METRICS, slug
+from dorl.progress import say, track
+from dorl.reporting import write_results, write_tables
+
+
+def evaluate(
+    labs: Sequence[str | Domain],
+    *,
+    out: str | Path,
+    protocols: Sequence[str] = ("transductive",),
+    segmenter: str | Path = "tiny",
+    folds: int = 5,
+    preset: str = "auto",
+    epochs: int | None = None,
+    iterations: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+) -> pd.DataFrame:
+    """Measure how classifiers of each lab do on each lab, and write tables, figures and a report.
+
+    Parameters
+    ----------
+    labs : sequence of str or Domain
+        Each ``name=path``, a path, or a `Domain`.
+    out : str or Path
+        Folder; a new one, or that of the same evaluation interrupted, which goes on.
+    protocols : sequence of {"transductive", "unseen"}
+        Whether stages 1 and 2 saw the tested lab's images (as published), or never did.
+    segmenter : str or Path
+        As for `Segmenter.load`.
+    folds : int
+    preset : {"auto", "published", "small"}
+        Of the autoencoder; see `dorl.pipeline.presets`.
+    epochs, iterations : int, optional
+        Of the autoencoder's training, in place of the preset's.
+    seed : int
+        The same seed, labs and settings on the same machine give the same table.
+    device : str, optional
+
+    Returns
+    -------
+    DataFrame
+        What ``results.csv`` holds.
+
+    Raises
+    ------
+    InputError
+        If a lab, a setting or `out` can't be used.
+    """
+    started = time.monotonic()
+    out = Path(out)
+    domains = read_domains(labs)
+    check_protocols(protocols, domains)
+    made = represent(
+        domains,
+        out=out,
+        kind="evaluation",
+        segmenter=segmenter,
+        protocols=protocols,
+        folds=folds,
+        preset=preset,
+        epochs=epochs,
+        iterations=iterations,
+        seed=seed,
+        device=device,
+    )
+    result = run_protocols(made, device=device)
+    _finish(made, result, out, started)
+    return result.results
+
+
+def fit(
+    labs: Sequence[str | Domain],
+    *,
+    out: str | Path,
+    source: Sequence[str] | None = None,
+    segmenter: str | Path = "tiny",
+    folds: int = 5,
+    preset: str = "auto",
+    epochs: int | None = None,
+    iterations: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+) -> DoRL:
+    """Fit DoRL to labs and write a run folder.
+
+    Every lab's images train the autoencoder, without labels; the labels of the source labs train the six
+    classifiers. Where source labs name classes at different depth ("neutrophil" here, "neutrophil_banded" there),
+    the coarser name is learnt.
+
+    Parameters
+    ----------
+    labs, segmenter, folds, preset, epochs, iterations, seed, device
+        As for `evaluate`.
+    out : str or Path
+        The run folder; a new one, or that of the same fit interrupted, which goes on.
+    source : sequence of str, optional
+        Names of the labs whose labels are learnt; all labelled ones by default.
+
+    Returns
+    -------
+    DoRL
+
+    Raises
+    ------
+    InputError
+        If a lab, a setting or `out` can't be used.
+    """
+    started = time.monotonic()
+    out = Path(out)
+    made = represent(
+        labs,
+        out=out,
+        kind="run",
+        segmenter=segmenter,
+        source=source,
+        folds=folds,
+        preset=preset,
+        epochs=epochs,
+        iterations=iterations,
+        seed=seed,
+        device=device,
+    )
+    if made.config.classifiers.names:
+        _fit_classifiers(made, out)
+    else:
+        say("no classifier is fitted: that needs labels of two classes or more")
+    result = run_protocols(made, device=device) if trainable(made.labs) else None
+    _finish(made, result, out, started)
+    return DoRL.load(out, device=device)
+
+
+def _fit_classifiers(made: Represented, out: Path) -> None:
+    """Fit the six on the source labs' labels."""
+    settings = made.config.classifiers
+    labelled = made.cells["domain"].isin(settings.source) & made.cells["label"].notna()
+    labels = made.cells.loc[labelled, "label"].to_numpy(object)
+    learnt = learnt_level(labels).project_all(labels).astype(str)
+    features = made.features[labelled.to_numpy()]
+    for name in track(settings.names, total=len(settings.names), what="fitting the run's classifiers"):
+        model = make_classifier(name, made.config.seed)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the iteration limits are the paper's
+            model.fit(features, learnt)
+        save_classifier(model, out / CLASSIFIERS / f"{slug(name)}.skops")
+
+
+def _finish(made: Represented, result: ProtocolResult | None, out: Path, started: float) -> None:
+    """Tables, figures, metrics, model card and report, in this order: metrics.json marks a finished run."""
+    if result is not None:
+        write_results(result, out)
+        write_tables(result, out, [lab.name for lab in made.labs])
+    draw_run(made, result, out)
+    metrics = measured(made, result, time.monotonic() - started)
+    if made.config.kind == "run":
+        write_card(out, made.config, metrics)
+    write_json(out / METRICS, metrics)
+    write_run_report(out)
+    say(f"done in {metrics['seconds']:.0f} s: {out / 'report.html'}")
+
+
+def measured(made: Represented, result: ProtocolResult | None, seconds: float) -> dict[str, Any]:
+    """What ``metrics.json`` holds."""
+    labs = {}
+    for lab in made.labs:
+        own = made.cells[made.cells["domain"] == lab.name]
+        reasons = pd.Series([reason for _, reason in made.left_out[lab.name]], dtype=object).value_counts()
+        labs[lab.name] = {
+            "cells": len(own),
+            "without_cell": int((~own["cell_found"].astype(bool)).sum()),
+            "classes": {str(k): int(v) for k, v in own["label"].value_counts().sort_index().items()},
+            "left_out": {str(k): int(v) for k, v in reasons.items()},
+            "notes": lab.describe()["notes"],
+        }
+    metrics: dict[str, Any] = {"seconds": round(seconds, 1), "labs": labs, "notes": [], "results": {}}
+    history = made.store.path.parent / HISTORY
+    if history.exists():
+        metrics["autoencoder"] = pd.read_csv(history).iloc[-1].to_dict()
+    if result is not None:
+        metrics["notes"] = result.notes
+        pairs = result.pairs.copy()
+        pairs["classes"] = pairs["classes"].map(list)
+        metrics["pairs"] = pairs.to_dict("records")
+        means = result.results.groupby(["method", "classifier", "train", "test"], sort=False)
+        scores = ["accuracy", "balanced_accuracy", "macro_f1"]
+        metrics["results"] = means[scores].mean().round(6).reset_index().to_dict("records")
+        metrics["confusion"] = [
+            {"train": t, "test": s, "classifier": c, "classes": list(names), "counts": counts.tolist()}
+            for (t, s, c), (names, counts) in result.confusions.items()
+        ]
+    return metrics

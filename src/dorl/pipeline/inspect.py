@@ -1,0 +1,62 @@
+"""`dorl inspect`: what was read of each lab, what was left out and why, and two figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from dorl.domains import Domain, read_domains
+from dorl.errors import BadImageError
+from dorl.files import write_json
+from dorl.pipeline.figures import draw_labs
+from dorl.progress import track
+from dorl.training import prefetch
+
+
+def inspect(labs: Sequence[str | Domain], *, out: str | Path | None = None) -> list[Domain]:
+    """Read labs and decode every image of them.
+
+    Parameters
+    ----------
+    labs : sequence of str or Domain
+    out : str or Path, optional
+        Folder for ``grey_levels.png``, ``class_counts.png`` (the paper's Figures 1 and 4), ``labs.json`` and
+        ``left_out.csv``; nothing is written otherwise.
+
+    Returns
+    -------
+    list of Domain
+        Without the images that could not be decoded; those stand in `left_out`.
+    """
+    found = [decodable(lab) for lab in read_domains(labs)]
+    if out is not None:
+        out = Path(out)
+        draw_labs(found, out, limit=None)
+        write_json(out / "labs.json", [lab.describe() for lab in found])
+        left_out = pd.concat([lab.left_out.assign(lab=lab.name) for lab in found])
+        out.mkdir(parents=True, exist_ok=True)
+        left_out[["lab", "path", "reason"]].to_csv(out / "left_out.csv", index=False)
+    return found
+
+
+def decodable(lab: Domain) -> Domain:
+    """The same lab without the images that can't be decoded; they move to `left_out`."""
+
+    def problem(i: int) -> str | None:
+        try:
+            lab.load(i)
+            lab.load_mask(i)
+        except BadImageError as error:
+            return str(error)
+        return None
+
+    reasons = list(track(prefetch(problem, range(len(lab))), total=len(lab), what=f"reading {lab.name}"))
+    bad = [i for i, reason in enumerate(reasons) if reason is not None]
+    if not bad:
+        return lab
+    more = pd.DataFrame({"path": lab.table["path"].iloc[bad], "reason": [reasons[i] for i in bad]})
+    good = lab.take([i for i, reason in enumerate(reasons) if reason is None])
+    return replace(good, left_out=pd.concat([lab.left_out, more], ignore_index=True))

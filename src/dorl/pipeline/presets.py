@@ -1,0 +1,79 @@
+"""The numbers that a run uses unless told otherwise."""
+
+from __future__ import annotations
+
+from dorl.errors import InputError
+from dorl.pipeline.runfolder import AutoencoderSettings
+from dorl.representation import AutoencoderConfig, TrainingSettings
+from dorl.segmentation import Segmenter
+
+#: the published row with the best average over all pairs of labs
+DEFAULT_CLASSIFIER = "SVM (linear)"
+PRESETS = ("auto", "published", "small")
+#: backbones narrower than this take the small preset
+WIDE = 384
+
+
+def autoencoder_settings(
+    segmenter: Segmenter,
+    preset: str = "auto",
+    *,
+    epochs: int | None = None,
+    iterations: int | None = None,
+) -> AutoencoderSettings:
+    """Shape and training of the autoencoder for a segmenter.
+
+    ``published`` is the paper's: 12 + 4 blocks, batch 64, 300 epochs, learning rate 1e-4. ``small`` suits the narrow
+    tokens of a bundled backbone and a laptop: 4 + 2 blocks, batch 32, at most 800 iterations, learning rate 5e-4.
+    ``auto`` is small for backbones narrower than 384 channels.
+
+    Parameters
+    ----------
+    epochs, iterations : int, optional
+        In place of the preset's; with `epochs` alone, the preset's limit on iterations no longer holds.
+    """
+    if preset not in PRESETS:
+        raise InputError(f"preset {preset!r} is unknown: give one of {', '.join(PRESETS)}")
+    for name, value in (("epochs", epochs), ("iterations", iterations)):
+        if value is not None and value < 1:
+            raise InputError(f"{name} is {value}: give 1 or more")
+    if preset == "auto":
+        preset = "published" if segmenter.width >= WIDE else "small"
+    if preset == "published":
+        heads = 12 if segmenter.width % 12 == 0 else max(1, segmenter.width // 64)
+        shape = AutoencoderConfig(width=segmenter.width, heads=heads, grid=segmenter.grid)
+        training = TrainingSettings()
+    else:
+        shape = AutoencoderConfig.scaled(segmenter.width, segmenter.grid, depth=4, decoder_depth=2)
+        training = TrainingSettings(max_iterations=800, batch_size=32, warmup=50, learning_rate=5e-4)
+    limit = (
+        iterations if iterations is not None else (None if epochs is not None else training.max_iterations)
+    )
+    return AutoencoderSettings(
+        preset=preset,
+        width=shape.width,
+        depth=shape.depth,
+        heads=shape.heads,
+        decoder_depth=shape.decoder_depth,
+        grid=shape.grid,
+        z_width=shape.z_width,
+        mask_ratio=shape.mask_ratio,
+        image_channels=list(shape.image_channels),
+        image_size=shape.image_size,
+        epochs=epochs if epochs is not None else training.epochs,
+        max_iterations=limit or 0,
+        batch_size=training.batch_size,
+        warmup=training.warmup,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+    )
+
+
+def shape_and_training(settings: AutoencoderSettings) -> tuple[AutoencoderConfig, TrainingSettings]:
+    """The two halves of `settings` as the representation stage takes them."""
+    values = settings.model_dump()
+    values["image_channels"] = tuple(values["image_channels"])
+    values["max_iterations"] = values["max_iterations"] or None
+    shape = {name: values[name] for name in AutoencoderConfig.__dataclass_fields__}
+    training = {name: values[name] for name in TrainingSettings.__dataclass_fields__}
+    return AutoencoderConfig(**shape), TrainingSettings(**training)

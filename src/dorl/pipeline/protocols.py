@@ -1,0 +1,90 @@
+"""The protocol over the labs of a run: transductive as published, and on labs that were never seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dorl.classification import CLASSIFIERS, LabFeatures, ProtocolResult, cross_lab
+from dorl.domains import Domain
+from dorl.errors import InputError
+from dorl.pipeline.represent import Represented, autoencoder
+from dorl.pipeline.runfolder import AUTOENCODER
+from dorl.progress import say
+from dorl.representation import encode_cells
+
+#: protocol and the name of its rows in the tables
+METHODS = {"transductive": "DoRL", "unseen": "DoRL (unseen lab)"}
+
+
+def trainable(labs: Sequence[Domain]) -> list[str]:
+    """Names of the labs that a classifier can be trained on: those with two classes or more."""
+    return [lab.name for lab in labs if len(lab.classes) > 1]
+
+
+def check_protocols(protocols: Sequence[str], labs: Sequence[Domain]) -> None:
+    """Refuse, before any long work, unknown protocols and labs that they can't be run on."""
+    for name in protocols:
+        if name not in METHODS:
+            raise InputError(f"protocol {name!r} is unknown: give {' or '.join(METHODS)}, or both")
+    if not protocols:
+        raise InputError(f"no protocol given: {' or '.join(METHODS)}")
+    if not trainable(labs):
+        raise InputError("no lab has labels of two classes or more: the protocol needs one to train on")
+    if "unseen" in protocols and sum(len(lab.classes) > 0 for lab in labs) < 2:
+        raise InputError("the protocol 'unseen' needs two labs with labels or more")
+
+
+def run_protocols(made: Represented, *, device: str | None = None) -> ProtocolResult:
+    """Every protocol that the run's config names, over all labs with labels.
+
+    For "unseen", an autoencoder is trained per tested lab without any image of it, and kept below ``unseen/``.
+    """
+    names = [lab.name for lab in made.labs if len(lab.classes)]
+    trains = trainable(made.labs)
+    settings = made.config.classifiers
+    common = {"classifiers": list(CLASSIFIERS), "folds": settings.folds, "seed": made.config.seed}
+    parts = []
+    if "transductive" in made.config.protocols:
+        labs = lab_features(made, names, made.features)
+        parts.append(cross_lab(labs, method=METHODS["transductive"], trains=trains, tests=names, **common))
+    if "unseen" in made.config.protocols:
+        parts += [_unseen(made, name, trains, common, device) for name in names if set(trains) - {name}]
+    result = ProtocolResult.concat(parts)
+    single = [
+        f"{name}: has a single class: tested on, not trained on." for name in names if name not in trains
+    ]
+    result.notes[:0] = single
+    return result
+
+
+def lab_features(made: Represented, names: Sequence[str], X: np.ndarray) -> dict[str, LabFeatures]:
+    """Features (rows of X, a row a cell) and labels by lab."""
+    labels = made.cells["label"].where(made.cells["label"].notna(), None).astype(object)
+    found = {}
+    for name in names:
+        rows = (made.cells["domain"] == name).to_numpy()
+        found[name] = LabFeatures(X[rows], labels[rows].to_numpy())
+    return found
+
+
+def _unseen(
+    made: Represented, tested: str, trains: Sequence[str], common: dict, device: str | None
+) -> ProtocolResult:
+    others = (made.cells["domain"] != tested).to_numpy()
+    folder = made.store.path.parent / "unseen" / tested
+    folder.mkdir(parents=True, exist_ok=True)
+    say(f"{tested} as the unseen lab")
+    model = autoencoder(
+        made.store,
+        made.domain_index,
+        made.config,
+        folder / AUTOENCODER,
+        members=others.nonzero()[0],
+        device=device,
+        what=f"training without {tested}",
+    )
+    labs = lab_features(made, [*trains, tested], encode_cells(model, made.store))
+    sources = [name for name in trains if name != tested]
+    return cross_lab(labs, method=METHODS["unseen"], trains=sources, tests=[tested], own=False, **common)

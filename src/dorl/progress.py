@@ -1,0 +1,61 @@
+"""Progress: a bar on a terminal, plain lines elsewhere; both on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+#: seconds between two plain lines where standard error is no terminal
+LINE_EVERY = 20.0
+
+
+def say(message: str) -> None:
+    """One line for the user about what is going on."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def track(items: Iterable[T], *, total: int, what: str, done: int = 0) -> Iterator[T]:
+    """Iterate over `items` and show how far it is.
+
+    Parameters
+    ----------
+    items : iterable
+    total : int
+        Count of all items, those done earlier included.
+    what : str
+        What is being done, for example ``"embedding cells"``.
+    done : int, default 0
+        Items that an earlier, interrupted run had finished.
+    """
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        with Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        ) as bar:
+            task = bar.add_task(what, total=total, completed=done)
+            for item in items:
+                yield item
+                bar.advance(task)
+        return
+    start = last = time.monotonic()
+    first = done
+    for item in items:
+        yield item
+        done += 1
+        now = time.monotonic()
+        if now - last >= LINE_EVERY and done < total:
+            left = (now - start) / (done - first) * (total - done)
+            say(f"{what}: {done}/{total}, about {left:.0f} s left")
+            last = now
+    if done > first:
+        say(f"{what}: {done}/{total} in {time.monotonic() - start:.0f} s")

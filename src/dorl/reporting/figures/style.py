@@ -1,0 +1,70 @@
+"""What all figures share: colours, marks, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from dorl.files import atomic
+
+#: Okabe & Ito's colours, told apart with any colour vision; yellow last, since it is faint on white
+OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#F0E442")
+#: a second round of the colours gets another mark and line, so that no two entries of a legend look alike
+MARKERS = ("o", "^", "s", "X")
+LINES = ("-", "--", ":", "-.")
+HATCHES = ("", "///", "...", "xxx")
+
+DPI = 150
+
+_SETTINGS: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 10,
+    "legend.frameon": False,
+    # a lab may be called "$1": names are text, never mathematics
+    "text.parse_math": False,
+}
+
+
+def styles(names: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Colour, marker, line and hatch of each name, in the order given."""
+    return {
+        name: {
+            "color": OKABE_ITO[i % len(OKABE_ITO)],
+            "marker": MARKERS[i // len(OKABE_ITO) % len(MARKERS)],
+            "line": LINES[i // len(OKABE_ITO) % len(LINES)],
+            "hatch": HATCHES[i // len(OKABE_ITO) % len(HATCHES)],
+        }
+        for i, name in enumerate(names)
+    }
+
+
+def style() -> Any:
+    """Context in which a figure is drawn and written."""
+    return rc_context(_SETTINGS)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, `width` × `height` inches, known to no global state."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def faint_grid(axes: Axes, axis: Any = "y") -> None:
+    """Thin lines behind the data."""
+    axes.grid(axis=axis, color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def write(figure: Figure, path: str | Path) -> None:
+    """Write the figure as PNG, atomically."""
+    with atomic(path) as temporary:
+        figure.savefig(temporary, dpi=DPI, format="png", metadata={"Software": None})

@@ -1,0 +1,263 @@
+"""The cross-domain autoencoder (CAE): a masked autoencoder over SAM's tokens (DoRL, stage 2; He et al. 2022, MAE).
+
+Submodules carry the names of the published checkpoint where that helps to compare the two.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dorl.errors import InputError
+from dorl.training import default_device, load_into, load_tensors, save_tensors
+
+#: version of the file's layout
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """The shape of a CAE; the defaults are the published ones.
+
+    Parameters
+    ----------
+    width, depth, heads : int
+        Of the encoder; `width` is that of the tokens and of the feature s.
+    decoder_depth : int
+    grid : int
+        Tokens on a side.
+    z_width : int
+        Of z, on which the domains are compared.
+    mask_ratio : float
+        Share of the tokens hidden while training.
+    image_channels : tuple of 4 int
+        Between the transposed convolutions.
+    image_size : int
+        Side of the reconstructed crop, in pixels.
+    """
+
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    decoder_depth: int = 4
+    grid: int = 14
+    z_width: int = 50
+    mask_ratio: float = 0.75
+    image_channels: tuple[int, int, int, int] = (512, 256, 128, 64)
+    image_size: int = 128
+
+    def __post_init__(self) -> None:
+        if self.width % self.heads:
+            raise InputError(f"width {self.width} is not a multiple of {self.heads} heads")
+        if not 0 <= self.mask_ratio < 1:
+            raise InputError(f"mask_ratio {self.mask_ratio} is not in [0, 1)")
+
+    @classmethod
+    def scaled(cls, width: int, grid: int, *, depth: int, decoder_depth: int) -> AutoencoderConfig:
+        """A smaller CAE: heads 32 wide, image channels in the published proportion to the width."""
+        channels = tuple(max(8, round(c * width / 768)) for c in (512, 256, 128, 64))
+        return cls(
+            width=width,
+            depth=depth,
+            heads=max(1, width // 32),
+            decoder_depth=decoder_depth,
+            grid=grid,
+            image_channels=channels,  # type: ignore[arg-type]
+        )
+
+
+class Attention(nn.Module):
+    """Self-attention without bias on query, key and value."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width, bias=False)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (B, N, D) to (B, N, D)."""
+        batch, count, width = x.shape
+        query, key, value = self.qkv(x).view(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        out = F.scaled_dot_product_attention(query, key, value)
+        return self.proj(out.transpose(1, 2).reshape(batch, count, width))
+
+
+class MLP(nn.Module):
+    """Two layers, four times as wide between, GELU."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, 4 * width)
+        self.fc2 = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (B, N, D) to (B, N, D)."""
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class Block(nn.Module):
+    """A pre-norm ViT block."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.attn = Attention(width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = MLP(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """From (B, N, D) to (B, N, D)."""
+        x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class Encoder(nn.Module):
+    """Tokens in, class token and kept tokens out."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
+        self.pos_embedding = nn.Parameter(torch.zeros(1, config.grid**2, config.width))
+        self.transformer = nn.Sequential(*(Block(config.width, config.heads) for _ in range(config.depth)))
+        self.layer_norm = nn.LayerNorm(config.width)
+
+    def forward(self, tokens: Tensor, keep: Tensor | None = None) -> Tensor:
+        """From (B, N, D) to (B, 1 + kept, D); `keep` (B, kept) are the positions that aren't hidden."""
+        x = tokens + self.pos_embedding
+        if keep is not None:
+            x = x.gather(1, keep[..., None].expand(-1, -1, x.shape[-1]))
+        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
+        return self.layer_norm(self.transformer(x))
+
+
+class Decoder(nn.Module):
+    """Class token and kept tokens in; tokens, image and z out."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.mask_token = nn.Parameter(torch.zeros(1, 1, config.width))
+        self.pos_embedding = nn.Parameter(torch.zeros(1, config.grid**2 + 1, config.width))
+        self.transformer = nn.Sequential(
+            *(Block(config.width, config.heads) for _ in range(config.decoder_depth))
+        )
+        first, second, third, fourth = config.image_channels
+        self.head = nn.Sequential(
+            nn.ConvTranspose2d(config.width, first, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(first, second, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(second, third, 4, stride=1, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(third, fourth, 8, stride=1, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(fourth, 3, 8, stride=2, padding=1),
+        )
+        self.to_z = nn.Linear(config.width, config.z_width)
+
+    def forward(self, encoded: Tensor, keep: Tensor | None = None) -> Reconstruction:
+        """Put mask tokens where tokens were hidden, and decode."""
+        grid = self.config.grid
+        if keep is not None:
+            full = self.mask_token.to(encoded.dtype).repeat(len(encoded), grid**2, 1)
+            full = full.scatter(1, keep[..., None].expand(-1, -1, encoded.shape[-1]), encoded[:, 1:])
+            encoded = torch.cat([encoded[:, :1], full], dim=1)
+        out = self.transformer(encoded + self.pos_embedding)[:, 1:]
+        tokens = out.transpose(1, 2).unflatten(2, (grid, grid))
+        image = self.head(tokens)
+        size = (self.config.image_size, self.config.image_size)
+        if image.shape[-2:] != size:  # a grid of 14 gives 128 pixels; others are resized to it
+            image = F.interpolate(image, size, mode="bilinear", align_corners=False)
+        return Reconstruction(tokens, image, self.to_z(out.mean(1)))
+
+
+class Reconstruction(NamedTuple):
+    """What the decoder gives back.
+
+    Attributes
+    ----------
+    tokens : Tensor of shape (B, D, G, G)
+    image : Tensor of shape (B, 3, S, S)
+        The cell's crop, nominally 0-1, not clipped.
+    z : Tensor of shape (B, Z)
+    """
+
+    tokens: Tensor
+    image: Tensor
+    z: Tensor
+
+
+class CrossDomainAutoencoder(nn.Module):
+    """The CAE.
+
+    Parameters
+    ----------
+    config : AutoencoderConfig, optional
+        The published shape by default.
+    """
+
+    def __init__(self, config: AutoencoderConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or AutoencoderConfig()
+        self.encoder = Encoder(self.config)
+        self.decoder = Decoder(self.config)
+        for position in (self.encoder.cls_token, self.encoder.pos_embedding):
+            nn.init.trunc_normal_(position, std=0.02)
+        for position in (self.decoder.mask_token, self.decoder.pos_embedding):
+            nn.init.trunc_normal_(position, std=0.02)
+
+    def draw_keep(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw, per image, the positions that stay visible: int64 (B, round-down of (1 − mask_ratio)·G²)."""
+        count = self.config.grid**2
+        kept = max(1, int(count * (1 - self.config.mask_ratio)))
+        return torch.rand(batch, count, generator=generator).argsort(1)[:, :kept]
+
+    def forward(self, tokens: Tensor, keep: Tensor | None = None) -> Reconstruction:
+        """Encode and decode.
+
+        Parameters
+        ----------
+        tokens : Tensor of shape (B, D, G, G)
+        keep : int64 Tensor of shape (B, K), optional
+            Visible positions, row by row; all by default.
+        """
+        return self.decoder(self.encoder(self._flat(tokens), keep), keep)
+
+    @torch.inference_mode()
+    def encode(self, tokens: Tensor) -> Tensor:
+        """The feature s: the class token with nothing hidden, float32 (B, D), from tokens (B, D, G, G)."""
+        device = self.encoder.cls_token.device
+        return self.encoder(self._flat(tokens.to(device).float()))[:, 0]
+
+    def _flat(self, tokens: Tensor) -> Tensor:
+        expected = (self.config.width, self.config.grid, self.config.grid)
+        if tokens.shape[1:] != expected:
+            raise InputError(f"tokens of shape {tuple(tokens.shape[1:])}, this autoencoder takes {expected}")
+        return tokens.flatten(2).transpose(1, 2)
+
+    def save(self, path: str | Path, **notes: Any) -> None:
+        """Write weights and config as safetensors; `notes` go into the header."""
+        header = {"kind": "autoencoder", "format": FORMAT, "config": asdict(self.config), "notes": notes}
+        save_tensors(path, self.state_dict(), header)
+
+    @classmethod
+    def load(cls, path: str | Path, *, device: str | None = None) -> CrossDomainAutoencoder:
+        """Read what `save` wrote."""
+        tensors, header = load_tensors(path)
+        if header.get("kind") != "autoencoder":
+            raise InputError(f"{path}: not an autoencoder's file")
+        if header.get("format") != FORMAT:
+            raise InputError(
+                f"{path}: layout {header.get('format')}, this dorl reads {FORMAT}: train it again"
+            )
+        values = header["config"]
+        config = AutoencoderConfig(**{**values, "image_channels": tuple(values["image_channels"])})
+        model = cls(config)
+        load_into(model, tensors, path=path, names=model.state_dict())
+        return model.to(default_device(device)).eval()

@@ -1,0 +1,163 @@
+"""What every training loop here shares: schedule, seeds, worker threads and checkpoints that are not pickles."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from dorl.errors import InputError
+from dorl.files import atomic
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def warmup_cosine(step: int, *, warmup: int, total: int) -> float:
+    """Factor on the learning rate: linear from 0 to 1 over `warmup` steps, then half a cosine down to 0."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1, total - warmup))))
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every parameter group the learning rate `rate`."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def seeded(*words: int) -> np.random.Generator:
+    """A generator that depends on `words` alone, for example on seed and epoch, so that a resumed run draws alike."""
+    return np.random.default_rng(np.random.SeedSequence(words))
+
+
+def default_device(name: str | None = None) -> torch.device:
+    """The named device, else the GPU where there is one, else the CPU."""
+    if name is None or name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {name!r} can't be used here: give 'cpu', or leave it out") from error
+    return device
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether `device` computes bfloat16 natively, and not by emulation."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+        return bool(probe and probe())
+    return False
+
+
+def prefetch(
+    function: Callable[[T], R], items: Iterable[T], *, workers: int = 2, ahead: int = 8
+) -> Iterator[R]:
+    """Map `function` over `items` in threads, in order, at most `ahead` results waiting."""
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: list[Any] = []
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > ahead:
+                    yield waiting.pop(0).result()
+            while waiting:
+                yield waiting.pop(0).result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
+    """Write safetensors atomically, with `header` as JSON under the metadata key ``dorl``."""
+    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    with atomic(path) as temporary:
+        save_file(plain, temporary, metadata={"dorl": json.dumps(dict(header))})
+
+
+def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_tensors` wrote.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is no safetensors file, or was not written by dorl.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("dorl", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, ValueError, OSError) as error:
+        raise InputError(f"{path}: not a whole safetensors file: restore it or train again") from error
+    if not isinstance(header, dict):
+        raise InputError(f"{path}: a safetensors file, but not one that dorl wrote")
+    return tensors, header
+
+
+def load_into(
+    module: nn.Module, tensors: Mapping[str, Tensor], *, path: str | Path, names: Iterable[str]
+) -> None:
+    """Copy `tensors` into `module`, refusing missing, extra or misshapen ones by name.
+
+    Parameters
+    ----------
+    names : iterable of str
+        The names that must be there, no more and no fewer.
+    """
+    own = module.state_dict()
+    expected = set(names)
+    wrong = sorted(expected.symmetric_difference(tensors))
+    wrong += sorted(n for n in expected.intersection(tensors) if own[n].shape != tensors[n].shape)
+    if wrong:
+        raise InputError(
+            f"{path}: tensors that don't fit the network: {', '.join(wrong[:3])} ({len(wrong)} in all)"
+        )
+    module.load_state_dict({n: t.to(own[n].dtype) for n, t in tensors.items()}, strict=False)
+
+
+def save_progress(
+    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, header: Mapping[str, Any]
+) -> None:
+    """Checkpoint of an unfinished training: trainable parameters, AdamW's moments, and `header`."""
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in module.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        tensors[f"value/{name}"] = parameter
+        state = optimizer.state.get(parameter, {})
+        tensors.update({f"{key}/{name}": torch.as_tensor(state[key]) for key in state})
+    save_tensors(path, tensors, header)
+
+
+def load_progress(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Restore what `save_progress` wrote; returns its header."""
+    tensors, header = load_tensors(path)
+    with torch.no_grad():
+        for name, parameter in module.named_parameters():
+            if not parameter.requires_grad:
+                continue
+            try:
+                parameter.copy_(tensors[f"value/{name}"])
+                moments = {key: tensors[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+            except (KeyError, RuntimeError) as error:
+                raise InputError(
+                    f"{path}: checkpoint of another network: remove it to start again"
+                ) from error
+            moments = {k: v if k == "step" else v.to(parameter.device) for k, v in moments.items()}
+            optimizer.state[parameter] = moments
+    return header

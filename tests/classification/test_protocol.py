@@ -1,0 +1,139 @@
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dorl.classification import COLUMNS, LabFeatures, ProtocolResult, cross_lab
+from dorl.errors import InputError
+
+from .made_up import fine_and_coarse, lab
+
+FAST = ["LR", "SVM (linear)"]
+
+
+@pytest.fixture(scope="module")
+def result():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return cross_lab(fine_and_coarse(), classifiers=FAST)
+
+
+def accuracy(frame, train, test):
+    chosen = frame[(frame["train"] == train) & (frame["test"] == test) & (frame["classifier"] == "LR")]
+    return chosen["accuracy"].mean()
+
+
+def test_columns_and_rows_are_those_agreed_on(result):
+    wanted = ["train", "test", "method", "classifier", "fold", "accuracy", "balanced_accuracy", "macro_f1"]
+    assert list(result.results.columns) == list(result.results_flat.columns) == list(COLUMNS) == wanted
+    assert len(result.results) == len(result.results_flat) == 2 * 2 * len(FAST) * 5
+    assert set(result.results["method"]) == {"DoRL"}
+
+
+def test_same_seed_same_numbers_other_seed_other_folds(result):
+    again = cross_lab(fine_and_coarse(), classifiers=FAST)
+    pd.testing.assert_frame_equal(result.results, again.results)
+    pd.testing.assert_frame_equal(result.results_flat, again.results_flat)
+    other = cross_lab(fine_and_coarse(), classifiers=FAST, seed=1)
+    assert not result.results.equals(other.results)
+
+
+def test_a_banded_neutrophil_is_right_for_neutrophil_in_the_tree_and_wrong_in_the_flat_comparison():
+    labs = {
+        "banded": lab({"neutrophil_banded": 30, "monocyte": 30}),
+        "coarse": lab({"neutrophil": 30, "monocyte": 30}, seed=1),
+    }
+    found = cross_lab(labs, classifiers=["LR"], trains=["banded"], tests=["coarse"])
+    assert accuracy(found.results, "banded", "coarse") > 0.95
+    assert accuracy(found.results_flat, "banded", "coarse") == pytest.approx(0.5, abs=0.05)
+
+
+def test_cells_without_a_counterpart_leave_the_tree_comparison_and_stay_in_the_flat_one(result):
+    pair = result.pairs.set_index(["train", "test"]).loc[("fine", "coarse")]
+    assert (pair["cells"], pair["left_out"]) == (40, 1)
+    assert set(pair["classes"]) == {"neutrophil", "monocyte"}
+    assert any("fine → coarse" in note and "basophil" in note for note in result.notes)
+    classes, counts = result.confusions["fine", "coarse", "LR"]
+    assert counts.shape == (len(classes), len(classes) + 1)
+    assert counts.sum() == 5 * 40
+
+
+def test_every_cell_of_the_own_lab_is_tested_once(result):
+    assert result.confusions["fine", "fine", "LR"][1].sum() == 75
+
+
+def test_a_single_cell_of_a_class_is_kept_and_told(result):
+    assert any("coarse" in note and "basophil has a single cell" in note for note in result.notes)
+    assert result.confusions["coarse", "coarse", "LR"][1].sum() == 41
+
+
+def test_all_classifiers_bear_a_fold_that_lacks_a_class():
+    labs = {"rare": lab({"neutrophil": 12, "monocyte": 12, "basophil": 1})}
+    found = cross_lab(labs)
+    assert len(found.results) == 6 * 5
+    assert found.results["accuracy"].between(0, 1).all()
+
+
+def test_a_fold_with_one_class_left_to_learn_from_predicts_that_class():
+    found = cross_lab({"two": lab({"neutrophil": 12, "basophil": 1})}, classifiers=["SVM (poly)", "LR"])
+    assert found.results["accuracy"].min() == pytest.approx(2 / 3)
+
+
+def test_classes_all_smaller_than_the_folds_fall_back_to_plain_folds():
+    found = cross_lab({"tiny": lab({"neutrophil": 3, "monocyte": 3, "eosinophil": 3})}, classifiers=["LR"])
+    assert len(found.results) == 5
+    assert any("not stratified" in note for note in found.notes)
+
+
+def test_unlabelled_cells_are_left_out():
+    labs = fine_and_coarse()
+    labs["coarse"].y[:2] = None, np.nan
+    found = cross_lab(labs, classifiers=["LR"])
+    assert any("coarse: 2 unlabelled" in note for note in found.notes)
+
+
+def test_unseen_labs_one_call_each_then_joined():
+    labs = fine_and_coarse()
+    parts = [cross_lab(labs, classifiers=["LR"], tests=[name], own=False) for name in labs]
+    joined = ProtocolResult.concat(parts)
+    pairs = set(zip(joined.results["train"], joined.results["test"], strict=True))
+    assert pairs == {("fine", "coarse"), ("coarse", "fine")}
+    assert len(joined.pairs) == len(joined.confusions) == 2
+
+
+def test_labs_that_share_no_class_give_nan_and_no_crash():
+    labs = {"a": lab({"neutrophil": 10, "monocyte": 10}), "b": lab({"eosinophil": 10, "basophil": 10})}
+    found = cross_lab(labs, classifiers=["LR"], trains=["a"])
+    apart = found.results[found.results["test"] == "b"]
+    assert apart["accuracy"].isna().all()
+    assert (found.results_flat[found.results_flat["test"] == "b"]["accuracy"] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("labs", "message"),
+    [
+        ({"small": lab({"neutrophil": 2, "monocyte": 2})}, "small: 4 labelled cells are too few for 5 folds"),
+        ({"one": lab({"neutrophil": 20})}, "one: all cells are neutrophil"),
+        ({"bare": LabFeatures(np.zeros((9, 3)), np.array([None] * 9))}, "bare: no cell has a label"),
+        ({"nan": LabFeatures(np.full((9, 3), np.nan), np.array(["monocyte"] * 9))}, "nan: features hold NaN"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_one_line(labs, message):
+    with pytest.raises(InputError, match=message) as caught:
+        cross_lab(labs)
+    assert "\n" not in str(caught.value)
+
+
+def test_labs_of_different_width_are_told():
+    labs = {
+        "a": lab({"neutrophil": 9, "monocyte": 9}),
+        "b": LabFeatures(np.zeros((9, 2)), np.array(["monocyte"] * 9)),
+    }
+    with pytest.raises(InputError, match=r"a 3, b 2"):
+        cross_lab(labs)
+
+
+def test_one_label_a_row():
+    with pytest.raises(InputError, match="one label a row"):
+        LabFeatures(np.zeros((3, 2)), np.array(["monocyte"]))
