@@ -14,11 +14,14 @@ BIN := .venv/bin
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@
 
+# an interrupted demo goes on, a finished one begins anew
 demo: .venv/.installed
+	@test ! -e demo/run/metrics.json || rm -rf demo
 	$(BIN)/dorl demo --out demo
 
+# two processes of one thread each are quicker than one of two, since most tests are small
 test: .venv/.test-installed
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/.test-installed
 	$(BIN)/ruff check .

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,7 +26,18 @@ Out = Annotated[Path, typer.Option(help="Folder to write into: new, or of the sa
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; the GPU where there is one, by default.")]
 Base = Annotated[
-    str, typer.Option("--segmenter", help="tiny, an adapter file, or a folder of dorl finetune.")
+    str,
+    typer.Option(
+        "--segmenter",
+        help="tiny, sam-vit-b (or -l, -h), sam2.1-hiera-tiny, a hub's id, an adapter or .pth file, or a folder.",
+    ),
+]
+Encoder = Annotated[
+    str | None,
+    typer.Option(help="dinobloom-s (or -b, -l) or its .pth file: take its tokens, and the segmenter's masks."),
+]
+Autoencoder = Annotated[
+    str | None, typer.Option(help="One trained elsewhere, in place of training: a run folder, or its file, or cae.mdl.")
 ]
 Preset = Annotated[str, typer.Option(help="Autoencoder: published, small, or auto by the segmenter's width.")]
 Epochs = Annotated[int | None, typer.Option(help="Of the autoencoder, in place of the preset's.")]
@@ -40,7 +51,7 @@ RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that do
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("demo"),
     cells: Annotated[int, typer.Option(help="Cells of each rendered lab.")] = 130,
-    iterations: Annotated[int, typer.Option(help="Of the autoencoder's training.")] = 150,
+    iterations: Annotated[int, typer.Option(help="Of the autoencoder's training.")] = 60,
     seed: Seed = 0,
 ) -> None:
     """The whole road on three rendered labs, offline."""
@@ -106,6 +117,14 @@ def finetune(
 
 
 @app.command()
+def embed(labs: Labs, out: Out, segmenter: Base = "tiny", encoder: Encoder = None, device: Device = None) -> None:
+    """Frozen features: an encoder's tokens averaged inside each cell's mask."""
+    from dorl.pipeline import embed as run
+
+    run(labs, out=out, segmenter=segmenter, encoder=encoder, device=device)
+
+
+@app.command()
 def fit(
     labs: Labs,
     out: Out,
@@ -114,6 +133,8 @@ def fit(
         typer.Option(help="A lab whose labels are learnt; may be given again. All by default."),
     ] = None,
     segmenter: Base = "tiny",
+    encoder: Encoder = None,
+    autoencoder: Autoencoder = None,
     folds: Folds = 5,
     preset: Preset = "auto",
     epochs: Epochs = None,
@@ -129,6 +150,8 @@ def fit(
         out=out,
         source=source,
         segmenter=segmenter,
+        encoder=encoder,
+        autoencoder=autoencoder,
         folds=folds,
         preset=preset,
         epochs=epochs,
@@ -146,6 +169,8 @@ def evaluate(
         list[str] | None, typer.Option(help="transductive (as published) or unseen; may be given again.")
     ] = None,
     segmenter: Base = "tiny",
+    encoder: Encoder = None,
+    autoencoder: Autoencoder = None,
     folds: Folds = 5,
     preset: Preset = "auto",
     epochs: Epochs = None,
@@ -161,6 +186,8 @@ def evaluate(
         out=out,
         protocols=protocol or ["transductive"],
         segmenter=segmenter,
+        encoder=encoder,
+        autoencoder=autoencoder,
         folds=folds,
         preset=preset,
         epochs=epochs,
@@ -185,6 +212,33 @@ def predict(
     predict_images(run, images, out=out, classifier=classifier, device=device)
 
 
+@app.command("import")
+def import_(
+    sam: Annotated[Path, typer.Option(help="sam_vit_b*.pth, or l or h.")],
+    adapter: Annotated[Path, typer.Option(help="The authors' LoRA file, lora_sam.pth.")],
+    cae: Annotated[Path, typer.Option(help="The authors' autoencoder, cae.mdl.")],
+    out: Annotated[Path, typer.Option(help="Run folder to make.")],
+    mean: Annotated[
+        tuple[float, float, float] | None, typer.Option(help="Of the input, RGB, 0-255; the published one otherwise.")
+    ] = None,
+    std: Annotated[tuple[float, float, float] | None, typer.Option(help="Likewise, the standard deviation.")] = None,
+    device: Device = None,
+) -> None:
+    """A run folder from the published weights."""
+    from dorl.pipeline import import_official
+
+    import_official(sam=sam, adapter=adapter, cae=cae, out=out, mean=mean, std=std, device=device)
+
+
+@app.command()
+def export(run: RunFolder, out: Annotated[Path, typer.Option(help="Folder for lora_sam.pth and cae.mdl.")]) -> None:
+    """A run's adapter and autoencoder in the published layouts."""
+    from dorl.pipeline import export_official
+
+    for path in export_official(run, out=out):
+        print(path)
+
+
 @app.command()
 def report(run: RunFolder) -> None:
     """One self-contained HTML file, made anew from what lies in the folder."""
@@ -201,9 +255,7 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
 ) -> None:
     """Options of every command; `main` takes --debug out before, so that it may stand anywhere."""
@@ -213,16 +265,28 @@ def main() -> None:
     """Run a command: exit 0 done, 1 failed while working, 2 wrong input, 130 stopped."""
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
+    words = [word for word in arguments if word != "--debug"] or ["--help"]
     try:
-        app([word for word in arguments if word != "--debug"])
+        status = app(words, prog_name="dorl", standalone_mode=False)  # typer turns an interrupt into 130
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+        status = 130
     except Exception as error:
+        if hasattr(error, "format_message"):  # wrong usage; older typers raise click's error, newer ones their own
+            print(f"dorl: {_usage(error)}", file=sys.stderr)
+            sys.exit(2)
         if debug:
             raise
         kind = 2 if isinstance(error, InputError) else 1
-        words = str(error) if isinstance(error, DorlError) else f"{type(error).__name__}: {error}"
+        text = str(error) if isinstance(error, DorlError) else f"{type(error).__name__}: {error}"
         hint = "" if isinstance(error, DorlError) else " (give --debug for where it happened)"
-        print(f"dorl: {' '.join(words.split())}{hint}", file=sys.stderr)
+        print(f"dorl: {' '.join(text.split())}{hint}", file=sys.stderr)
         sys.exit(kind)
+    if status == 130:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+    sys.exit(status or 0)
+
+
+def _usage(error: Any) -> str:
+    """A usage error as one line that ends with where to read more."""
+    command = error.ctx.command_path if getattr(error, "ctx", None) else "dorl"
+    return f"{' '.join(error.format_message().split()).rstrip('.')}; see {command} --help"

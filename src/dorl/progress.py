@@ -57,5 +57,5 @@ def track(items: Iterable[T], *, total: int, what: str, done: int = 0) -> Iterat
             left = (now - start) / (done - first) * (total - done)
             say(f"{what}: {done}/{total}, about {left:.0f} s left")
             last = now
-    if done > first:
+    if done > first and time.monotonic() - start >= 1:
         say(f"{what}: {done}/{total} in {time.monotonic() - start:.0f} s")

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -106,7 +107,7 @@ ACEVEDO_LEFT_OUT: dict[str, str] = {
 }
 BLOODMNIST_LEFT_OUT: dict[int, str] = {7: "platelet, not a white blood cell"}
 
-# What folders and spreadsheets call the classes; case, plural, separators, word order and the word "cell" don't count.
+# What folders and spreadsheets call the classes; case, plural, separators and word order don't count.
 _ALIASES: dict[str, tuple[str, ...]] = {
     "leukocyte": ("leucocyte",),
     "granulocyte": (),
@@ -131,16 +132,15 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "eosinophil": (
         "eos",
         "eosino",
-        "eosin",
         "eosinophile",
         "eosinophilic granulocyte",
         "eosinophil granulocyte",
     ),
     "basophil": ("bas", "baso", "basophile", "basophilic granulocyte", "basophil granulocyte"),
     "immature_granulocyte": ("ig", "igs", "immature gran", "granulocyte precursor"),
-    "promyelocyte": ("promyelo", "pro", "progranulocyte", "neutrophilic promyelocyte"),
+    "promyelocyte": ("promyelo", "progranulocyte", "neutrophilic promyelocyte"),
     "myelocyte": ("neutrophilic myelocyte", "neutrophil myelocyte"),
-    "metamyelocyte": ("meta", "metamyelo", "neutrophilic metamyelocyte", "neutrophil metamyelocyte"),
+    "metamyelocyte": ("metamyelo", "neutrophilic metamyelocyte", "neutrophil metamyelocyte"),
     "lymphocyte": ("lym", "lymph", "lympho"),
     "lymphocyte_typical": ("typical lymph", "normal lymphocyte", "normal lymph", "mature lymphocyte"),
     "lymphocyte_atypical": (
@@ -162,36 +162,31 @@ _ALIASES: dict[str, tuple[str, ...]] = {
         *("polychromatic normoblast", "basophilic erythroblast", "basophilic normoblast"),
         *("proerythroblast", "pronormoblast", "erythrocyte precursor"),
     ),
-    "smudge_cell": ("smear", "basket", "shadow", "gumprecht", "gumprecht shadow"),
+    # not the bare words: folders "smears" and "shadows" hold anything
+    "smudge_cell": ("smudge", "smear cell", "basket cell", "shadow cell", "gumprecht", "gumprecht shadow"),
 }
 
 
 def _words(text: str) -> list[str]:
     folded = unicodedata.normalize("NFKD", text).casefold()
     letters = "".join(c for c in folded if not unicodedata.combining(c))
-    words = re.findall(r"[a-z]+", letters)
     # short words keep their s: "eos", "bas" and "igs" are abbreviations
-    singular = [word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words]
-    return [word for word in singular if word != "cell"]
-
-
-def _spellings(text: str) -> tuple[str, str]:
-    words = _words(text)
-    return "".join(words), "".join(sorted(words))
+    words = re.findall(r"[a-z]+", letters)
+    return [word[:-1] if len(word) > 3 and word.endswith("s") else word for word in words]
 
 
 _LABELS: dict[str, str] = {
-    spelling: node
+    "".join(order): node
     for node, aliases in _ALIASES.items()
     for name in (node, *aliases)
-    for spelling in _spellings(name)
+    for order in permutations(_words(name))
 }
 
 
 def parse_label(text: str) -> str | None:
     """Find the class that a folder or a spreadsheet means.
 
-    Case, plural, accents, digits, spaces, hyphens, underscores, word order and the word "cell" don't count:
+    Case, plural, accents, digits, spaces, hyphens, underscores, word order and an added "cell" don't count:
     ``"Segmented Neutrophils"``, ``"neutrophil-segmented"`` and ``"segs"`` are the same class. The codes of
     the known data sets are no names; they are read by the tables of this module.
 
@@ -205,10 +200,10 @@ def parse_label(text: str) -> str | None:
         A node of the tree below the root, or None where the name isn't known. ``"cell"`` says nothing
         about a cell and gives None.
     """
-    for spelling in _spellings(text):
-        if spelling in _LABELS:
-            return _LABELS[spelling]
-    return None
+    words = _words(text)
+    with_cell = "".join(words)
+    without = "".join(word for word in words if word != "cell").removesuffix("cell")
+    return _LABELS.get(with_cell) or _LABELS.get(without)
 
 
 def parent(name: str) -> str | None:
@@ -327,7 +322,7 @@ def shared_level(a: Iterable[str | None], b: Iterable[str | None]) -> SharedLeve
     InputError
         For a label that is no node of the tree.
     """
-    left, right = ({label for label in labels if not _is_missing(label)} for labels in (a, b))
+    left, right = ({str(label) for label in labels if not _is_missing(label)} for labels in (a, b))
     common = {y if is_a(x, y) else x for x in left for y in right if is_a(x, y) or is_a(y, x)}
     top = {node for node in common if not common.intersection(ancestors(node))}
     return SharedLevel(tuple(sorted(top)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +10,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from dorl.errors import InputError
-from dorl.files import atomic
+from dorl.tensorfiles import load_tensors, save_tensors
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -62,9 +59,7 @@ def has_bf16(device: torch.device) -> bool:
     return False
 
 
-def prefetch(
-    function: Callable[[T], R], items: Iterable[T], *, workers: int = 2, ahead: int = 8
-) -> Iterator[R]:
+def prefetch(function: Callable[[T], R], items: Iterable[T], *, workers: int = 2, ahead: int = 8) -> Iterator[R]:
     """Map `function` over `items` in threads, in order, at most `ahead` results waiting."""
     with ThreadPoolExecutor(workers) as pool:
         waiting: list[Any] = []
@@ -80,59 +75,7 @@ def prefetch(
                 future.cancel()
 
 
-def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]) -> None:
-    """Write safetensors atomically, with `header` as JSON under the metadata key ``dorl``."""
-    plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    with atomic(path) as temporary:
-        save_file(plain, temporary, metadata={"dorl": json.dumps(dict(header))})
-
-
-def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `save_tensors` wrote.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, is no safetensors file, or was not written by dorl.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("dorl", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, ValueError, OSError) as error:
-        raise InputError(f"{path}: not a whole safetensors file: restore it or train again") from error
-    if not isinstance(header, dict):
-        raise InputError(f"{path}: a safetensors file, but not one that dorl wrote")
-    return tensors, header
-
-
-def load_into(
-    module: nn.Module, tensors: Mapping[str, Tensor], *, path: str | Path, names: Iterable[str]
-) -> None:
-    """Copy `tensors` into `module`, refusing missing, extra or misshapen ones by name.
-
-    Parameters
-    ----------
-    names : iterable of str
-        The names that must be there, no more and no fewer.
-    """
-    own = module.state_dict()
-    expected = set(names)
-    wrong = sorted(expected.symmetric_difference(tensors))
-    wrong += sorted(n for n in expected.intersection(tensors) if own[n].shape != tensors[n].shape)
-    if wrong:
-        raise InputError(
-            f"{path}: tensors that don't fit the network: {', '.join(wrong[:3])} ({len(wrong)} in all)"
-        )
-    module.load_state_dict({n: t.to(own[n].dtype) for n, t in tensors.items()}, strict=False)
-
-
-def save_progress(
-    path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, header: Mapping[str, Any]
-) -> None:
+def save_progress(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, header: Mapping[str, Any]) -> None:
     """Checkpoint of an unfinished training: trainable parameters, AdamW's moments, and `header`."""
     tensors: dict[str, Tensor] = {}
     for name, parameter in module.named_parameters():
@@ -153,11 +96,12 @@ def load_progress(path: Path, module: nn.Module, optimizer: torch.optim.Optimize
                 continue
             try:
                 parameter.copy_(tensors[f"value/{name}"])
-                moments = {key: tensors[f"{key}/{name}"] for key in ("step", "exp_avg", "exp_avg_sq")}
             except (KeyError, RuntimeError) as error:
-                raise InputError(
-                    f"{path}: checkpoint of another network: remove it to start again"
-                ) from error
-            moments = {k: v if k == "step" else v.to(parameter.device) for k, v in moments.items()}
-            optimizer.state[parameter] = moments
+                raise InputError(f"{path}: checkpoint of another network: remove it to start again") from error
+            # AdamW has none for a parameter that no gradient ever reached
+            moments = {k: tensors[f"{k}/{name}"] for k in ("step", "exp_avg", "exp_avg_sq") if f"{k}/{name}" in tensors}
+            if moments:
+                optimizer.state[parameter] = {
+                    k: v if k == "step" else v.to(parameter.device) for k, v in moments.items()
+                }
     return header

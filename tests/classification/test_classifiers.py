@@ -30,9 +30,7 @@ def test_a_classifier_learns_repeats_itself_and_predicts_its_most_probable_class
 def test_two_classes_are_enough(name):
     two = lab({"neutrophil": 20, "monocyte": 20})
     model = make_classifier(name).fit(two.X, two.y.astype(str))
-    np.testing.assert_array_equal(
-        model.classes_[model.predict_proba(two.X).argmax(axis=1)], model.predict(two.X)
-    )
+    np.testing.assert_array_equal(model.classes_[model.predict_proba(two.X).argmax(axis=1)], model.predict(two.X))
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)

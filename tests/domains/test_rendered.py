@@ -120,9 +120,7 @@ def test_nucleus_share_follows_the_class():
 
 def test_styles_differ_in_colour():
     colours = {
-        name: np.mean(
-            [render_cell("monocyte", style, np.random.default_rng(i), 64).image for i in range(8)], (0, 1, 2)
-        )
+        name: np.mean([render_cell("monocyte", style, np.random.default_rng(i), 64).image for i in range(8)], (0, 1, 2))
         for name, style in STYLES.items()
     }
     assert len(colours) >= 5

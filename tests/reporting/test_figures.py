@@ -34,9 +34,7 @@ def test_grey_levels(tmp_path):
 
 
 def test_class_counts(tmp_path):
-    counts = pd.DataFrame(
-        {"a": [1, 2000, np.nan], HOSTILE: [5, 0, 30]}, index=["basophil", "monocyte", "other"]
-    )
+    counts = pd.DataFrame({"a": [1, 2000, np.nan], HOSTILE: [5, 0, 30]}, index=["basophil", "monocyte", "other"])
     class_counts(counts, tmp_path / "f.png")
     picture(tmp_path / "f.png")
 

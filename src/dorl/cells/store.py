@@ -22,6 +22,8 @@ from dorl.files import write_json
 #: version of the folder's layout
 FORMAT = 1
 _FILES = ("tokens", "masks", "crops")
+_SIZES = ("width", "grid", "mask_size", "crop_size")
+_DAMAGED = "cells.json or index.jsonl is damaged: remove the folder and embed again"
 
 
 class CellStore:
@@ -40,8 +42,9 @@ class CellStore:
         self.path = path
         self.header = header
         self._rows = rows
+        self._whole = False  # whether nothing unfinished lies behind the last whole cell
         self._maps: dict[str, np.memmap] = {}
-        width, grid, side, crop = (header[key] for key in ("width", "grid", "mask_size", "crop_size"))
+        width, grid, side, crop = (header[key] for key in _SIZES)
         self._records: dict[str, tuple[tuple[int, ...], np.dtype]] = {
             "tokens": ((width, grid, grid), np.dtype("<f2")),
             "masks": (((side * side + 7) // 8,), np.dtype("u1")),
@@ -68,7 +71,7 @@ class CellStore:
         mask_size, crop_size : int
             Sides in pixels.
         source : mapping, optional
-            What makes the cells (weights' digest and the like). A store of another source is refused.
+            What makes the cells (weights' digest and the like), JSON-able. A store of another source is refused.
 
         Raises
         ------
@@ -84,6 +87,7 @@ class CellStore:
             "crop_size": crop_size,
             "source": dict(source or {}),
         }
+        header = json.loads(json.dumps(header))  # as it will be read: a tuple comes back as a list
         if (path / "cells.json").exists():
             store = cls.open(path)
             if store.header != header:
@@ -111,20 +115,21 @@ class CellStore:
         try:
             header = json.loads((path / "cells.json").read_text(encoding="utf-8"))
             text = (path / "index.jsonl").read_text(encoding="utf-8")
+            rows = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]
         except FileNotFoundError as error:
             raise InputError(f"{path}: no cell store ({Path(error.filename).name} is missing)") from error
         except ValueError as error:
-            raise InputError(f"{path}: cells.json is damaged: remove the folder and embed again") from error
+            raise InputError(f"{path}: {_DAMAGED}") from error
         if not isinstance(header, dict) or header.get("format") != FORMAT:
             raise InputError(f"{path}: a cell store of another version: embed again")
-        whole = text[: text.rfind("\n") + 1].splitlines()
-        store = cls(path, header, [json.loads(line) for line in whole])
+        whole = all(isinstance(header.get(key), int) for key in _SIZES)
+        if not whole or not all(isinstance(row, dict) for row in rows):
+            raise InputError(f"{path}: {_DAMAGED}")
+        store = cls(path, header, rows)
         for name in _FILES:
             file = path / _file_name(name)
             if not file.exists() or file.stat().st_size < len(store) * store._record_bytes(name):
-                raise InputError(
-                    f"{path}: {file.name} is missing or too short: remove the folder and embed again"
-                )
+                raise InputError(f"{path}: {file.name} is missing or too short: remove the folder and embed again")
         return store
 
     def __len__(self) -> int:
@@ -158,19 +163,26 @@ class CellStore:
         rows : sequence of B mappings
             JSON-able metadata; each with a ``key`` that no other cell has.
         """
-        rows = [dict(row) for row in rows]
-        count = len(rows)
-        packed = np.packbits(masks.reshape(count, -1), axis=1)
-        arrays = {"tokens": tokens, "masks": packed, "crops": crops}
-        for name, array in arrays.items():
-            shape, dtype = self._records[name]
+        lines = [dict(row) for row in rows]
+        count = len(lines)
+        text = "".join(json.dumps(row) + "\n" for row in lines)
+        side = self.header["mask_size"]
+        given = {"tokens": tokens, "masks": masks, "crops": crops}
+        for name, array in given.items():
+            shape = (side, side) if name == "masks" else self._records[name][0]
             if array.shape != (count, *shape):
                 raise ValueError(f"{name} of shape {array.shape}, the store takes {(count, *shape)}")
+        given["masks"] = np.packbits(masks.reshape(count, side * side), axis=1)
+        if not self._whole:
+            self._cut_unfinished()
+        self._whole = False
+        for name, array in given.items():
             with (self.path / _file_name(name)).open("ab") as file:
-                np.ascontiguousarray(array, dtype=dtype).tofile(file)
+                np.ascontiguousarray(array, dtype=self._records[name][1]).tofile(file)
         with (self.path / "index.jsonl").open("a", encoding="utf-8") as index:
-            index.write("".join(json.dumps(row) + "\n" for row in rows))
-        self._rows += rows
+            index.write(text)
+        self._whole = True
+        self._rows += lines
         self._maps.clear()
 
     @property
@@ -200,6 +212,7 @@ class CellStore:
             float16 (B, D, G, G), bool (B, S, S), uint8 (B, C, C, 3), as asked for.
         """
         found = []
+        indices = np.asarray(indices, dtype=np.intp)
         for name in names:
             stored = self._map(name)
             found.append(self._unpack(stored[indices]) if name == "masks" else np.asarray(stored[indices]))
@@ -235,9 +248,11 @@ class CellStore:
             with (self.path / _file_name(name)).open("r+b") as file:
                 file.truncate(len(self) * self._record_bytes(name))
         index = self.path / "index.jsonl"
-        text = index.read_bytes()
+        # an append that failed here may have left whole lines, of cells whose records were cut just now
+        lines = index.read_bytes().splitlines(keepends=True)[: len(self)]
         with index.open("r+b") as file:
-            file.truncate(text.rfind(b"\n") + 1)
+            file.truncate(sum(map(len, lines)))
+        self._whole = True
 
 
 def _file_name(name: str) -> str:

@@ -93,6 +93,9 @@ class XGBoostClassifier(_Wrapped):
     random_state : int, default 0
     """
 
+    #: with fewer values one thread is quicker: several spend their time waiting for each other
+    ALONE = 1_000_000
+
     def __init__(self, n_estimators: int = 100, random_state: int = 0) -> None:
         self.n_estimators = n_estimators
         self.random_state = random_state
@@ -103,10 +106,14 @@ class XGBoostClassifier(_Wrapped):
         from xgboost import XGBClassifier
 
         self.classes_, index = np.unique(np.asarray(y), return_inverse=True)
+        values = np.asarray(X)
         self.model_ = XGBClassifier(
-            tree_method="hist", n_estimators=self.n_estimators, random_state=self.random_state
+            tree_method="hist",
+            n_estimators=self.n_estimators,
+            random_state=self.random_state,
+            n_jobs=1 if values.size < self.ALONE else None,
         )
-        self.model_.fit(np.asarray(X), index)
+        self.model_.fit(values, index)
         return self
 
 

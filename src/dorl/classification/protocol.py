@@ -40,9 +40,7 @@ class LabFeatures:
         self.X = np.asarray(self.X, dtype=np.float32)
         self.y = np.asarray(self.y, dtype=object)
         if self.X.ndim != 2 or self.y.shape != self.X.shape[:1]:
-            raise InputError(
-                f"features {self.X.shape} and labels {self.y.shape} don't fit: give one label a row"
-            )
+            raise InputError(f"features {self.X.shape} and labels {self.y.shape} don't fit: give one label a row")
 
     def labelled(self) -> LabFeatures:
         """The cells that have a label."""
@@ -73,9 +71,7 @@ class ProtocolResult:
     results: pd.DataFrame
     results_flat: pd.DataFrame
     pairs: pd.DataFrame
-    confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.int64]]] = field(
-        default_factory=dict
-    )
+    confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.int64]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @staticmethod
@@ -184,9 +180,7 @@ def cross_lab(
     )
 
 
-def _prepare(
-    labs: Mapping[str, LabFeatures], wanted: Iterable[str], notes: list[str]
-) -> dict[str, LabFeatures]:
+def _prepare(labs: Mapping[str, LabFeatures], wanted: Iterable[str], notes: list[str]) -> dict[str, LabFeatures]:
     data: dict[str, LabFeatures] = {}
     for name in wanted:
         if name not in labs:

@@ -21,7 +21,7 @@ MIN_SIDE = 8  # pixels
 MAX_PIXELS = 64_000_000
 MAX_BYTES = 256 * 1024 * 1024
 
-_FORMATS = ("JPEG", "MPO", "PNG", "BMP", "TIFF")
+_FORMATS = ("JPEG", "PNG", "BMP", "TIFF")
 _ORIENTATION = 0x0112
 _WIDTH, _HEIGHT, _BITS = 256, 257, 258  # TIFF tags
 _FULL_SCALES = (255, 1023, 4095, 16383, 65535)
@@ -122,7 +122,7 @@ def _check_bytes(count: int, name: str | Path) -> None:
 @contextmanager
 def _file(path: str | Path) -> Iterator[BinaryIO]:
     try:
-        stream = Path(path).open("rb")
+        stream = Path(path).open("rb")  # noqa: SIM115 - closed by the with below
         count = stream.seek(0, io.SEEK_END)
         stream.seek(0)
     except OSError as error:
@@ -139,9 +139,7 @@ def _opened(stream: BinaryIO, name: str | Path) -> Iterator[Image.Image]:
     """Open and check a header; faults of the decoders, while the image is in use too, become BadImageErrors."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # Pillow warns of large images and odd metadata; sizes are checked here
+            warnings.simplefilter("ignore")  # Pillow warns of large images and odd metadata; sizes are checked here
             with Image.open(stream, formats=_FORMATS) as image:
                 width, height = image.size
                 if min(width, height) < MIN_SIDE:
@@ -179,7 +177,9 @@ def _read_rgb(stream: BinaryIO, name: str | Path) -> np.ndarray:
             bits = image.tag_v2.get(_BITS, (1,))  # type: ignore[attr-defined]
             if len(bits) > 1 and max(bits) > 8:  # Pillow would drop the low byte
                 return _read_deep_tiff(stream, image.tag_v2.get(_ORIENTATION, 1), name)  # type: ignore[attr-defined]
-        high_byte = image.format == "PNG" and "16B" in str(image.tile) and not image.mode.startswith("I")
+        high_byte = (
+            image.format == "PNG" and "16B" in str(getattr(image, "tile", "")) and not image.mode.startswith("I")
+        )
         image.load()
         turned = ImageOps.exif_transpose(image)
         if turned.mode.startswith("I") or turned.mode == "F":
@@ -190,9 +190,7 @@ def _read_rgb(stream: BinaryIO, name: str | Path) -> np.ndarray:
             turned = white
         rgb = np.array(turned.convert("RGB"))
     if high_byte and 0 < rgb.max() < 16:
-        raise BadImageError(
-            f"{name}: 16-bit colour png that uses 12 bits or fewer; save it as tiff or with 8 bits"
-        )
+        raise BadImageError(f"{name}: 16-bit colour png that uses 12 bits or fewer; save it as tiff or with 8 bits")
     return rgb
 
 

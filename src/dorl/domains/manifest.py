@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -37,9 +38,8 @@ def read_manifest(path: Path, name: str) -> Domain:
     """
     table = _read_table(path)
     if "image" not in table:
-        raise InputError(
-            f"{path}: has no column 'image'; its columns are {', '.join(table.columns) or 'none'}"
-        )
+        columns = ", ".join(table.columns) or "none"
+        raise InputError(f"{path}: has no column 'image'; its columns are {columns}: rename that of the images' paths")
     table = table.reindex(columns=["image", *OPTIONAL])
     rows: list[dict[str, str | None]] = []
     left_out: list[tuple[str, str]] = []
@@ -53,9 +53,9 @@ def read_manifest(path: Path, name: str) -> Domain:
         mask = None if values["mask"] is None else _inside(values["mask"], root, path, number)
         raw = values["label"]
         label = None if raw is None else (raw if raw in NODES else parse_label(raw))
-        if not (root / image).is_file():
+        if not _is_file(root / image):
             left_out.append((image, "no such file"))
-        elif mask is not None and not (root / mask).is_file():
+        elif mask is not None and not _is_file(root / mask):
             left_out.append((image, "its mask is missing"))
         elif raw is not None and label in (None, "cell"):
             left_out.append((image, f"unknown class {raw!r}"))
@@ -67,7 +67,7 @@ def read_manifest(path: Path, name: str) -> Domain:
     if len(twice):
         raise InputError(f"{path}: names {twice.iloc[0]} more than once; give each image one row")
     if not rows and not left_out:
-        raise InputError(f"{path}: has no row")
+        raise InputError(f"{path}: has no row; give a row an image")
     return Domain(name, path.parent, "manifest", found, pd.DataFrame(left_out, columns=["path", "reason"]))
 
 
@@ -75,18 +75,30 @@ def _read_table(path: Path) -> pd.DataFrame:
     try:
         if path.suffix.lower() == ".parquet":
             return pd.read_parquet(path)
-        # as text: a patient "007" stays one
-        return pd.read_csv(path, dtype=str, encoding="utf-8-sig", skipinitialspace=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # of the empty cell behind a comma at the end
+            # as text, so that a patient "007" or "NA" stays one; without index_col=False a comma at the end of the
+            # rows would move every value one column to the left
+            return pd.read_csv(
+                path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig", skipinitialspace=True
+            )
     except Exception as error:  # pandas and pyarrow raise many kinds for a damaged file
         why = (str(error).splitlines() or [""])[0]
-        raise InputError(f"{path}: can't be read as a {path.suffix[1:]} table ({why})") from error
+        raise InputError(f"{path}: can't be read as a {path.suffix[1:]} table ({why}): save it anew") from error
 
 
 def _text(value: object) -> str | None:
-    if value is None or pd.isna(value):  # type: ignore[call-overload]
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):  # type: ignore[call-overload]
         return None
-    text = str(value).strip()
+    text = " ".join(str(value).split()) if not isinstance(value, str) else value.strip()
     return text or None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name longer than the file system allows
+        return False
 
 
 def _inside(text: str, root: Path, manifest: Path, number: int) -> str:
@@ -95,7 +107,8 @@ def _inside(text: str, root: Path, manifest: Path, number: int) -> str:
     refused = InputError(
         f"{manifest}: row {number}: {text!r} lies outside the manifest's folder; give paths relative to it"
     )
-    if relative.is_absolute() or ".." in relative.parts or ":" in relative.parts[0] or "\0" in text:
+    drive = ":" in "".join(relative.parts[:1])
+    if relative.is_absolute() or ".." in relative.parts or drive or "\0" in text:
         raise refused
     try:
         resolved = (root / relative).resolve()

@@ -40,7 +40,7 @@ def parse_lab(text: str) -> tuple[str | None, str]:
     A path that exists as it is wins, so that a folder with ``=`` in its name can be given.
     """
     name, sign, path = text.partition("=")
-    if not sign or Path(text).exists():
+    if not sign or _exists(Path(text)):
         return None, text
     return name, path
 
@@ -103,20 +103,29 @@ def read_domain(path: str | Path, name: str | None = None, layout: str = "auto")
         raise InputError(f"{name!r} can't name a lab; use letters, digits, '.', '_' and '-'")
     if layout == "bloodmnist" or (layout == "auto" and is_bloodmnist(path)):
         return read_bloodmnist(path, name or "bloodmnist")
+    if not str(path).strip():
+        raise InputError("no path given: give name=path, or a path")
     path = Path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
+    if not _exists(path):
+        raise InputError(f"{path}: no such file or folder; give name=path, or a path, of what is there")
     if path.is_file():
         if path.suffix.lower() not in MANIFEST_SUFFIXES or layout not in ("auto", "manifest"):
             raise InputError(f"{path}: is a file; give a folder, or a .csv or .parquet manifest")
-        return _checked(read_manifest(path, name or _default_name(path.parent)))
+        return _checked(read_manifest(path, name or _default_name(path.parent)), path)
     if layout == "manifest":
         raise InputError(f"{path}: is a folder; give the .csv or .parquet manifest itself")
     files = _image_files(path)
     if not files:
-        raise InputError(f"{path}: holds no jpg, png, bmp or tiff image")
+        raise InputError(f"{path}: holds no jpg, png, bmp or tiff image; give a folder that does")
     layout = _recognise(path, files) if layout == "auto" else layout
-    return _checked(_read_folder(path, name or _default_name(path), layout, files))
+    return _checked(_read_folder(path, name or _default_name(path), layout, files), path)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have: too long, or with a NUL
+        return False
 
 
 def _default_name(folder: Path) -> str:
@@ -141,10 +150,9 @@ def _recognise(root: Path, files: Sequence[str]) -> str:
     known = sum(code in ACEVEDO_CODES or code in ACEVEDO_LEFT_OUT for code in prefixes)
     if root.name == "PBC_dataset_normal_DIB" or known >= _ENOUGH * len(files):
         return "acevedo"
-    folders = {_folder(file) for file in files}
     if any(_is_matek(file) for file in files):
         return "matek"
-    if any(parse_label(folder) for folder in folders if folder):
+    if any(_by_folder(file)[0] for file in files):
         return "folders"
     return "flat"
 
@@ -182,10 +190,11 @@ def _by_code(code: str | None, codes: dict[str, str], left_out: dict[str, str]) 
 
 
 def _by_folder(file: str) -> Labelled:
+    for folder in reversed(Path(file).parts[:-1]):  # the nearest that is a class: train/CLASS/patient/image.png
+        label = parse_label(folder)
+        if label:
+            return label, folder, None
     folder = _folder(file)
-    label = parse_label(folder)
-    if label:
-        return label, folder, None
     return None, folder, f"unknown class {folder!r}" if folder else "lies in no class's folder"
 
 
@@ -206,16 +215,19 @@ def _read_folder(root: Path, name: str, layout: str, files: Sequence[str]) -> Do
     rows, left_out = [], []
     for file in files:
         label, raw, reason = labeller(file)
+        printable = file.encode("utf-8", "backslashreplace").decode()
+        if printable != file:
+            reason = "its name is not UTF-8: rename it"
         if reason:
-            left_out.append((file, reason))
+            left_out.append((printable, reason))
         else:
             rows.append({"path": file, "label": label, "raw_label": raw})
     table = pd.DataFrame(rows, columns=["path", "label", "raw_label"])
     return Domain(name, root, layout, table, pd.DataFrame(left_out, columns=["path", "reason"]))
 
 
-def _checked(lab: Domain) -> Domain:
-    """Leave out the images whose header can't be read; refuse a lab of which nothing remains."""
+def _checked(lab: Domain, given: Path) -> Domain:
+    """Leave out the images whose header can't be read; refuse a lab, by the path given, of which nothing remains."""
     source = lab.source
     assert isinstance(source, FileSource)
     reasons: list[str | None] = []
@@ -232,5 +244,5 @@ def _checked(lab: Domain) -> Domain:
     kept = lab.table.drop(index=bad)
     if kept.empty:
         common = left_out["reason"].value_counts().index[0]
-        raise InputError(f"{lab.root}: none of {len(left_out)} images can be used, most since: {common}")
+        raise InputError(f"{given}: none of {len(left_out)} images can be used, most since: {common}")
     return Domain(lab.name, lab.root, lab.layout, kept, left_out, source)

@@ -10,6 +10,7 @@ from PIL import Image
 
 from dorl.domains.domain import Domain
 from dorl.errors import BadImageError
+from dorl.progress import say
 from dorl.taxonomy import NODES
 
 
@@ -26,8 +27,8 @@ def grey_levels(lab: Domain, *, limit: int | None = None, seed: int = 0) -> np.n
     Returns
     -------
     float64 array of shape (256,)
-        Sums to 1; level 0 is black. Luma is that of ITU-R 601. Images that can't be read are passed over; all zero
-        where none can.
+        Sums to 1; level 0 is black. Luma is that of ITU-R 601. Images that can't be read are passed over and named
+        on standard error; all zero where none can.
     """
     chosen = np.arange(len(lab))
     if limit is not None and len(lab) > limit:
@@ -36,7 +37,8 @@ def grey_levels(lab: Domain, *, limit: int | None = None, seed: int = 0) -> np.n
     for i in chosen:
         try:
             luma = np.asarray(Image.fromarray(lab.load(int(i))).convert("L"))
-        except BadImageError:
+        except BadImageError as error:
+            say(f"grey levels, passed over: {error}")
             continue
         total += np.bincount(luma.ravel(), minlength=256) / luma.size
         counted += 1

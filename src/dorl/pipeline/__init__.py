@@ -1,11 +1,13 @@
 """The whole road: the only place that knows every stage. One keyword-only function a command."""
 
-from dorl.pipeline.demo import demo
-from dorl.pipeline.fit import evaluate, fit
-from dorl.pipeline.inspect import inspect
+from dorl.pipeline.demonstration import demo
+from dorl.pipeline.exchange import export_official, import_official
+from dorl.pipeline.features import embed
+from dorl.pipeline.fitting import evaluate, fit
+from dorl.pipeline.inspection import inspect
 from dorl.pipeline.masks import finetune, segment
 from dorl.pipeline.model import DoRL
-from dorl.pipeline.predict import predict
+from dorl.pipeline.prediction import predict
 from dorl.pipeline.report import write_run_report
 
 load = DoRL.load
@@ -13,9 +15,12 @@ load = DoRL.load
 __all__ = [
     "DoRL",
     "demo",
+    "embed",
     "evaluate",
+    "export_official",
     "finetune",
     "fit",
+    "import_official",
     "inspect",
     "load",
     "predict",

@@ -69,13 +69,11 @@ def embed(
     images: list[np.ndarray] = []
     rows: list[dict[str, Any]] = []
     loaded = prefetch(lambda job: _load(*job, segmenter.image_size), todo, ahead=2 * batch_size)
-    for number, outcome in enumerate(
-        track(loaded, total=total, what="embedding cells", done=len(have)), start=1
-    ):
+    for number, outcome in enumerate(track(loaded, total=total, what="embedding cells", done=len(have)), start=1):
         if isinstance(outcome, str):
             lab, i = todo[number - 1]
             result.left_out.append((lab.key(i), outcome))
-            say(f"left out: {outcome}")
+            say(f"left out: {lab.key(i)}: {outcome}")
         else:
             images.append(outcome[0])
             rows.append(outcome[1])
@@ -106,7 +104,7 @@ def _load(lab: Domain, i: int, size: int) -> tuple[np.ndarray, dict[str, Any]] |
     try:
         image = lab.load(i)
     except BadImageError as error:
-        return str(error)
+        return lab.reason(i, error)
     row = lab.table.iloc[i]
     meta = {name: row[name] for name in ("path", "label", "patient", "split")}
     shape = {"height": image.shape[0], "width": image.shape[1]}
@@ -115,7 +113,5 @@ def _load(lab: Domain, i: int, size: int) -> tuple[np.ndarray, dict[str, Any]] |
 
 def _append(store: CellStore, segmenter: Segmenter, images: np.ndarray, rows: list[dict[str, Any]]) -> None:
     tokens, masks, crops = segment_small(segmenter, images)
-    found = masks.any(axis=(1, 2))
-    store.append(
-        tokens, masks, crops, [{**row, "cell_found": bool(ok)} for row, ok in zip(rows, found, strict=True)]
-    )
+    found = np.asarray(masks.any(axis=(1, 2)))
+    store.append(tokens, masks, crops, [{**row, "cell_found": bool(ok)} for row, ok in zip(rows, found, strict=True)])

@@ -12,11 +12,13 @@ import pandas as pd
 from PIL import Image
 from scipy import ndimage
 
-from dorl.domains import Domain, read_domains
+from dorl.domains import Domain, parse_lab, read_domains
 from dorl.errors import BadImageError, InputError
 from dorl.files import atomic
-from dorl.pipeline.inspect import decodable
-from dorl.pipeline.predict import read_images
+from dorl.pipeline.inspection import decodable
+from dorl.pipeline.prediction import read_images, tell_left_out
+from dorl.pipeline.presets import check_seed
+from dorl.pipeline.runfolder import check_folder, make_folder, refuse_run
 from dorl.progress import say, track
 from dorl.segmentation import Segmenter, largest_component
 from dorl.segmentation.finetune import FinetuneSettings, Sample
@@ -45,7 +47,7 @@ def segment(
     Parameters
     ----------
     lab : str, Path or Domain
-        An image, a folder (searched below, too), a manifest, or a lab.
+        An image, a folder (searched below, too) or a manifest, each as a path or ``name=path``; or a lab.
     out : str or Path
         Folder for ``<stem>.png``: 0 and 255, at the image's own size, the largest part alone with holes filled.
         Where two images in different folders share a stem, the folder's name goes before it. Masks that are there
@@ -56,15 +58,25 @@ def segment(
     Returns
     -------
     Segmented
+
+    Raises
+    ------
+    InputError
+        If the images, the segmenter or `out` can't be used.
     """
-    images = read_images(lab)
+    given = parse_lab(lab)[1] if isinstance(lab, str) else lab
+    images = read_images(given)
     out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; give a folder for --out")
+    check_folder(out)
+    refuse_run(out)
+    names = mask_names(images.table["path"].tolist())
+    _keep_apart(images, names, out, searched=not isinstance(given, Domain) and Path(given).is_dir())
     network = Segmenter.load(segmenter, device=device)
-    out.mkdir(parents=True, exist_ok=True)
+    new = not out.exists()
+    make_folder(out)
+    tell_left_out(images)
     done = Segmented(left_out=len(images.left_out))
-    for i, name in track(enumerate(mask_names(images.table["path"])), total=len(images), what="segmenting"):
+    for i, name in track(enumerate(names), total=len(images), what="segmenting"):
         target = out / name
         if target.exists():
             done.kept += 1
@@ -72,7 +84,7 @@ def segment(
         try:
             image = images.load(i)
         except BadImageError as error:
-            say(f"left out: {error}")
+            say(f"left out: {images.table['path'].iat[i]}: {images.reason(i, error)}")
             done.left_out += 1
             continue
         mask = ndimage.binary_fill_holes(largest_component(network(image[None]).masks[0].cpu().numpy()))
@@ -80,6 +92,10 @@ def segment(
             Image.fromarray(mask.astype(np.uint8) * 255).save(temporary)
         done.written += 1
         done.without_cell += not mask.any()
+    if not done.written + done.kept:
+        if new:
+            out.rmdir()
+        raise InputError("not one image could be read: give other images")
     say(
         f"{done.written} masks written, {done.kept} were there already, {done.without_cell} without a cell, "
         f"{done.left_out} images left out: {out}"
@@ -97,10 +113,27 @@ def mask_names(paths: Sequence[str]) -> list[str]:
     ]
     # two files of one folder can still differ by their ending alone
     twice = Counter(names)
-    return [
-        f"{name if twice[name] == 1 else name + '_' + PurePosixPath(path).suffix[1:]}.png"
+    names = [
+        name if twice[name] == 1 else f"{name}_{PurePosixPath(path).suffix[1:]}"
         for path, name in zip(paths, names, strict=True)
     ]
+    # a/x.png and a_x.png still come out alike
+    taken: set[str] = set()
+    for i, name in enumerate(names):
+        number = 1
+        while names[i] in taken:
+            number += 1
+            names[i] = f"{name}_{number}"
+        taken.add(names[i])
+    return [f"{name}.png" for name in names]
+
+
+def _keep_apart(images: Domain, names: Sequence[str], out: Path, *, searched: bool) -> None:
+    """Refuse an `out` where masks would be taken for images: of the same name, or below a folder that is searched."""
+    place, root = out.resolve(), images.root.resolve()
+    pictures = {root / path for path in images.table["path"]}
+    if any(place / name in pictures for name in names) or (searched and place.is_relative_to(root)):
+        raise InputError(f"{out}: lies among the images, masks would be taken for them; choose another --out")
 
 
 def finetune(
@@ -139,20 +172,27 @@ def finetune(
     -------
     DataFrame
         A row an epoch: epoch, loss, and dice and iou on the held-out images.
+
+    Raises
+    ------
+    InputError
+        If a lab, a setting or `out` can't be used.
     """
     if not 0 < held_out < 1:
         raise InputError(f"held-out share {held_out} is not between 0 and 1")
     for name, value in (("rank", rank), ("epochs", epochs), ("batch size", batch_size)):
         if value < 1:
             raise InputError(f"{name} is {value}: give 1 or more")
+    if not 0 < learning_rate < float("inf"):
+        raise InputError(f"learning rate is {learning_rate}: give a number above 0, for example 1e-4")
+    check_seed(seed)
     domains = read_domains(labs)
     for lab in domains:
         if not lab.has_masks:
             raise InputError(f"{lab.name}: has no masks; give a manifest with a mask column")
     out = Path(out)
+    check_folder(out)
     adapter, unfinished = out / "segmenter.safetensors", out / "unfinished.safetensors"
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file; give a folder for --out")
     if out.exists() and any(out.iterdir()) and not unfinished.exists():
         what = "holds a finished segmenter" if adapter.exists() else "is not empty"
         raise InputError(f"{out}: {what}; choose another folder for --out")
@@ -161,13 +201,21 @@ def finetune(
         raise InputError(f"{segmenter}: has an adapter already; fine-tune from its base, {network.base!r}")
     train: list[Sample] = []
     rest: list[Sample] = []
+    left_out = 0
     for number, lab in enumerate(domains):
         usable = decodable(lab)
+        tell_left_out(usable)
+        left_out += len(usable.left_out)
         usable = usable.take(usable.table["mask"].notna().to_numpy())
         chosen = _held_out(usable, held_out, seeded(seed, number))
         train += [(usable, int(i)) for i in np.flatnonzero(~chosen)]
         rest += [(usable, int(i)) for i in np.flatnonzero(chosen)]
-    say(f"fine-tuning on {len(train)} images, {len(rest)} held out")
+    if not train or not rest:
+        raise InputError(
+            f"{len(train)} images with masks to train on and {len(rest)} to hold out: give one or more of each"
+        )
+    make_folder(out)
+    say(f"fine-tuning on {len(train)} images, {len(rest)} held out, {left_out} left out")
     settings = FinetuneSettings(rank=rank, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
     return tune(network, train, rest, out=out, settings=settings, seed=seed)
 

@@ -119,7 +119,7 @@ class DoRL:
     def _features(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         tokens, masks, _ = segment_small(self.segmenter, prepared(images, self.segmenter.image_size))
         features = self.autoencoder.encode(torch.from_numpy(tokens)).cpu().numpy()
-        return features, masks.any(axis=(1, 2))
+        return features, np.asarray(masks.any(axis=(1, 2)))
 
     def _batches(self, images: np.ndarray | Sequence[Image]) -> Iterator[list[np.ndarray]]:
         if isinstance(images, (str, Path)):
@@ -129,9 +129,7 @@ class DoRL:
 
     def _fitted(self) -> Any:
         if self.classifier is None:
-            raise InputError(
-                "this run has no classifiers, since no lab of it had labels: fit again with labels"
-            )
+            raise InputError("this run has no classifiers, since no lab of it had labels: fit again with labels")
         return self.classifier
 
 
@@ -140,7 +138,5 @@ def _as_array(image: Image) -> np.ndarray:
         return read_image(Path(image))
     array = np.asarray(image)
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
-        raise InputError(
-            f"an image must be uint8 of shape (H, W, 3), not {array.dtype} of shape {array.shape}"
-        )
+        raise InputError(f"an image must be uint8 of shape (H, W, 3), not {array.dtype} of shape {array.shape}")
     return array

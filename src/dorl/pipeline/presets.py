@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dorl.errors import InputError
 from dorl.pipeline.runfolder import AutoencoderSettings
-from dorl.representation import AutoencoderConfig, TrainingSettings
+from dorl.representation import AutoencoderConfig, CrossDomainAutoencoder, TrainingSettings
+from dorl.representation.autoencoder import heads_for
 from dorl.segmentation import Segmenter
 
 #: the published row with the best average over all pairs of labs
@@ -12,6 +15,12 @@ DEFAULT_CLASSIFIER = "SVM (linear)"
 PRESETS = ("auto", "published", "small")
 #: backbones narrower than this take the small preset
 WIDE = 384
+
+
+def check_seed(seed: int) -> None:
+    """Refuse a seed that one of the libraries would refuse later."""
+    if not 0 <= seed < 2**32:
+        raise InputError(f"seed is {seed}: give a whole number from 0 to 4294967295")
 
 
 def autoencoder_settings(
@@ -24,7 +33,7 @@ def autoencoder_settings(
     """Shape and training of the autoencoder for a segmenter.
 
     ``published`` is the paper's: 12 + 4 blocks, batch 64, 300 epochs, learning rate 1e-4. ``small`` suits the narrow
-    tokens of a bundled backbone and a laptop: 4 + 2 blocks, batch 32, at most 800 iterations, learning rate 5e-4.
+    tokens of a bundled backbone and a laptop: 4 + 1 blocks, batch 16, at most 500 iterations, learning rate 5e-4.
     ``auto`` is small for backbones narrower than 384 channels.
 
     Parameters
@@ -40,15 +49,25 @@ def autoencoder_settings(
     if preset == "auto":
         preset = "published" if segmenter.width >= WIDE else "small"
     if preset == "published":
-        heads = 12 if segmenter.width % 12 == 0 else max(1, segmenter.width // 64)
-        shape = AutoencoderConfig(width=segmenter.width, heads=heads, grid=segmenter.grid)
+        shape = AutoencoderConfig(width=segmenter.width, heads=heads_for(segmenter.width), grid=segmenter.grid)
         training = TrainingSettings()
     else:
-        shape = AutoencoderConfig.scaled(segmenter.width, segmenter.grid, depth=4, decoder_depth=2)
-        training = TrainingSettings(max_iterations=800, batch_size=32, warmup=50, learning_rate=5e-4)
-    limit = (
-        iterations if iterations is not None else (None if epochs is not None else training.max_iterations)
-    )
+        shape = AutoencoderConfig.scaled(segmenter.width, segmenter.grid, depth=4, decoder_depth=1)
+        training = TrainingSettings(max_iterations=500, batch_size=16, warmup=50, learning_rate=5e-4)
+    limit = iterations if iterations is not None else (None if epochs is not None else training.max_iterations)
+    training = replace(training, epochs=epochs if epochs is not None else training.epochs, max_iterations=limit)
+    return _settings(preset, shape, training)
+
+
+def given_settings(model: CrossDomainAutoencoder) -> AutoencoderSettings:
+    """What a run says of an autoencoder that was trained elsewhere: its shape, and no training."""
+    none = TrainingSettings(epochs=0, batch_size=0, warmup=0, learning_rate=0.0, weight_decay=0.0)
+    settings = _settings("given", model.config, none)
+    settings.digest = model.digest()
+    return settings
+
+
+def _settings(preset: str, shape: AutoencoderConfig, training: TrainingSettings) -> AutoencoderSettings:
     return AutoencoderSettings(
         preset=preset,
         width=shape.width,
@@ -60,8 +79,8 @@ def autoencoder_settings(
         mask_ratio=shape.mask_ratio,
         image_channels=list(shape.image_channels),
         image_size=shape.image_size,
-        epochs=epochs if epochs is not None else training.epochs,
-        max_iterations=limit or 0,
+        epochs=training.epochs,
+        max_iterations=training.max_iterations or 0,
         batch_size=training.batch_size,
         warmup=training.warmup,
         learning_rate=training.learning_rate,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from dorl.classification import CLASSIFIERS, LabFeatures, ProtocolResult, cross_lab
 from dorl.domains import Domain
 from dorl.errors import InputError
-from dorl.pipeline.represent import Represented, autoencoder
+from dorl.pipeline.represent import Represented, trained
 from dorl.pipeline.runfolder import AUTOENCODER
 from dorl.progress import say
 from dorl.representation import encode_cells
@@ -44,7 +45,7 @@ def run_protocols(made: Represented, *, device: str | None = None) -> ProtocolRe
     names = [lab.name for lab in made.labs if len(lab.classes)]
     trains = trainable(made.labs)
     settings = made.config.classifiers
-    common = {"classifiers": list(CLASSIFIERS), "folds": settings.folds, "seed": made.config.seed}
+    common: dict[str, Any] = {"classifiers": list(CLASSIFIERS), "folds": settings.folds, "seed": made.config.seed}
     parts = []
     if "transductive" in made.config.protocols:
         labs = lab_features(made, names, made.features)
@@ -52,9 +53,7 @@ def run_protocols(made: Represented, *, device: str | None = None) -> ProtocolRe
     if "unseen" in made.config.protocols:
         parts += [_unseen(made, name, trains, common, device) for name in names if set(trains) - {name}]
     result = ProtocolResult.concat(parts)
-    single = [
-        f"{name}: has a single class: tested on, not trained on." for name in names if name not in trains
-    ]
+    single = [f"{name}: has a single class: tested on, not trained on." for name in names if name not in trains]
     result.notes[:0] = single
     return result
 
@@ -69,14 +68,12 @@ def lab_features(made: Represented, names: Sequence[str], X: np.ndarray) -> dict
     return found
 
 
-def _unseen(
-    made: Represented, tested: str, trains: Sequence[str], common: dict, device: str | None
-) -> ProtocolResult:
+def _unseen(made: Represented, tested: str, trains: Sequence[str], common: dict, device: str | None) -> ProtocolResult:
     others = (made.cells["domain"] != tested).to_numpy()
     folder = made.store.path.parent / "unseen" / tested
     folder.mkdir(parents=True, exist_ok=True)
     say(f"{tested} as the unseen lab")
-    model = autoencoder(
+    model = trained(
         made.store,
         made.domain_index,
         made.config,

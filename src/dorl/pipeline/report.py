@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from dorl.classification import COLUMNS
 from dorl.errors import InputError
 from dorl.files import write_text
 from dorl.pipeline.figures import CAPTIONS, FOLDER
@@ -17,10 +18,20 @@ from dorl.reporting import SCORES, Notes, Picture, Table, Text, cells, write_rep
 #: which comparison each table shows, by the name that `dorl.reporting.SCORES` uses
 _RESULTS = {"results": "results.csv", "results_flat": "results_flat.csv"}
 
+#: what a run can be used for, by whether it has classifiers
+USE = {
+    True: "dorl predict RUN IMAGES --out predictions.csv",
+    False: "dorl fit LAB... --segmenter RUN --autoencoder RUN --out RUN2",
+}
+
 INTRODUCTION = {
     "run": (
-        "DoRL was fitted to the labs below: each cell was segmented and embedded, an autoencoder learnt features that are "
-        "alike from lab to lab without looking at any label, and classifiers learnt the labels of the source labs."
+        "DoRL was fitted to the labs below: each cell was segmented and embedded, an autoencoder learnt features that "
+        "are alike from lab to lab without looking at any label, and classifiers learnt the labels of the source labs."
+    ),
+    "imported": (
+        "Segmenter and autoencoder were imported from published weights. They give features; classifiers come with "
+        "dorl fit over labs of one's own."
     ),
     "evaluation": (
         "DoRL was measured on the labs below. Classifiers were trained on one lab's cells and tested on the held-out "
@@ -37,22 +48,42 @@ def read_metrics(run: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{run}: {METRICS} is missing: the run is not finished; give the same command again")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        metrics = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise InputError(f"{path}: damaged; restore it or fit again") from error
+    if not isinstance(metrics, dict) or not {"seconds", "labs", "notes"} <= metrics.keys():
+        raise InputError(f"{path}: damaged (a part is missing); restore it or fit again")
+    return metrics
+
+
+def read_results(path: Path) -> pd.DataFrame:
+    """A table of results of a finished run."""
+    if not path.is_file():
+        raise InputError(f"{path.parent}: {path.name} is missing; restore it, or run again into another folder")
+    try:
+        results = pd.read_csv(path)
+    except ValueError as error:  # pandas' own errors are kinds of it
+        raise InputError(f"{path}: damaged; restore it, or run again into another folder") from error
+    lacking = [name for name in COLUMNS if name not in results]
+    if lacking:
+        raise InputError(f"{path}: damaged (no column {lacking[0]!r}); restore it, or run again into another folder")
+    return results
 
 
 def write_run_report(run: Path) -> Path:
     """Write ``report.html`` of a finished run or evaluation; returns its path."""
     config, metrics = read_config(run), read_metrics(run)
-    sections: list[Any] = [Text(INTRODUCTION[config.kind]), *_lab_sections(config, metrics)]
+    lacking = [lab.name for lab in config.labs if lab.name not in metrics["labs"]]
+    if lacking:
+        raise InputError(f"{run}: {METRICS} says nothing of lab {lacking[0]!r}; restore it or fit again")
+    sections: list[Any] = [Text(INTRODUCTION[config.kind if config.labs else "imported"])]
+    if config.labs:
+        sections += _lab_sections(config, metrics)
     if "pairs" in metrics:
         order = [lab.name for lab in config.labs]
         for heading, meaning, frame, score in SCORES:
-            path = run / _RESULTS[frame]
-            if path.is_file():
-                shown = cells(pd.read_csv(path), order, score=score)
-                sections.append(Table(shown, heading=heading, caption=meaning))
+            shown = cells(read_results(run / _RESULTS[frame]), order, score=score)
+            sections.append(Table(shown, heading=heading, caption=meaning))
         pairs = pd.DataFrame(metrics["pairs"])
         sections.append(Table(pairs, heading="What each pair compares", index=False))
     if metrics["notes"]:
@@ -105,41 +136,55 @@ def _lab_sections(config: RunConfig, metrics: dict[str, Any]) -> list[Any]:
 def write_card(run: Path, config: RunConfig, metrics: dict[str, Any]) -> None:
     """Write the run's model card, ``README.md``."""
     labs = "\n".join(
-        f"- {lab.name}: {lab.images} images, {lab.labelled} labelled, layout {lab.layout}"
-        for lab in config.labs
+        f"- {lab.name}: {lab.images} images, {lab.labelled} labelled, layout {lab.layout}" for lab in config.labs
     )
-    default = config.classifiers.default
-    measured = [row for row in metrics["results"] if row["classifier"] == default]
-    scores = "\n".join(
-        f"| {row['train']} | {row['test']} | {100 * row['accuracy']:.1f} | {100 * row['balanced_accuracy']:.1f} |"
-        for row in measured
-    )
-    table = f"| trained on | tested on | accuracy % | balanced accuracy % |\n|---|---|---|---|\n{scores}"
     learnt = ", ".join(config.classifiers.source) or "no lab"
+    notes = "\n\n".join(metrics["notes"]) if not labs else ""
     write_text(
         run / CARD,
         f"""# DoRL run
 
-Classifies single-cell images of white blood cells. Made by dorl {config.dorl}, seed {config.seed}.
+{"Classifies" if config.classifiers.names else "Gives features of"} single-cell images of white blood cells. \
+Made by dorl {config.dorl}, seed {config.seed}.
 
 ## Trained on
-{labs}
+{labs or notes}
 
 Segmenter `{config.segmenter.name}` (base {config.segmenter.base}, LoRA rank {config.segmenter.rank}); autoencoder \
 {config.autoencoder.width} wide, preset {config.autoencoder.preset}. The labels learnt are those of: {learnt}.
 
 ## Measured
-Classifier {default}, mean of {config.classifiers.folds} folds, classes compared by the tree. One lab's classifier \
-on another's cells; the autoencoder saw the images of all these labs, without labels.
-
-{table if scores else "Nothing: no lab here has labels of two classes or more."}
-
-The classifiers in this folder learnt all source labs together. On a lab that is not listed here expect less than on \
-any of these, until it was measured there.
+{_card_scores(config, metrics)}
 
 ## Use
-    dorl predict RUN IMAGES --out predictions.csv
+    {USE[bool(config.classifiers.names)]}
 
 A result is a help for research; it is no diagnosis and was not validated for clinical use.
 """,
     )
+
+
+def _card_scores(config: RunConfig, metrics: dict[str, Any]) -> str:
+    """How well the default classifier did from lab to lab, or that nothing is known of it."""
+    default = config.classifiers.default
+    measured = [row for row in metrics["results"] if row["classifier"] == default]
+    if not measured:
+        return "Nothing: no lab here has labels of two classes or more."
+    scores = "\n".join(
+        f"| {row['train']} | {row['test']} | {100 * row['accuracy']:.1f} | {100 * row['balanced_accuracy']:.1f} |"
+        for row in measured
+    )
+    autoencoder = (
+        "the autoencoder was trained elsewhere"
+        if config.autoencoder.preset == "given"
+        else "the autoencoder saw the images of all these labs, without labels"
+    )
+    return f"""Classifier {default}, mean of {config.classifiers.folds} folds, classes compared by the tree. One lab's \
+classifier on another's cells; {autoencoder}.
+
+| trained on | tested on | accuracy % | balanced accuracy % |
+|---|---|---|---|
+{scores}
+
+The classifiers in this folder learnt all source labs together. On a lab that is not listed here expect less than on \
+any of these, until it was measured there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,13 @@ from dorl.domains import Domain, read_domains
 from dorl.errors import InputError
 from dorl.files import atomic
 from dorl.pipeline.embedding import embed
-from dorl.pipeline.presets import DEFAULT_CLASSIFIER, autoencoder_settings, shape_and_training
+from dorl.pipeline.presets import (
+    DEFAULT_CLASSIFIER,
+    autoencoder_settings,
+    check_seed,
+    given_settings,
+    shape_and_training,
+)
 from dorl.pipeline.runfolder import (
     AUTOENCODER,
     CELLS,
@@ -27,7 +33,9 @@ from dorl.pipeline.runfolder import (
     LabConfig,
     RunConfig,
     SegmenterConfig,
+    check_folder,
     claim,
+    release,
 )
 from dorl.progress import say
 from dorl.representation import CrossDomainAutoencoder, encode_cells, train_autoencoder
@@ -50,6 +58,7 @@ class Represented:
     Attributes
     ----------
     labs : list of Domain
+        Without the images that could not be read.
     config : RunConfig
     store : CellStore
     cells : DataFrame of N rows
@@ -92,12 +101,25 @@ def check_labels(labs: Sequence[Domain], folds: int, source: Sequence[str]) -> N
         labelled = int(pd.notna(lab.labels).sum())
         if 0 < labelled < folds:
             raise InputError(
-                f"{lab.name}: {labelled} labelled images are fewer than {folds} folds: give more images or fewer --folds"
+                f"{lab.name}: {labelled} labelled images are fewer than {folds} folds: give more, or fewer --folds"
             )
     names = [lab.name for lab in labs]
     for name in source:
         if name not in names:
             raise InputError(f"source {name!r} is no lab here: give one of {', '.join(names)}")
+        if not labs[names.index(name)].classes:
+            raise InputError(f"source {name!r} has no labels to learn: give another --source, or its labels")
+
+
+def readable(labs: Sequence[Domain], cells: CellStore) -> list[Domain]:
+    """The labs without the images that could not be embedded."""
+    have = cells.keys
+    used = []
+    for lab in labs:
+        used.append(lab.take(np.array([lab.key(i) in have for i in range(len(lab))], bool)))
+        if not len(used[-1]):
+            raise InputError(f"{lab.name}: not one of its {len(lab)} images could be read: give other images")
+    return used
 
 
 def represent(
@@ -106,6 +128,8 @@ def represent(
     out: Path,
     kind: str,
     segmenter: str | Path,
+    encoder: str | Path | None = None,
+    autoencoder: str | Path | None = None,
     source: Sequence[str] | None = None,
     protocols: Sequence[str] = ("transductive",),
     folds: int = 5,
@@ -114,19 +138,29 @@ def represent(
     iterations: int | None = None,
     seed: int = 0,
     device: str | None = None,
+    check: Callable[[Sequence[Domain]], None] = lambda labs: None,
 ) -> Represented:
     """Read, claim the folder, embed, train the autoencoder, extract features; goes on where it was interrupted.
 
-    The arguments are those of `dorl.fit` and `dorl.pipeline.evaluate`.
+    The arguments are those of `dorl.fit` and `dorl.pipeline.evaluate`; `check` refuses labs that its caller can't use.
+    It is asked twice: before any work, and once it is known which images can be read.
     """
-    domains = read_domains(labs)
     if folds < 2:
         raise InputError(f"folds is {folds}: give 2 or more")
+    check_seed(seed)
+    check_folder(out)
+    domains = read_domains(labs)
+    check(domains)
     labelled = [lab.name for lab in domains if len(lab.classes)]
     source = list(source) if source else labelled
     check_labels(domains, folds, source)
     labels = [label for lab in domains if lab.name in source for label in lab.classes]
-    network = Segmenter.load(segmenter, device=device)
+    network = Segmenter.load(segmenter, encoder=encoder, device=device)
+    if autoencoder is not None and "unseen" in protocols:
+        raise InputError(
+            "the protocol 'unseen' trains autoencoders of its own: leave --autoencoder or that protocol out"
+        )
+    given = None if autoencoder is None else load_autoencoder(autoencoder, network, device=device)
     config = RunConfig(
         kind=kind,  # type: ignore[arg-type]
         dorl=dorl.__version__,
@@ -147,11 +181,14 @@ def represent(
         segmenter=SegmenterConfig(
             name=str(segmenter),
             base=network.base,
+            encoder="" if encoder is None else str(encoder),
             rank=network.rank,
             precision=str(network.dtype).removeprefix("torch."),
             digest=network.digest(),
         ),
-        autoencoder=autoencoder_settings(network, preset, epochs=epochs, iterations=iterations),
+        autoencoder=autoencoder_settings(network, preset, epochs=epochs, iterations=iterations)
+        if given is None
+        else given_settings(given),
         classifiers=ClassifierSettings(
             names=list(CLASSIFIERS) if len(learnt_level(labels).classes) > 1 else [],
             default=DEFAULT_CLASSIFIER,
@@ -159,32 +196,67 @@ def represent(
             folds=folds,
         ),
     )
-    claim(out, config)
+    new = claim(out, config)
     for lab in domains:
         say(f"{lab.name}: {len(lab)} images, {len(lab.classes)} classes, {len(lab.left_out)} left out")
-    network.save(out / SEGMENTER)
-    embedded = embed(
-        domains,
-        network,
-        out / CELLS,
-        source={"segmenter": config.segmenter.digest, "precision": config.segmenter.precision},
-    )
-    if not len(embedded.store):
-        raise InputError("not one image could be read: give other images")
+    try:
+        network.save(out / SEGMENTER)
+        embedded = embed(
+            domains,
+            network,
+            out / CELLS,
+            source={"segmenter": config.segmenter.digest, "precision": config.segmenter.precision},
+        )
+        used = readable(domains, embedded.store)
+        check_labels(used, folds, source)
+        check(used)
+        learnt = learnt_level([label for lab in used if lab.name in source for label in lab.classes]).classes
+        if config.classifiers.names and len(learnt) < 2:
+            raise InputError("the images that could be read have labels of one class: give images of two or more")
+    except InputError:
+        if new:
+            release(out)
+        raise
+    for lab in used:
+        for note in lab.describe()["notes"]:
+            say(f"{lab.name}: {note}")
     cells = embedded.store.table
-    model = autoencoder(
-        embedded.store, domain_index(domains, cells), config, out / AUTOENCODER, device=device
-    )
+    if given is None:
+        model = trained(embedded.store, domain_index(used, cells), config, out / AUTOENCODER, device=device)
+    else:
+        model = given
+        model.save(out / AUTOENCODER)
     features = encode_cells(model, embedded.store)
     write_features(out / FEATURES, features, cells)
     left_out = {lab.name: list(lab.left_out.itertuples(index=False, name=None)) for lab in domains}
     for key, reason in embedded.left_out:
         name, _, path = key.partition("/")
         left_out[name].append((path, reason))
-    return Represented(domains, config, embedded.store, cells, features, model, left_out)
+    say(f"{len(cells)} cells embedded, {sum(map(len, left_out.values()))} images left out")
+    return Represented(used, config, embedded.store, cells, features, model, left_out)
 
 
-def autoencoder(
+def load_autoencoder(place: str | Path, segmenter: Segmenter, *, device: str | None = None) -> CrossDomainAutoencoder:
+    """An autoencoder trained elsewhere, that fits the segmenter's tokens.
+
+    Parameters
+    ----------
+    place : str or Path
+        A run folder, an ``autoencoder.safetensors``, or the DoRL authors' ``cae.mdl``.
+    """
+    path = Path(place)
+    path = path / AUTOENCODER if path.is_dir() else path
+    official = path.suffix in (".mdl", ".pth", ".pt")
+    model = (CrossDomainAutoencoder.from_official if official else CrossDomainAutoencoder.load)(path, device=device)
+    if (model.config.width, model.config.grid) != (segmenter.width, segmenter.grid):
+        raise InputError(
+            f"{path}: takes {model.config.width} × {model.config.grid}² tokens, the segmenter gives "
+            f"{segmenter.width} × {segmenter.grid}²: give the segmenter that it was trained with"
+        )
+    return model
+
+
+def trained(
     store: CellStore,
     domain: np.ndarray,
     config: RunConfig,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -41,17 +43,21 @@ class LabConfig(_Part):
 
 
 class SegmenterConfig(_Part):
-    """What segmented: the name it was asked for by, its base, and a digest of its weights."""
+    """What segmented: the name it was asked for by, its base, whose tokens, and a digest of all weights."""
 
     name: str
     base: str
+    encoder: str = ""
     rank: int
     precision: str
     digest: str
 
 
 class AutoencoderSettings(_Part):
-    """Shape and training of the autoencoder; `preset` says where the numbers come from."""
+    """Shape and training of the autoencoder; `preset` says where the numbers come from.
+
+    One that was trained elsewhere has the preset ``"given"``, and the `digest` of its weights.
+    """
 
     preset: str
     width: int
@@ -69,6 +75,7 @@ class AutoencoderSettings(_Part):
     warmup: int
     learning_rate: float
     weight_decay: float
+    digest: str = ""
 
 
 class ClassifierSettings(_Part):
@@ -107,6 +114,8 @@ def read_config(folder: Path) -> RunConfig:
         If there is none, or it is damaged or of another version.
     """
     path = folder / CONFIG
+    if folder.is_file():
+        raise InputError(f"{folder}: is a file; give a folder that dorl fit made")
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one that dorl fit made")
     if not path.is_file():
@@ -128,42 +137,81 @@ def read_config(folder: Path) -> RunConfig:
         raise InputError(f"{path}: {where}: {first['msg']}; restore it or fit again") from error
 
 
-def claim(folder: Path, config: RunConfig) -> None:
+def check_folder(folder: Path) -> None:
+    """Refuse, before any long work, a place where no folder can be made or written into."""
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise InputError(f"{folder}: is a file; give a folder for --out")
+        above = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    except OSError as error:  # for example a name that is too long
+        raise InputError(f"{folder}: {error.strerror}; choose another place for --out") from error
+    if not above.is_dir():
+        raise InputError(f"{folder}: {above} is a file; choose another place for --out")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: nothing may be written to {above}; choose another place for --out")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder where there is none, or say why that can't be done."""
+    check_folder(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder}: can't be made ({error.strerror}); choose another place for --out") from error
+
+
+def refuse_run(folder: Path) -> None:
+    """Refuse to put anything else into a run folder."""
+    if (folder / CONFIG).exists():
+        raise InputError(f"{folder}: holds a run of dorl; choose another folder for --out")
+
+
+def claim(folder: Path, config: RunConfig) -> bool:
     """Make `folder` this run's own, or go on with the unfinished run of the same settings that lies there.
+
+    Returns
+    -------
+    bool
+        Whether the run is new; `release` undoes that.
 
     Raises
     ------
     InputError
         If the folder holds another run, a finished one, or anything else.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{folder}: is a file; give a folder for --out")
+    check_folder(folder)
     if not folder.exists() or not any(folder.iterdir()):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         write_text(folder / CONFIG, config.to_toml())
-        return
+        return True
     if not (folder / CONFIG).is_file():
         raise InputError(f"{folder}: is not empty and holds no run of dorl; choose another folder for --out")
     existing = read_config(folder)
     if (folder / METRICS).exists():
-        raise InputError(
-            f"{folder}: holds a finished {existing.kind}; choose another folder for --out, or remove it"
-        )
+        raise InputError(f"{folder}: holds a finished {existing.kind}; choose another folder for --out, or remove it")
     if existing != config:
         fields = [name for name in RunConfig.model_fields if getattr(existing, name) != getattr(config, name)]
         raise InputError(
             f"{folder}: holds an unfinished {existing.kind} with other settings ({', '.join(fields)}); "
             "choose another folder for --out, or remove it"
         )
+    return False
+
+
+def release(folder: Path) -> None:
+    """Give back a folder whose new run turned out to have wrong input, so that the next try may take it."""
+    shutil.rmtree(folder / CELLS, ignore_errors=True)
+    for name in (SEGMENTER, CONFIG):
+        (folder / name).unlink(missing_ok=True)
+    if not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def check_complete(folder: Path) -> RunConfig:
     """Read the config of a finished run and make sure that all it needs is there."""
     config = read_config(folder)
     if config.kind != "run":
-        raise InputError(
-            f"{folder}: holds an {config.kind}, which has no classifiers; give one that dorl fit made"
-        )
+        raise InputError(f"{folder}: holds an {config.kind}, which has no classifiers; give one that dorl fit made")
     needed = [
         SEGMENTER,
         AUTOENCODER,
@@ -172,9 +220,9 @@ def check_complete(folder: Path) -> RunConfig:
     ]
     missing = [name for name in needed if not (folder / name).is_file()]
     if missing:
-        raise InputError(
-            f"{folder}: {', '.join(missing)} missing: run dorl fit again with the same --out, or restore it"
-        )
+        # a folder with metrics.json counts as finished, and dorl fit would not go on in it
+        mend = "fit again with the same --out" if METRICS in missing else "restore it, or fit anew into another folder"
+        raise InputError(f"{folder}: {', '.join(missing)} missing: {mend}")
     return config
 
 

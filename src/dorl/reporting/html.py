@@ -117,9 +117,7 @@ class Picture:
             raise InputError(f"{path}: a report takes PNG and JPEG pictures")
         if not path.is_file():
             raise InputError(f"{path}: no such picture; draw it before the report")
-        return (
-            f"data:{MEDIA[path.suffix.lower()]};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
-        )
+        return f"data:{MEDIA[path.suffix.lower()]};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"
 
 
 Section = Text | Notes | Table | Picture

@@ -190,7 +190,5 @@ def _pairs(pairs: pd.DataFrame) -> str:
     ]
     for pair in pairs.to_dict("records"):
         listed = ", ".join(pair["classes"]) or NOTHING
-        lines.append(
-            _line([f"{pair['train']}→{pair['test']}", str(pair["cells"]), str(pair["left_out"]), listed])
-        )
+        lines.append(_line([f"{pair['train']}→{pair['test']}", str(pair["cells"]), str(pair["left_out"]), listed]))
     return "\n".join(lines) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -160,7 +161,7 @@ def train_autoencoder(
     cells : CellStore
         Read in batches; never held in memory as a whole.
     domain : int array of shape (N,)
-        Lab of each cell of the store; lab 0 is the one that the others are drawn to.
+        Lab of each cell of the store; of those trained on, the lowest is the one that the others are drawn to.
     out : Path
         The file to write, for example ``autoencoder.safetensors``. While training, a checkpoint lies beside it.
     config : AutoencoderConfig
@@ -181,40 +182,38 @@ def train_autoencoder(
     members = np.arange(len(cells)) if members is None else np.asarray(members)
     if not len(members):
         raise InputError("there is no cell to train the autoencoder on")
+    # numbered anew: where lab 0 is left out, the others are drawn to the next
+    lab = np.unique(np.asarray(domain)[members], return_inverse=True)[1]
     place = default_device(device)
     torch.manual_seed(seed)
     model = CrossDomainAutoencoder(config).to(place)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     per_epoch, total = settings.iterations(len(members))
     checkpoint = out.with_name(f"{out.stem}.unfinished.safetensors")
     # the members are part of what a checkpoint belongs to: labs added since make another training
-    identity = {"settings": repr(settings), "config": repr(config), "cells": len(members), "seed": seed}
+    cells_digest = hashlib.sha256(members.astype(np.int64).tobytes() + lab.astype(np.int64).tobytes()).hexdigest()
+    identity = {"settings": repr(settings), "config": repr(config), "cells": cells_digest, "seed": seed}
     rows: list[dict[str, float]] = []
     done = 0
     if checkpoint.exists():
         header = load_progress(checkpoint, model, optimizer)
         if header["identity"] != identity:
-            raise InputError(
-                f"{checkpoint}: an unfinished training with other settings or cells: remove it first"
-            )
+            raise InputError(f"{checkpoint}: an unfinished training with other settings or cells: remove it first")
         done, rows = header["iteration"], header["history"]
         say(f"{what}: going on at iteration {done} of {total}")
 
     def read(job: tuple[int, np.ndarray]) -> tuple[int, torch.Tensor, torch.Tensor, torch.Tensor]:
         iteration, picked = job
-        index = members[picked]
-        tokens, crops = cells.batch(index, "tokens", "crops")
+        tokens, crops = cells.batch(members[picked], "tokens", "crops")
         return (
             iteration,
             torch.from_numpy(tokens).float(),
             torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255,
-            torch.from_numpy(domain[index]),
+            torch.from_numpy(lab[picked]),
         )
 
     bf16 = has_bf16(place)
-    jobs = _jobs(domain[members], settings.batch_size, per_epoch, done, total, seed)
+    jobs = _jobs(lab, settings.batch_size, per_epoch, done, total, seed)
     recent: list[dict[str, float]] = []
     saved = time.monotonic()
 

@@ -29,7 +29,5 @@ def augment(image: np.ndarray, mask: np.ndarray, rng: np.random.Generator) -> tu
     if rng.random() < 0.5:
         angle = rng.uniform(-20, 20)
         turned = ndimage.rotate(image, angle, reshape=False, order=1, mode="nearest")
-        return turned, ndimage.rotate(
-            mask.astype(np.uint8), angle, reshape=False, order=0, mode="nearest"
-        ).astype(bool)
+        return turned, ndimage.rotate(mask.astype(np.uint8), angle, reshape=False, order=0, mode="nearest").astype(bool)
     return image, mask

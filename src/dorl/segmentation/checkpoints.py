@@ -1,4 +1,4 @@
-"""Segmenter files: the bundled base, and adapters that are saved without their base."""
+"""Segmenter files: bases, whose weights stay as they are, and adapters, which are saved without their base."""
 
 from __future__ import annotations
 
@@ -8,22 +8,44 @@ from typing import Any
 import torch
 
 from dorl.errors import InputError
-from dorl.segmentation.lora import adapter_state
-from dorl.segmentation.sam import SamSpec, build_sam
-from dorl.segmentation.segmenter import Segmenter
-from dorl.training import load_into, load_tensors, save_tensors
+from dorl.segmentation import hub
+from dorl.segmentation.lora import adapter_state, base_digest
+from dorl.segmentation.official import (
+    SAM_MEAN,
+    SAM_STD,
+    load_official_adapter,
+    official_adapter,
+    read_official_adapter,
+    read_official_sam,
+)
+from dorl.segmentation.paired import pair_again
+from dorl.segmentation.sam import TIED
+from dorl.segmentation.segmenter import PUBLISHED_MEAN, PUBLISHED_STD, Segmenter
+from dorl.segmentation.transplant import spec_from_dict
+from dorl.tensorfiles import load_into, load_tensors, save_tensors, write_pth
 
 #: version of the adapter file's layout
 ADAPTER_FORMAT = 1
 #: backbones that ship inside the package
 BUNDLED = {"tiny": Path(__file__).parent.parent / "weights" / "tiny.safetensors"}
-#: the prompt encoder's copy of SAM's Fourier frequencies, which the file holds once
-_TIED = "prompt_encoder.shared_embedding.positional_embedding"
+#: file of a run or fine-tuning folder that holds the adapter, and, beside an imported one, that of its base
+ADAPTER, BASE = "segmenter.safetensors", "base.safetensors"
+#: endings of the official files
+OFFICIAL = (".pth", ".pt", ".bin")
 
 
-def save_base(segmenter: Segmenter, path: str | Path, *, card: dict[str, Any]) -> None:
-    """Write a whole backbone in half precision, as the bundled ones are; `card` says how it was made."""
-    state = {name: tensor.half() for name, tensor in segmenter.sam.state_dict().items() if name != _TIED}
+def save_base(segmenter: Segmenter, path: str | Path, *, card: dict[str, Any], half: bool = True) -> None:
+    """Write a whole backbone, without LoRA, as the bundled ones are; `card` says how it was made.
+
+    Parameters
+    ----------
+    half : bool, default True
+        In half precision; in the network's own otherwise.
+    """
+    tied = TIED if segmenter.spec.family == "sam" else {}
+    state = {
+        name: tensor.half() if half else tensor for name, tensor in segmenter.base_state().items() if name not in tied
+    }
     header = {
         "kind": "base",
         "format": ADAPTER_FORMAT,
@@ -40,18 +62,24 @@ def load_base(path: Path, **options: Any) -> Segmenter:
     """Read what `save_base` wrote."""
     tensors, header = load_tensors(path)
     _check(header, "base", path)
-    spec = SamSpec.from_dict(header["spec"])
-    sam = build_sam(spec)
-    load_into(sam, tensors, path=path, names=set(sam.state_dict()) - {_TIED})
-    return Segmenter(sam, spec, base=header["name"], mean=header["mean"], std=header["std"], **options)
+    spec = spec_from_dict(header["spec"])
+    network: Any = spec.build()
+    tied = TIED if spec.family == "sam" else {}
+    load_into(network, tensors, path=path, names=set(network.state_dict()) - set(tied))
+    origin = "" if path in BUNDLED.values() else str(path.resolve())
+    return Segmenter(
+        network, spec, base=header["name"], base_file=origin, mean=header["mean"], std=header["std"], **options
+    )
 
 
 def save_adapter(segmenter: Segmenter, path: str | Path) -> None:
-    """Write LoRA matrices, prompt encoder and mask decoder, and the name of the base they belong to."""
+    """Write LoRA matrices, prompt encoder and mask decoder, and which base they belong to."""
     header = {
         "kind": "adapter",
         "format": ADAPTER_FORMAT,
         "base": segmenter.base,
+        "base_file": segmenter.base_file,
+        "base_digest": base_digest(segmenter.sam),
         "rank": segmenter.rank,
         "spec": segmenter.spec.to_dict(),
         "mean": segmenter.mean,
@@ -61,51 +89,134 @@ def save_adapter(segmenter: Segmenter, path: str | Path) -> None:
 
 
 def load_adapter(path: Path, **options: Any) -> Segmenter:
-    """Read what `save_adapter` wrote, over the bundled base that it names."""
+    """Read what `save_adapter` wrote, over the base that it names.
+
+    The base is a bundled one, or is looked for beside the adapter (``base.safetensors``, or the file of its name),
+    where it was when the adapter was made, in the weights folder, and on the hub.
+    """
     tensors, header = load_tensors(path)
     _check(header, "adapter", path)
-    if header["base"] not in BUNDLED:
+    spec = spec_from_dict(header["spec"])
+    segmenter = _base_of(header, path, spec.image_size, options)
+    if segmenter.spec != spec or base_digest(segmenter.sam) != header["base_digest"]:
         raise InputError(
-            f"{path}: its base {header['base']!r} is not bundled here; known: {', '.join(BUNDLED)}"
+            f"{path}: made over another version of {header['base']!r} than is here: run dorl finetune again, or put "
+            f"that version beside it as {BASE}"
         )
-    segmenter = load_base(BUNDLED[header["base"]], **options)
-    if SamSpec.from_dict(header["spec"]) != segmenter.spec:
-        raise InputError(f"{path}: made over another version of {header['base']!r}: run dorl finetune again")
     segmenter.mean, segmenter.std = tuple(header["mean"]), tuple(header["std"])
     if header["rank"]:
         segmenter.add_lora(int(header["rank"]))
     load_into(segmenter.sam, tensors, path=path, names=adapter_state(segmenter.sam))
     segmenter.changed()
+    if "encoder" in header:
+        return pair_again(segmenter, header["encoder"], path, **options)
     return segmenter
 
 
-def load_segmenter(name: str | Path, *, device: str | None = None, precision: str = "auto") -> Segmenter:
-    """Load a segmenter by name.
+def _base_of(header: dict[str, Any], path: Path, image_size: int, options: dict[str, Any]) -> Segmenter:
+    """The base of an adapter, without the adapter."""
+    name, origin = header["base"], Path(header["base_file"])
+    if name in BUNDLED and not header["base_file"]:
+        return load_base(BUNDLED[name], **options)
+    places = [path.parent / BASE]
+    if header["base_file"]:
+        places += [path.parent / origin.name, origin, hub.weights_folder() / origin.name]
+    for place in places:
+        if place.exists():
+            return load_path(place, image_size=image_size, **options)
+    if name in hub.SAM or hub.is_hub_id(name):
+        return load_named(name, image_size=image_size, **options)
+    raise InputError(
+        f"{path}: its base {name!r} is in none of {', '.join(map(str, places))}: put it in one of these places"
+    )
 
-    Parameters
-    ----------
-    name : str or Path
-        ``"tiny"``; an adapter file; or a run or fine-tuning folder with a ``segmenter.safetensors``.
 
-    Raises
-    ------
-    InputError
-        If there is no such thing, or the file is damaged or of another version.
-    """
-    options = {"device": device, "precision": precision}
-    if str(name) in BUNDLED:
-        with torch.random.fork_rng(devices=[]):
-            return load_base(BUNDLED[str(name)], **options)
-    path = Path(name)
-    if path.is_dir():
-        path = path / "segmenter.safetensors"
-    if not path.is_file():
-        known = ", ".join(repr(key) for key in BUNDLED)
-        raise InputError(
-            f"no segmenter {str(name)!r}: give {known}, an adapter file, or a folder that dorl finetune made"
+def from_official(
+    sam: str | Path,
+    adapter: str | Path | None = None,
+    *,
+    mean: Any = None,
+    std: Any = None,
+    image_size: int = 224,
+    base: str | None = None,
+    **options: Any,
+) -> Segmenter:
+    """See `Segmenter.from_official`; `base` is the name that the weights go by, their file's stem by default."""
+    path = Path(sam)
+    if path.is_file():
+        hub.verify(path)
+    network, spec = read_official_sam(path, image_size=image_size)
+    default = (SAM_MEAN, SAM_STD) if adapter is None else (PUBLISHED_MEAN, PUBLISHED_STD)
+    segmenter = Segmenter(
+        network,
+        spec,
+        base=base or _official_name(path),
+        base_file=str(path.resolve()),
+        mean=default[0] if mean is None else mean,
+        std=default[1] if std is None else std,
+        **options,
+    )
+    if adapter is not None:
+        tensors, rank = read_official_adapter(adapter)
+        segmenter.add_lora(rank)
+        load_official_adapter(segmenter.sam, tensors, adapter)
+        segmenter.changed()
+    return segmenter
+
+
+def save_official(segmenter: Segmenter, path: str | Path) -> None:
+    """Write the adapter as the DoRL authors' code saves it."""
+    if segmenter.spec.family != "sam":
+        raise InputError(f"the official adapter layout is SAM's; {segmenter.base} is of another family")
+    write_pth(path, official_adapter(segmenter.sam))
+
+
+def _official_name(path: Path) -> str:
+    """``"sam-vit-b"`` for the official file of that name, else the file's stem."""
+    return next((name for name, one in hub.SAM.items() if one.file == path.name), path.stem)
+
+
+def load_named(name: str, *, image_size: int = 224, **options: Any) -> Segmenter:
+    """SAM by its name here or by its id on the hub, with a fresh two-mask decoder."""
+    place = hub.locate(name, hub.SAM[name]) if name in hub.SAM else hub.locate_hub_id(name)
+    segmenter = load_path(place, image_size=image_size, **options)
+    segmenter.base, segmenter.base_file = name, ""
+    return segmenter
+
+
+def load_path(path: Path, *, image_size: int = 224, **options: Any) -> Segmenter:
+    """A segmenter from a file or folder, whatever it holds."""
+    if path.is_dir() and not (path / ADAPTER).is_file():
+        if not hub.is_hub_folder(path):
+            raise InputError(
+                f"{path}: holds no segmenter ({ADAPTER} is missing) and no model in hub layout (config.json is missing)"
+            )
+        network, spec = hub.read_hub_folder(path, image_size=image_size)
+        return Segmenter(
+            network, spec, base=path.name, base_file=str(path.resolve()), mean=SAM_MEAN, std=SAM_STD, **options
         )
+    path = path / ADAPTER if path.is_dir() else path
+    if path.suffix in OFFICIAL:
+        return from_official(path, image_size=image_size, **options)
+    _, header = load_tensors(path)
+    return load_base(path, **options) if header.get("kind") == "base" else load_adapter(path, **options)
+
+
+def load_segmenter(name: str | Path, *, device: str | None = None, precision: str = "auto") -> Segmenter:
+    """See `Segmenter.load`."""
+    options: dict[str, Any] = {"device": device, "precision": precision}
+    text = str(name)
     with torch.random.fork_rng(devices=[]):
-        return load_adapter(path, **options)
+        if text in BUNDLED:
+            return load_base(BUNDLED[text], **options)
+        if Path(name).exists():
+            return load_path(Path(name), **options)
+        if text in hub.SAM or (isinstance(name, str) and hub.is_hub_id(name)):
+            return load_named(text, **options)
+    known = ", ".join(repr(key) for key in (*BUNDLED, *hub.SAM))
+    raise InputError(
+        f"no segmenter {text!r}: give {known}, a hub's id, an adapter or .pth file, or a folder that dorl finetune made"
+    )
 
 
 def _check(header: dict[str, Any], kind: str, path: Path) -> None:
@@ -113,9 +224,8 @@ def _check(header: dict[str, Any], kind: str, path: Path) -> None:
     if header.get("kind") != kind:
         raise InputError(f"{path}: holds {header.get('kind', 'something else')!r}, not a segmenter's {kind}")
     if header.get("format") != ADAPTER_FORMAT:
-        raise InputError(
-            f"{path}: layout {header.get('format')}, this dorl reads {ADAPTER_FORMAT}: train it again"
-        )
-    missing = sorted({"spec", "mean", "std"} - set(header))
+        raise InputError(f"{path}: layout {header.get('format')}, this dorl reads {ADAPTER_FORMAT}: train it again")
+    own = {"base": {"name"}, "adapter": {"base", "base_file", "base_digest", "rank"}}[kind]
+    missing = sorted(({"spec", "mean", "std"} | own) - set(header))
     if missing:
         raise InputError(f"{path}: its header lacks {', '.join(missing)}")

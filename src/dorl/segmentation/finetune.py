@@ -18,13 +18,13 @@ from dorl.errors import InputError
 from dorl.files import atomic
 from dorl.progress import say, track
 from dorl.segmentation.augment import augment
+from dorl.segmentation.lora import base_digest
 from dorl.segmentation.losses import overlap_scores, segmentation_loss
 from dorl.segmentation.segmenter import Segmenter, prepare
+from dorl.tensorfiles import load_into, load_tensors
 from dorl.training import (
     has_bf16,
-    load_into,
     load_progress,
-    load_tensors,
     prefetch,
     save_progress,
     seeded,
@@ -73,9 +73,7 @@ def load_pair(sample: Sample, size: int) -> tuple[np.ndarray, np.ndarray]:
     images, index = sample
     image, mask = images.load(index), images.load_mask(index)
     if mask is None:
-        raise InputError(
-            "an image without a mask can't be trained on: give a lab whose manifest has a mask column"
-        )
+        raise InputError("an image without a mask can't be trained on: give a lab whose manifest has a mask column")
     small = Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST)
     return prepare(image, size), np.asarray(small)
 
@@ -89,7 +87,7 @@ def input_statistics(samples: Sequence[Sample], size: int) -> tuple[tuple[float,
         squares += (pixels**2).mean(0)
     mean = total / len(samples)
     std = np.sqrt(np.maximum(squares / len(samples) - mean**2, 1.0))
-    return tuple(mean.round(4)), tuple(std.round(4))
+    return tuple(mean.round(4).tolist()), tuple(std.round(4).tolist())
 
 
 def low_resolution(mask: torch.Tensor, side: int) -> torch.Tensor:
@@ -126,9 +124,7 @@ def finetune(
     """
     settings = settings or FinetuneSettings()
     if not train or not held_out:
-        raise InputError(
-            "fine-tuning needs images with masks both to train on and to hold out: give more images"
-        )
+        raise InputError("fine-tuning needs images with masks both to train on and to hold out: give more images")
     size = segmenter.image_size
     segmenter.mean, segmenter.std = input_statistics(train, size)
     segmenter.add_lora(settings.rank, seed=seed)
@@ -137,7 +133,12 @@ def finetune(
         trainable, lr=settings.learning_rate, betas=(0.9, 0.999), weight_decay=settings.weight_decay
     )
     checkpoint, adapter = out / "unfinished.safetensors", out / "segmenter.safetensors"
-    identity = {"settings": repr(settings), "images": [len(train), len(held_out)], "seed": seed}
+    identity = {
+        "settings": repr(settings),
+        "images": [len(train), len(held_out)],
+        "base": base_digest(segmenter.sam),
+        "seed": seed,
+    }
     rows: list[dict[str, float]] = []
     if checkpoint.exists():
         header = load_progress(checkpoint, segmenter.sam, optimizer)
@@ -172,15 +173,11 @@ def finetune(
     load_into(segmenter.sam, tensors, path=adapter, names=tensors)
     segmenter.changed()
     best_epoch = history.loc[history["dice"].idxmax()]
-    say(
-        f"best epoch {best_epoch.epoch:.0f}: Dice {best_epoch.dice:.4f}, IoU {best_epoch.iou:.4f} on held-out images"
-    )
+    say(f"best epoch {best_epoch.epoch:.0f}: Dice {best_epoch.dice:.4f}, IoU {best_epoch.iou:.4f} on held-out images")
     return history
 
 
-def evaluate_masks(
-    segmenter: Segmenter, samples: Sequence[Sample], *, batch_size: int = 32
-) -> tuple[float, float]:
+def evaluate_masks(segmenter: Segmenter, samples: Sequence[Sample], *, batch_size: int = 32) -> tuple[float, float]:
     """Mean Dice and IoU of the cell over `samples`, at the network's input size, inference as users get it."""
     dices, ious = [], []
     size = segmenter.image_size
@@ -191,9 +188,7 @@ def evaluate_masks(
     return float(torch.cat(dices).mean()), float(torch.cat(ious).mean())
 
 
-def _step(
-    segmenter: Segmenter, optimizer: torch.optim.Optimizer, images: torch.Tensor, masks: torch.Tensor
-) -> float:
+def _step(segmenter: Segmenter, optimizer: torch.optim.Optimizer, images: torch.Tensor, masks: torch.Tensor) -> float:
     place = segmenter.device
     segmenter.sam.train()
     with torch.autocast(place.type, dtype=torch.bfloat16, enabled=has_bf16(place)):

@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import SamModel
+
+#: endings of the matrices' names
+LORA = (".q_a", ".q_b", ".v_a", ".v_b")
 
 
 class LoRAQueryValue(nn.Module):
@@ -21,18 +25,18 @@ class LoRAQueryValue(nn.Module):
     Parameters
     ----------
     base : nn.Linear
-        From D to 3·D, laid out query, key, value. It is frozen.
+        From D to 3·E, laid out query, key, value; SAM has E = D, where Hiera changes its width E = 2·D. It is frozen.
     rank : int
     """
 
     def __init__(self, base: nn.Linear, rank: int) -> None:
         super().__init__()
-        width = base.in_features
+        width, out = base.in_features, base.out_features // 3
         self.base = base
         self.q_a = nn.Parameter(torch.empty(rank, width))
-        self.q_b = nn.Parameter(torch.zeros(width, rank))
+        self.q_b = nn.Parameter(torch.zeros(out, rank))
         self.v_a = nn.Parameter(torch.empty(rank, width))
-        self.v_b = nn.Parameter(torch.zeros(width, rank))
+        self.v_b = nn.Parameter(torch.zeros(out, rank))
         for matrix in (self.q_a, self.v_a):
             nn.init.kaiming_uniform_(matrix, a=math.sqrt(5))
         self._unmerged: Tensor | None = None
@@ -44,7 +48,7 @@ class LoRAQueryValue(nn.Module):
         return self._unmerged is not None
 
     def forward(self, x: Tensor) -> Tensor:
-        """From (…, D) to (…, 3·D)."""
+        """From (…, D) to (…, 3·E)."""
         out = self.base(x)
         if self.merged:
             return out
@@ -59,7 +63,7 @@ class LoRAQueryValue(nn.Module):
             return
         weight = self.base.weight
         self._unmerged = weight.detach().clone()
-        width = self.base.in_features
+        width = len(weight) // 3
         weight[:width] += self.q_b @ self.q_a
         weight[2 * width :] += self.v_b @ self.v_a
 
@@ -71,17 +75,25 @@ class LoRAQueryValue(nn.Module):
             self._unmerged = None
 
 
-def add_lora(model: SamModel, rank: int) -> list[LoRAQueryValue]:
-    """Freeze the encoder's ViT and give each of its blocks a `LoRAQueryValue`; prompt encoder and decoder stay free.
+def add_lora(model: Any, rank: int) -> list[LoRAQueryValue]:
+    """Freeze the encoder and give each of its blocks a `LoRAQueryValue`; prompt encoder and decoder stay free.
 
     The neck belongs to the encoder and is frozen too, as in the published code.
+
+    Parameters
+    ----------
+    model : SamModel or Sam2Model
+    rank : int
     """
-    model.vision_encoder.requires_grad_(False)
-    adapters = []
-    for block in model.vision_encoder.layers:
-        block.attn.qkv = LoRAQueryValue(block.attn.qkv, rank)
-        adapters.append(block.attn.qkv)
-    return adapters
+    model.requires_grad_(False)
+    for part in (model.prompt_encoder, model.mask_decoder):
+        part.requires_grad_(True)
+    # the frequencies that image and prompts share are no weights
+    model.shared_image_embedding.requires_grad_(False)
+    attentions = [part for part in model.vision_encoder.modules() if isinstance(getattr(part, "qkv", None), nn.Linear)]
+    for attention in attentions:
+        attention.qkv = LoRAQueryValue(attention.qkv, rank)
+    return [attention.qkv for attention in attentions]
 
 
 def lora_modules(model: nn.Module) -> list[LoRAQueryValue]:
@@ -89,14 +101,25 @@ def lora_modules(model: nn.Module) -> list[LoRAQueryValue]:
     return [module for module in model.modules() if isinstance(module, LoRAQueryValue)]
 
 
-def adapter_state(model: SamModel) -> dict[str, Tensor]:
+def adapter_state(model: nn.Module) -> dict[str, Tensor]:
     """What a fine-tuned adapter consists of: LoRA matrices, prompt encoder and mask decoder.
 
     Keys are those of ``model.state_dict()``. The frozen base is not among them.
     """
-    return {
-        name: tensor
-        for name, tensor in model.state_dict().items()
-        if name.startswith(("prompt_encoder.", "mask_decoder."))
-        or name.endswith((".q_a", ".q_b", ".v_a", ".v_b"))
-    }
+    return {name: tensor for name, tensor in model.state_dict().items() if _of_adapter(name)}
+
+
+def base_digest(model: nn.Module) -> str:
+    """SHA-256 of the weights under an adapter; the same whether or not one was added."""
+    total = hashlib.sha256()
+    state = {name.replace(".qkv.base.", ".qkv."): tensor for name, tensor in model.state_dict().items()}
+    for name, tensor in sorted(state.items()):
+        # the frequencies are tied to the prompt encoder's, which belong to the adapter
+        if not _of_adapter(name) and not name.startswith("shared_image_embedding."):
+            total.update(name.encode())
+            total.update(tensor.detach().float().cpu().contiguous().numpy().data)
+    return total.hexdigest()
+
+
+def _of_adapter(name: str) -> bool:
+    return name.startswith(("prompt_encoder.", "mask_decoder.")) or name.endswith(LORA)

@@ -99,8 +99,8 @@ def render_chunk(job: tuple[Path, int, int]) -> Path:
 
 
 def vary_geometry(cell: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Turn, flip, shift and scale a rendered cell (S, S, 4) to (size, size, 4); now and then the cell fills the frame."""
-    cell = np.rot90(cell, rng.integers(4))
+    """Turn, flip, shift and scale a rendered cell (S, S, 4) to (size, size, 4); at times the cell fills it."""
+    cell = np.rot90(cell, int(rng.integers(4)))
     if rng.random() < 0.5:
         cell = cell[::-1]
     side = cell.shape[0]
@@ -169,9 +169,7 @@ def pretrain(out: Path, settings: PretrainSettings, *, spec: SamSpec = TINY) -> 
         rows, done = header["curve"], header["step"]
     saved, started = time.monotonic(), time.monotonic()
     bf16 = has_bf16(segmenter.device)
-    batches = prefetch(
-        lambda step: _batch(chunks, spec.image_size, settings, step), range(done, settings.steps)
-    )
+    batches = prefetch(lambda step: _batch(chunks, spec.image_size, settings, step), range(done, settings.steps))
     for step, (clean, varied, parts) in enumerate(
         track(batches, total=settings.steps, what="training tiny", done=done), start=done
     ):
@@ -223,7 +221,7 @@ def pretrain(out: Path, settings: PretrainSettings, *, spec: SamSpec = TINY) -> 
 
 def unseen_dice(segmenter: Segmenter, seed: int, *, cells: int = 52) -> dict[str, float]:
     """Mean Dice on labs whose styles training never drew: the named presets, `cells` cells of each."""
-    found = {}
+    found: dict[str, float] = {}
     for name, style in STYLES.items():
         rng = seeded(seed, len(found))
         made = [render_cell(list(CELL_CLASSES)[i % len(CELL_CLASSES)], style, rng) for i in range(cells)]
@@ -237,15 +235,13 @@ def _render(out: Path, settings: PretrainSettings) -> list[np.ndarray]:
     folder = out / "rendered"
     folder.mkdir(exist_ok=True)
     count = -(-settings.cells // CHUNK)
-    jobs = [(folder / f"{number:04d}.npy", number, settings.seed) for number in range(count)]
+    jobs = [(folder / f"{settings.seed}-{number:04d}.npy", number, settings.seed) for number in range(count)]
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         paths = list(track(pool.map(render_chunk, jobs), total=count, what=f"rendering, {CHUNK} cells each"))
     return [np.load(path, mmap_mode="r") for path in paths]
 
 
-def _batch(
-    chunks: list[np.ndarray], size: int, settings: PretrainSettings, step: int
-) -> tuple[Tensor, Tensor, Tensor]:
+def _batch(chunks: list[np.ndarray], size: int, settings: PretrainSettings, step: int) -> tuple[Tensor, Tensor, Tensor]:
     """Clean images, varied images (both uint8 (B, S, S, 3)) and parts (B, S, S) of one step."""
     rng = seeded(settings.seed, 1, step)
     cells = np.stack(
@@ -261,12 +257,8 @@ def _batch(
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--out", type=Path, required=True, help="folder for the weights, the curve and the card"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder for the weights, the curve and the card")
     for name, default in asdict(PretrainSettings()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
     given = vars(parser.parse_args())

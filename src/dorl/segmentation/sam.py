@@ -6,12 +6,15 @@ at 224 pixels, so that one attention window is the whole 14×14 grid, and asks i
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import SamConfig, SamModel
+
+#: parameters that are one and the same in the network
+TIED = {"prompt_encoder.shared_embedding.positional_embedding": "shared_image_embedding.positional_embedding"}
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class SamSpec:
     neck, decoder_mlp : int
         Channels between encoder and mask decoder, and the hidden width of the decoder's MLPs.
     """
+
+    family: ClassVar[str] = "sam"
 
     width: int = 768
     depth: int = 12
@@ -56,9 +61,36 @@ class SamSpec:
         """Inverse of `to_dict`."""
         return cls(**{**values, "global_blocks": tuple(values["global_blocks"])})
 
+    def build(self, *, masks: int = 2) -> SamModel:
+        """A network of this shape with freshly drawn weights: see `build_sam`."""
+        return build_sam(self, masks=masks)
 
-def build_sam(spec: SamSpec) -> SamModel:
-    """Build a SAM with freshly drawn weights (torch's global generator) for `spec`."""
+    def shallow(self) -> SamSpec:
+        """The same prompt encoder and mask decoder above an encoder without blocks."""
+        return replace(self, depth=0, global_blocks=())
+
+    def encode(self, model: SamModel, pixels: Tensor) -> Tensor:
+        """What `decode` and `tokens` read: see `encode` of this module."""
+        return encode(model, pixels)
+
+    def decode(self, model: SamModel, hidden: Tensor) -> Tensor:
+        """Mask logits: see `decode` of this module."""
+        return decode(model, hidden)
+
+    def tokens(self, hidden: Tensor) -> Tensor:
+        """Tokens (B, D, G, G) from what `encode` gave."""
+        return hidden.permute(0, 3, 1, 2)
+
+
+def build_sam(spec: SamSpec, *, masks: int = 2) -> SamModel:
+    """Build a SAM with freshly drawn weights (torch's global generator).
+
+    Parameters
+    ----------
+    spec : SamSpec
+    masks : int, default 2
+        Mask tokens; SAM as published has four.
+    """
     config = SamConfig(
         vision_config={
             "hidden_size": spec.width,
@@ -83,7 +115,7 @@ def build_sam(spec: SamSpec) -> SamModel:
         mask_decoder_config={
             "hidden_size": spec.neck,
             "mlp_dim": spec.decoder_mlp,
-            "num_multimask_outputs": 1,
+            "num_multimask_outputs": masks - 1,
             "iou_head_hidden_dim": spec.neck,
         },
     )
@@ -93,9 +125,15 @@ def build_sam(spec: SamSpec) -> SamModel:
     frequencies = model.shared_image_embedding.positional_embedding
     with torch.no_grad():
         frequencies.copy_(torch.randn_like(frequencies))
+    tie(model)
+    return model
+
+
+def tie(model: SamModel) -> None:
+    """Make prompt encoder and image share one set of Fourier frequencies, as SAM does; they aren't trained."""
+    frequencies = model.shared_image_embedding.positional_embedding
     frequencies.requires_grad_(False)
     model.prompt_encoder.shared_embedding.positional_embedding = frequencies
-    return model
 
 
 def encode(model: SamModel, pixels: Tensor) -> Tensor:
@@ -136,7 +174,7 @@ def decode(model: SamModel, hidden: Tensor) -> Tensor:
     Tensor of shape (B, 2, 4·G, 4·G)
         Background and cell logits.
     """
-    decoder: nn.Module = model.mask_decoder
+    decoder: Any = model.mask_decoder
     embedding = model.vision_encoder.neck(hidden)
     batch, channels, height, width = embedding.shape
     _, dense = model.prompt_encoder(None, None, None, None)

@@ -7,17 +7,17 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import SamModel
 
 from dorl.errors import InputError
-from dorl.segmentation.lora import LoRAQueryValue, add_lora, lora_modules
-from dorl.segmentation.sam import SamSpec, build_sam, decode, encode
+from dorl.segmentation.lora import LORA, LoRAQueryValue, add_lora, lora_modules
+from dorl.segmentation.transplant import Spec
 from dorl.training import default_device, has_bf16
 
 #: input mean and standard deviation of the published adapter (RGB, 0-255)
@@ -51,16 +51,25 @@ def prepare(image: np.ndarray, size: int = 224) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR))
 
 
+def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """From uint8 (B, S, S, 3) to float (B, 3, S, S), minus `mean`, divided by `std` (RGB, 0-255)."""
+    pixels = images.permute(0, 3, 1, 2).float()
+    place = images.device
+    return (pixels - torch.tensor(mean, device=place).view(3, 1, 1)) / torch.tensor(std, device=place).view(3, 1, 1)
+
+
 class Segmenter:
-    """SAM with LoRA, two mask tokens and no prompt.
+    """SAM or SAM 2.1 with LoRA, two mask tokens and no prompt.
 
     Parameters
     ----------
-    sam : SamModel
-        As `build_sam` makes it; with LoRA where ``rank > 0`` was added.
-    spec : SamSpec
+    sam : SamModel or Sam2Model
+        As `spec` builds it; with LoRA where ``rank > 0`` was added.
+    spec : SamSpec or Sam2Spec
     base : str
         Name of the weights under the adapter, for example ``"tiny"``.
+    base_file : str, optional
+        File or folder that they were read from, where the name alone doesn't find them.
     mean, std : sequence of 3 floats
         Of the input, RGB on the 0-255 scale.
     device : str, optional
@@ -71,10 +80,11 @@ class Segmenter:
 
     def __init__(
         self,
-        sam: SamModel,
-        spec: SamSpec,
+        sam: Any,
+        spec: Spec,
         *,
         base: str,
+        base_file: str = "",
         mean: Sequence[float] = PUBLISHED_MEAN,
         std: Sequence[float] = PUBLISHED_STD,
         device: str | None = None,
@@ -83,32 +93,105 @@ class Segmenter:
         if precision not in ("auto", "float32", "bfloat16"):
             raise InputError(f"precision {precision!r} is unknown: give auto, float32 or bfloat16")
         self.device = default_device(device)
-        self.spec = spec
+        self.spec: Any = spec
         self.base = base
+        self.base_file = base_file
         self.mean = tuple(float(value) for value in mean)
         self.std = tuple(float(value) for value in std)
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             raise InputError("mean and std are three numbers each, and std is above 0")
         fast = precision == "bfloat16" or (precision == "auto" and has_bf16(self.device))
         self.dtype = torch.bfloat16 if fast else torch.float32
-        self.sam = sam.to(self.device).eval()
-        self._merged: SamModel | None = None
+        self.sam: Any = sam.to(self.device).eval()
+        self._merged: Any = None
 
     @classmethod
-    def from_spec(cls, spec: SamSpec, *, rank: int = 0, seed: int = 0, **options: object) -> Segmenter:
+    def from_spec(cls, spec: Spec, *, rank: int = 0, seed: int = 0, **options: Any) -> Segmenter:
         """A segmenter with random weights, mainly for tests."""
         torch.manual_seed(seed)
-        segmenter = cls(build_sam(spec), spec, base="random", **options)  # type: ignore[arg-type]
+        segmenter = cls(spec.build(), spec, base="random", **options)
         if rank:
             segmenter.add_lora(rank, seed=seed)
         return segmenter
 
     @classmethod
-    def load(cls, name: str | Path, *, device: str | None = None, precision: str = "auto") -> Segmenter:
-        """Load the bundled ``"tiny"``, an adapter file (``.safetensors``), or the segmenter of a run folder."""
-        from dorl.segmentation.checkpoints import load_segmenter
+    def load(
+        cls,
+        name: str | Path,
+        *,
+        encoder: str | Path | None = None,
+        device: str | None = None,
+        precision: str = "auto",
+    ) -> Segmenter:
+        """Load a segmenter by name.
 
-        return load_segmenter(name, device=device, precision=precision)
+        Parameters
+        ----------
+        name : str or Path
+            ``"tiny"``, which is bundled; ``"sam-vit-b"``, ``"sam-vit-l"``, ``"sam-vit-h"``, ``"sam2.1-hiera-tiny"``,
+            ``"…-small"``, ``"…-base-plus"``, ``"…-large"``, or a hub's id of SAM weights: the official file in the
+            weights folder (``DORL_WEIGHTS``, else ``~/.cache/dorl``), else the hub's cache, else the hub; a folder in
+            hub layout; an official ``.pth`` of SAM; an adapter file; or a run or fine-tuning folder. Published SAM
+            weights come with a fresh two-mask decoder, ready for fine-tuning.
+        encoder : str or Path, optional
+            ``"dinobloom-s"``, ``"-b"``, ``"-l"`` or a DinoBloom ``.pth`` file: the tokens are this network's, the masks
+            those of the segmenter.
+        device : str, optional
+        precision : {"auto", "float32", "bfloat16"}
+
+        Raises
+        ------
+        InputError
+            If there is no such thing, a file is damaged or doesn't fit, or weights can't be fetched.
+        """
+        from dorl.segmentation.checkpoints import load_segmenter
+        from dorl.segmentation.paired import pair
+
+        segmenter = load_segmenter(name, device=device, precision=precision)
+        return segmenter if encoder is None else pair(segmenter, encoder, device=device, precision=precision)
+
+    @classmethod
+    def from_official(
+        cls,
+        sam: str | Path,
+        adapter: str | Path | None = None,
+        *,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        image_size: int = 224,
+        device: str | None = None,
+        precision: str = "auto",
+    ) -> Segmenter:
+        """Load Meta's SAM checkpoint and the DoRL authors' adapter; equal to the authors' code.
+
+        Parameters
+        ----------
+        sam : str or Path
+            ``sam_vit_{b,l,h}*.pth``. A file that has the published name must have the published SHA-256.
+        adapter : str or Path, optional
+            ``lora_sam.pth``: LoRA, prompt encoder and two-mask decoder. Without it the two mask tokens and what belongs
+            to each are drawn anew, the same at every call, ready for fine-tuning.
+        mean, std : sequence of 3 floats, optional
+            Of the input, RGB, 0-255; the published adapter's with an adapter, SAM's own without.
+        image_size : int, default 224
+            Pixels, a multiple of 16; position tables are resampled to it.
+
+        Raises
+        ------
+        InputError
+            If a file is missing or damaged, or has missing, extra or misshapen tensors.
+        """
+        from dorl.segmentation.checkpoints import from_official
+
+        return from_official(
+            sam, adapter, mean=mean, std=std, image_size=image_size, device=device, precision=precision
+        )
+
+    def save_official(self, path: str | Path) -> None:
+        """Write the adapter as the DoRL authors' code saves it; raises InputError where there is none."""
+        from dorl.segmentation.checkpoints import save_official
+
+        save_official(self, path)
 
     def save(self, path: str | Path) -> None:
         """Write the adapter alone, with input mean and std, as safetensors."""
@@ -149,12 +232,9 @@ class Segmenter:
 
     def normalise(self, images: Tensor) -> Tensor:
         """From uint8 (B, S, S, 3) to the network's float input (B, 3, S, S)."""
-        pixels = images.to(self.device).permute(0, 3, 1, 2).float()
-        mean = torch.tensor(self.mean, device=self.device).view(3, 1, 1)
-        std = torch.tensor(self.std, device=self.device).view(3, 1, 1)
-        return (pixels - mean) / std
+        return normalise(images.to(self.device), self.mean, self.std)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, images: Tensor) -> tuple[Any, Tensor]:
         """Differentiable pass in float32 over the unmerged network.
 
         Parameters
@@ -163,17 +243,22 @@ class Segmenter:
 
         Returns
         -------
-        hidden : Tensor of shape (B, G, G, D)
+        hidden : Tensor of shape (B, G, G, D), or what else the family's encoder gives
         logits : Tensor of shape (B, 2, 4·G, 4·G)
         """
-        hidden = encode(self.sam, self.normalise(images))
-        return hidden, decode(self.sam, hidden)
+        hidden = self.spec.encode(self.sam, self.normalise(images))
+        return hidden, self.spec.decode(self.sam, hidden)
 
     def changed(self) -> None:
         """Tell the segmenter that its weights were trained, so that the merged copy is made anew."""
         self._merged = None
 
-    def _for_inference(self) -> SamModel:
+    def base_state(self) -> dict[str, Tensor]:
+        """All weights but LoRA's, under the network's own names."""
+        state = {name.replace(".qkv.base.", ".qkv."): tensor for name, tensor in self.sam.state_dict().items()}
+        return {name: tensor for name, tensor in state.items() if not name.endswith(LORA)}
+
+    def _for_inference(self) -> Any:
         """The network with LoRA merged, in the dtype of inference; made once."""
         if self._merged is None:
             model = copy.deepcopy(self.sam)
@@ -198,15 +283,13 @@ class Segmenter:
         """
         array = np.asarray(images.cpu() if isinstance(images, Tensor) else images)
         if array.dtype != np.uint8 or array.ndim != 4 or array.shape[-1] != 3 or 0 in array.shape:
-            raise InputError(
-                f"images must be uint8 of shape (B, H, W, 3), not {array.dtype} of shape {array.shape}"
-            )
+            raise InputError(f"images must be uint8 of shape (B, H, W, 3), not {array.dtype} of shape {array.shape}")
         small = np.stack([prepare(image, self.image_size) for image in array])
         model = self._for_inference()
-        hidden = encode(model, self.normalise(torch.from_numpy(small)).to(self.dtype))
-        logits = decode(model, hidden).float()
+        hidden = self.spec.encode(model, self.normalise(torch.from_numpy(small)).to(self.dtype))
+        logits = self.spec.decode(model, hidden).float()
         masks = F.interpolate(logits, array.shape[1:3], mode="bilinear", align_corners=False).argmax(1).bool()
-        return SegmenterOutput(hidden.permute(0, 3, 1, 2).float(), logits, masks)
+        return SegmenterOutput(self.spec.tokens(hidden).float(), logits, masks)
 
     def digest(self) -> str:
         """SHA-256 of all weights and of the input's mean and std; equal digests compute equal tokens."""

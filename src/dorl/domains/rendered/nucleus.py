@@ -46,9 +46,7 @@ def nucleus_field(
     return field, (float(free * c), float(free * s))
 
 
-def _solid(
-    anatomy: Anatomy, radius: float, x: np.ndarray, y: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def _solid(anatomy: Anatomy, radius: float, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One body, round to kidney-shaped; the notch opens towards +x."""
     elongation = rng.uniform(0.0, 0.06) if anatomy.nucleus == "round" else rng.uniform(0.04, 0.14)
     field = blob(x, y, outline(rng, 0.025, elongation=elongation), radius)
@@ -61,15 +59,12 @@ def _solid(
     return field
 
 
-def _band(
-    anatomy: Anatomy, area: float, x: np.ndarray, y: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def _band(anatomy: Anatomy, area: float, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A tube of nearly even thickness bent into a C, a U or, with the bend reversed midway, an S."""
     bend = rng.uniform(0.4, 0.52)
     span = rng.uniform(2.7, 4.6)
     points = [
-        (-bend * np.cos(a), bend * np.sin(a) * rng.uniform(0.95, 1.05))
-        for a in np.linspace(-span / 2, span / 2, 9)
+        (-bend * np.cos(a), bend * np.sin(a) * rng.uniform(0.95, 1.05)) for a in np.linspace(-span / 2, span / 2, 9)
     ]
     if rng.random() < 0.2:
         half = np.linspace(-1.6, 1.6, 9)
@@ -81,9 +76,7 @@ def _band(
     return chain(x, y, points, radii)
 
 
-def _lobed(
-    anatomy: Anatomy, area: float, x: np.ndarray, y: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
+def _lobed(anatomy: Anatomy, area: float, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Lobes along an arc, each joined to the next by a thread."""
     count = int(rng.integers(anatomy.lobes[0], anatomy.lobes[1] + 1))
     lobe = np.sqrt(area / count) * 0.93
@@ -101,10 +94,7 @@ def _lobed(
         # A lobe is a short bean lying roughly along the arc.
         tilt = -angle + np.pi / 2 + rng.normal(0, 0.5)
         half = size * rng.uniform(0.1, 0.45)
-        ends = [
-            (centre[0] - sign * half * np.cos(tilt), centre[1] - sign * half * np.sin(tilt))
-            for sign in (-1, 1)
-        ]
+        ends = [(centre[0] - sign * half * np.cos(tilt), centre[1] - sign * half * np.sin(tilt)) for sign in (-1, 1)]
         girth = size - 0.55 * half
         body = capsule(x, y, ends[0], ends[1], (girth * rng.uniform(0.9, 1.05), girth))
         bodies.append(body)

@@ -86,9 +86,7 @@ def capsule(x: np.ndarray, y: np.ndarray, start: Point, end: Point, radii: Point
 
 def chain(x: np.ndarray, y: np.ndarray, points: Sequence[Point], radii: Sequence[float]) -> np.ndarray:
     """Field of a tapering tube through `points`."""
-    tubes = [
-        capsule(x, y, points[i], points[i + 1], (radii[i], radii[i + 1])) for i in range(len(points) - 1)
-    ]
+    tubes = [capsule(x, y, points[i], points[i + 1], (radii[i], radii[i + 1])) for i in range(len(points) - 1)]
     return np.minimum.reduce(tubes)
 
 

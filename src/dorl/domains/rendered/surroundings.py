@@ -62,9 +62,7 @@ def scatter(
     return circles
 
 
-def _window(
-    x: float, y: float, reach: float, size: int
-) -> tuple[slice, slice, np.ndarray, np.ndarray] | None:
+def _window(x: float, y: float, reach: float, size: int) -> tuple[slice, slice, np.ndarray, np.ndarray] | None:
     left, right = max(int(x - reach), 0), min(int(x + reach) + 2, size)
     top, bottom = max(int(y - reach), 0), min(int(y + reach) + 2, size)
     if left >= right or top >= bottom:
@@ -74,9 +72,7 @@ def _window(
     return slice(top, bottom), slice(left, right), columns, rows
 
 
-def paint_red_cells(
-    stains: np.ndarray, circles: list[Circle], pallor: float, rng: np.random.Generator
-) -> None:
+def paint_red_cells(stains: np.ndarray, circles: list[Circle], pallor: float, rng: np.random.Generator) -> None:
     """Add red cells to the haemoglobin plane of `stains` (4, H, W), in place.
 
     Parameters

@@ -31,9 +31,7 @@ def confusion_matrices(
         deep = max(1, -(-len(shown) // columns))
         sizes = [len(classes) for classes, _ in shown.values()] or [1]
         # a row of matrices is as high as its largest one needs
-        heights = [
-            1.6 + 0.3 * max(sizes[i : i + columns], default=1) for i in range(0, deep * columns, columns)
-        ]
+        heights = [1.6 + 0.3 * max(sizes[i : i + columns], default=1) for i in range(0, deep * columns, columns)]
         figure = new_figure(columns * (2.2 + 0.3 * max(sizes)), sum(heights))
         grid = figure.subplots(deep, columns, squeeze=False, height_ratios=heights).ravel()
         for axes in grid[len(shown) :]:

@@ -65,9 +65,7 @@ def _pca(X: NDArray[np.float32]) -> NDArray[np.float32]:
     return placed
 
 
-def latent_space(
-    embedding: ArrayLike, labs: Sequence[str], classes: Sequence[str | None], path: str | Path
-) -> None:
+def latent_space(embedding: ArrayLike, labs: Sequence[str], classes: Sequence[str | None], path: str | Path) -> None:
     """Draw the cells in the plane twice: coloured by lab, and by class.
 
     Parameters

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dorl.classification import ProtocolResult, make_classifier, save_classifier
-from dorl.domains import Domain, read_domains
+from dorl.domains import Domain
 from dorl.files import write_json
 from dorl.pipeline.figures import draw_run
 from dorl.pipeline.model import DoRL
@@ -29,6 +29,8 @@ def evaluate(
     out: str | Path,
     protocols: Sequence[str] = ("transductive",),
     segmenter: str | Path = "tiny",
+    encoder: str | Path | None = None,
+    autoencoder: str | Path | None = None,
     folds: int = 5,
     preset: str = "auto",
     epochs: int | None = None,
@@ -48,6 +50,11 @@ def evaluate(
         Whether stages 1 and 2 saw the tested lab's images (as published), or never did.
     segmenter : str or Path
         As for `Segmenter.load`.
+    encoder : str or Path, optional
+        As for `Segmenter.load`: whose tokens to use in place of the segmenter's own.
+    autoencoder : str or Path, optional
+        An autoencoder trained elsewhere, in place of training one: a run folder, an ``autoencoder.safetensors``, or the
+        DoRL authors' ``cae.mdl``.
     folds : int
     preset : {"auto", "published", "small"}
         Of the autoencoder; see `dorl.pipeline.presets`.
@@ -69,13 +76,14 @@ def evaluate(
     """
     started = time.monotonic()
     out = Path(out)
-    domains = read_domains(labs)
-    check_protocols(protocols, domains)
     made = represent(
-        domains,
+        labs,
         out=out,
         kind="evaluation",
+        check=lambda domains: check_protocols(protocols, domains),
         segmenter=segmenter,
+        encoder=encoder,
+        autoencoder=autoencoder,
         protocols=protocols,
         folds=folds,
         preset=preset,
@@ -95,6 +103,8 @@ def fit(
     out: str | Path,
     source: Sequence[str] | None = None,
     segmenter: str | Path = "tiny",
+    encoder: str | Path | None = None,
+    autoencoder: str | Path | None = None,
     folds: int = 5,
     preset: str = "auto",
     epochs: int | None = None,
@@ -110,7 +120,7 @@ def fit(
 
     Parameters
     ----------
-    labs, segmenter, folds, preset, epochs, iterations, seed, device
+    labs, segmenter, encoder, autoencoder, folds, preset, epochs, iterations, seed, device
         As for `evaluate`.
     out : str or Path
         The run folder; a new one, or that of the same fit interrupted, which goes on.
@@ -133,6 +143,8 @@ def fit(
         out=out,
         kind="run",
         segmenter=segmenter,
+        encoder=encoder,
+        autoencoder=autoencoder,
         source=source,
         folds=folds,
         preset=preset,

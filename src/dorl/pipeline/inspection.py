@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from dorl.domains import Domain, read_domains
-from dorl.errors import BadImageError
-from dorl.files import write_json
+from dorl.errors import BadImageError, InputError
+from dorl.files import atomic, write_json
 from dorl.pipeline.figures import draw_labs
+from dorl.pipeline.runfolder import check_folder, make_folder, refuse_run
 from dorl.progress import track
 from dorl.training import prefetch
 
@@ -31,32 +32,45 @@ def inspect(labs: Sequence[str | Domain], *, out: str | Path | None = None) -> l
     list of Domain
         Without the images that could not be decoded; those stand in `left_out`.
     """
-    found = [decodable(lab) for lab in read_domains(labs)]
+    domains = read_domains(labs)
     if out is not None:
         out = Path(out)
+        check_folder(out)
+        refuse_run(out)
+    found = [decodable(lab) for lab in domains]
+    if out is not None:
+        make_folder(out)
         draw_labs(found, out, limit=None)
         write_json(out / "labs.json", [lab.describe() for lab in found])
         left_out = pd.concat([lab.left_out.assign(lab=lab.name) for lab in found])
-        out.mkdir(parents=True, exist_ok=True)
-        left_out[["lab", "path", "reason"]].to_csv(out / "left_out.csv", index=False)
+        with atomic(out / "left_out.csv") as temporary:
+            left_out[["lab", "path", "reason"]].to_csv(temporary, index=False)
     return found
 
 
 def decodable(lab: Domain) -> Domain:
-    """The same lab without the images that can't be decoded; they move to `left_out`."""
+    """The same lab without the images that can't be decoded; they move to `left_out`.
+
+    Raises
+    ------
+    InputError
+        If none can.
+    """
 
     def problem(i: int) -> str | None:
         try:
             lab.load(i)
             lab.load_mask(i)
         except BadImageError as error:
-            return str(error)
+            return lab.reason(i, error)
         return None
 
     reasons = list(track(prefetch(problem, range(len(lab))), total=len(lab), what=f"reading {lab.name}"))
     bad = [i for i, reason in enumerate(reasons) if reason is not None]
     if not bad:
         return lab
+    if len(bad) == len(lab):
+        raise InputError(f"{lab.root}: none of {len(bad)} images can be used, the first since: {reasons[0]}")
     more = pd.DataFrame({"path": lab.table["path"].iloc[bad], "reason": [reasons[i] for i in bad]})
     good = lab.take([i for i, reason in enumerate(reasons) if reason is None])
     return replace(good, left_out=pd.concat([lab.left_out, more], ignore_index=True))

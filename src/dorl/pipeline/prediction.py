@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from dorl.domains.images import probe_image
 from dorl.errors import BadImageError, InputError
 from dorl.files import atomic
 from dorl.pipeline.model import BATCH, DoRL
+from dorl.pipeline.runfolder import check_folder, make_folder
 from dorl.progress import say, track
 from dorl.training import prefetch
 
@@ -32,14 +34,26 @@ def read_images(path: str | Path | Domain) -> Domain:
     """Read one image file, a manifest, or every image below a folder, whatever it says of classes."""
     if isinstance(path, Domain):
         return path
+    if not str(path).strip():
+        raise InputError("no path given: give an image, a folder of images or a manifest")
     path = Path(path)
-    if path.is_file() and path.suffix.lower() not in (".csv", ".parquet", ".npz"):
+    try:
+        is_file, is_folder = path.is_file(), path.is_dir()
+    except OSError as error:  # for example a name that is too long
+        raise InputError(f"{path}: {error.strerror}; give an image, a folder of images or a manifest") from error
+    if is_file and path.suffix.lower() not in (".csv", ".parquet", ".npz"):
         try:
             probe_image(path)
         except BadImageError as error:
             raise InputError(f"{error}; give an image, a folder of images or a manifest") from error
         return Domain("images", path.parent, "flat", pd.DataFrame({"path": [path.name]}))
-    return read_domain(path, name="images", layout="flat" if path.is_dir() else "auto")
+    return read_domain(path, name="images", layout="flat" if is_folder else "auto")
+
+
+def tell_left_out(lab: Domain) -> None:
+    """A line for each file that was left out before any image was read."""
+    for path, reason in lab.left_out.itertuples(index=False, name=None):
+        say(f"left out: {path}: {reason}")
 
 
 def predict(
@@ -73,22 +87,23 @@ def predict(
         If the run or the images can't be used, or `out` is no place for a file.
     """
     out = Path(out)
-    if out.is_dir():
-        raise InputError(f"{out}: is a folder; give a file for --out, for example predictions.csv")
+    _check_file(out, images, Path(run))
     model = DoRL.load(run, classifier=classifier, device=device)
     classes = model.classes_
     lab = read_images(images)
+    if out.exists() and any(out.samefile(lab.root / path) for path in lab.table["path"] if (lab.root / path).exists()):
+        raise InputError(f"{out}: is one of the images; give another file for --out")
+    make_folder(out.parent)
+    tell_left_out(lab)
     result = Predicted(0, 0, list(lab.left_out.itertuples(index=False, name=None)))
-    with atomic(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with atomic(out) as temporary, _opened(temporary, out) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "class", "probability", *classes])
         for paths, arrays in _batches(lab, result):
             probabilities, found = model.classify(arrays)
             best = probabilities.argmax(1)
             for path, row, index in zip(paths, probabilities, best, strict=True):
-                writer.writerow(
-                    [path, classes[index], f"{row[index]:.6f}", *(f"{value:.6f}" for value in row)]
-                )
+                writer.writerow([path, classes[index], f"{row[index]:.6f}", *(f"{value:.6f}" for value in row)])
             result.images += len(paths)
             result.without_cell += int((~found).sum())
         if not result.images:
@@ -100,6 +115,29 @@ def predict(
     return result
 
 
+def _opened(temporary: Path, out: Path) -> TextIO:
+    try:
+        return temporary.open("w", newline="", encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{out}: can't be written ({error.strerror}); choose another place for --out") from error
+
+
+def _check_file(out: Path, images: str | Path | Domain, run: Path) -> None:
+    """Refuse an `out` that can't be a file, that is the very file to be read, or that is a part of the run."""
+    try:
+        is_folder = out.is_dir()
+        is_input = not isinstance(images, Domain) and out.is_file() and Path(images).exists() and out.samefile(images)
+    except OSError as error:
+        raise InputError(f"{out}: {error.strerror}; give another file for --out") from error
+    if is_folder:
+        raise InputError(f"{out}: is a folder; give a file for --out, for example predictions.csv")
+    if is_input:
+        raise InputError(f"{out}: is the file to be read; give another one for --out")
+    if out.exists() and out.resolve().is_relative_to(run.resolve()):
+        raise InputError(f"{out}: lies in the run folder already; give another file for --out")
+    check_folder(out.parent if out.exists() else out)
+
+
 def _batches(lab: Domain, result: Predicted) -> Iterator[tuple[list[str], list[np.ndarray]]]:
     """Paths and images, `BATCH` at a time; unreadable ones go into `result` instead."""
 
@@ -107,7 +145,7 @@ def _batches(lab: Domain, result: Predicted) -> Iterator[tuple[list[str], list[n
         try:
             return lab.load(i)
         except BadImageError as error:
-            return str(error)
+            return lab.reason(i, error)
 
     paths: list[str] = []
     arrays: list[np.ndarray] = []
@@ -115,7 +153,7 @@ def _batches(lab: Domain, result: Predicted) -> Iterator[tuple[list[str], list[n
     for i, image in enumerate(loaded):
         path = lab.table["path"].iat[i]
         if isinstance(image, str):
-            say(f"left out: {image}")
+            say(f"left out: {path}: {image}")
             result.left_out.append((path, image))
         else:
             paths.append(path)

@@ -6,15 +6,19 @@ from pathlib import Path
 
 from dorl.domains.rendered import render_lab
 from dorl.errors import InputError
-from dorl.pipeline.fit import fit
-from dorl.pipeline.predict import predict
+from dorl.pipeline.fitting import fit
+from dorl.pipeline.prediction import predict
+from dorl.pipeline.presets import check_seed
+from dorl.pipeline.runfolder import METRICS, make_folder
 from dorl.progress import say
 
+#: of the cross-validation; fewer than usual, to be done sooner
+FOLDS = 3
 #: the three labs of the demo, by the names of their styles, and the one that it predicts at the end
 LABS, NEW_LAB = ("harbour", "valley", "summit"), "forest"
 
 
-def demo(*, out: str | Path = "demo", cells: int = 130, iterations: int = 150, seed: int = 0) -> Path:
+def demo(*, out: str | Path = "demo", cells: int = 130, iterations: int = 60, seed: int = 0) -> Path:
     """Render three labs, fit DoRL to them, and classify the cells of a fourth.
 
     Parameters
@@ -35,12 +39,18 @@ def demo(*, out: str | Path = "demo", cells: int = 130, iterations: int = 150, s
     out = Path(out)
     if cells < 26:
         raise InputError(f"cells is {cells}: the demo needs 26 a lab or more, two of each class")
+    if iterations < 1:
+        raise InputError(f"iterations is {iterations}: give 1 or more")
+    check_seed(seed)
+    make_folder(out)
+    if (out / "run" / METRICS).exists():
+        raise InputError(f"{out}: holds a finished demo; choose another folder for --out, or remove it")
     for number, name in enumerate((*LABS, NEW_LAB)):
         if not (out / "labs" / name / "manifest.csv").exists():
             render_lab(out / "labs" / name, style=name, cells=cells, seed=seed + number)
     say(f"rendered {cells} cells for each of {', '.join((*LABS, NEW_LAB))}: {out / 'labs'}")
     labs = [f"{name}={out / 'labs' / name / 'manifest.csv'}" for name in LABS]
-    fit(labs, out=out / "run", iterations=iterations, seed=seed)
+    fit(labs, out=out / "run", folds=FOLDS, iterations=iterations, seed=seed)
     predict(out / "run", out / "labs" / NEW_LAB / "manifest.csv", out=out / "predictions.csv")
     say(f"table: {out / 'run' / 'table.md'}")
     return out / "run" / "report.html"

@@ -1,0 +1,74 @@
+"""`dorl embed`: frozen features of cells, an encoder's tokens averaged inside each cell's mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import anndata
+import numpy as np
+
+from dorl.cells.pooling import masked_mean
+from dorl.domains import Domain, read_domains
+from dorl.errors import InputError
+from dorl.pipeline.embedding import embed as embed_cells
+from dorl.pipeline.represent import write_features
+from dorl.pipeline.runfolder import CELLS, FEATURES, check_folder, make_folder, refuse_run
+from dorl.progress import say, track
+from dorl.segmentation import Segmenter
+
+#: cells that are averaged at once
+BATCH = 256
+
+
+def embed(
+    labs: Sequence[str | Domain],
+    *,
+    out: str | Path,
+    segmenter: str | Path = "tiny",
+    encoder: str | Path | None = None,
+    device: str | None = None,
+) -> anndata.AnnData:
+    """Embed every cell with a frozen encoder, and average its tokens inside the mask.
+
+    Parameters
+    ----------
+    labs : sequence of str or Domain
+    out : str or Path
+        Folder for ``cells/`` (tokens, masks, crops) and ``features.h5ad``; that of an interrupted call goes on.
+    segmenter, encoder
+        As for `Segmenter.load`: the masks of the one, the tokens of the other (or of the same).
+    device : str, optional
+
+    Returns
+    -------
+    AnnData
+        X float32 (N, D); obs path, domain, label, split, patient, cell_found.
+
+    Raises
+    ------
+    InputError
+        If a lab, the weights or `out` can't be used.
+    """
+    out = Path(out)
+    check_folder(out)
+    refuse_run(out)
+    domains = read_domains(labs)
+    network = Segmenter.load(segmenter, encoder=encoder, device=device)
+    make_folder(out)
+    source = {"segmenter": network.digest(), "precision": str(network.dtype).removeprefix("torch.")}
+    made = embed_cells(domains, network, out / CELLS, source=source)
+    if not len(made.store):
+        raise InputError("not one image could be read: give other images")
+    names = {lab.name for lab in domains}
+    others = sorted(set(made.store.table["domain"]) - names)
+    if others:
+        raise InputError(f"{out}: holds cells of {', '.join(others)} too; choose another folder for --out")
+    features = np.empty((len(made.store), network.width), np.float32)
+    starts = range(0, len(features), BATCH)
+    for start in track(starts, total=len(starts), what="averaging tokens inside the masks"):
+        rows = np.arange(start, min(start + BATCH, len(features)))
+        features[rows] = masked_mean(*made.store.batch(rows, "tokens", "masks"))
+    write_features(out / FEATURES, features, made.store.table)
+    say(f"{len(features)} cells, {network.width} features each: {out / FEATURES}")
+    return anndata.read_h5ad(out / FEATURES)

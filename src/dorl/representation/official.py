@@ -1,0 +1,82 @@
+"""The DoRL authors' autoencoder file, ``cae.mdl``: read, and written again with equal weights."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dorl.errors import InputError
+from dorl.representation.autoencoder import HEAD_WIDTH, AutoencoderConfig, CrossDomainAutoencoder, heads_for
+from dorl.tensorfiles import check_shapes, read_pth, write_pth
+
+#: the official code keeps its learned positions as (count, 1, D), here they are (1, count, D)
+POSITIONS = ("encoder.pos_embedding", "decoder.pos_embedding")
+
+
+def _official_name(name: str) -> str:
+    return name.replace("decoder.to_z.", "decoder.Linear.")
+
+
+def _config(tensors: Mapping[str, Tensor], path: str | Path) -> AutoencoderConfig:
+    def depth(part: str) -> int:
+        return len({found[1] for name in tensors if (found := re.match(rf"{part}\.transformer\.(\d+)\.", name))})
+
+    try:
+        width = tensors["encoder.cls_token"].shape[-1]
+        count = tensors["encoder.pos_embedding"].shape[0]
+        channels = [tensors[f"decoder.head.{number}.weight"].shape[1] for number in (0, 2, 4, 6)]
+        return AutoencoderConfig(
+            width=width,
+            depth=depth("encoder"),
+            heads=heads_for(width),  # the weights don't tell it
+            decoder_depth=depth("decoder"),
+            grid=round(count**0.5),
+            z_width=tensors["decoder.Linear.weight"].shape[0],
+            image_channels=tuple(channels),  # type: ignore[arg-type]
+        )
+    except (KeyError, IndexError) as error:
+        what = f" ({error} is missing)" if isinstance(error, KeyError) else ""
+        raise InputError(f"{path}: not an autoencoder in the official layout{what}") from error
+
+
+def read_official(path: str | Path) -> CrossDomainAutoencoder:
+    """Read an autoencoder in the official layout, with or without DataParallel's ``module.`` before the names.
+
+    Raises
+    ------
+    InputError
+        If the file is damaged, or has missing, extra or misshapen tensors.
+    """
+    tensors = {name.removeprefix("module."): tensor for name, tensor in read_pth(path).items()}
+    config = _config(tensors, path)
+    with torch.device("meta"):
+        model = CrossDomainAutoencoder(config)
+    own = model.state_dict()
+    shapes = {
+        _official_name(name): (tensor.shape[1], 1, tensor.shape[2]) if name in POSITIONS else tensor.shape
+        for name, tensor in own.items()
+    }
+    check_shapes(path, tensors, shapes)
+    state = {name: tensors[_official_name(name)].float() for name in own}
+    state = {name: _turned(tensor) if name in POSITIONS else tensor for name, tensor in state.items()}
+    # copies: the file may be memory-mapped, and may change
+    model.load_state_dict({name: tensor.clone() for name, tensor in state.items()}, assign=True)
+    return model
+
+
+def write_official(model: CrossDomainAutoencoder, path: str | Path) -> None:
+    """Write an autoencoder as the official code saves it."""
+    if model.config.heads != heads_for(model.config.width):
+        raise InputError(
+            f"the official layout has heads {HEAD_WIDTH} wide, this autoencoder others: it can't be written so"
+        )
+    state = model.state_dict()
+    write_pth(path, {_official_name(n): _turned(t) if n in POSITIONS else t for n, t in state.items()})
+
+
+def _turned(positions: Tensor) -> Tensor:
+    return positions.transpose(0, 1).contiguous()

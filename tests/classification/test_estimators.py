@@ -1,0 +1,68 @@
+"""What the thin estimators add to those of the libraries."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.special import expit
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.svm import SVC
+
+from dorl.classification.estimators import EarlyStoppingMLP, SoftmaxSVC, SteadyForest, XGBoostClassifier
+
+from .made_up import lab
+
+THREE = lab({"neutrophil": 30, "monocyte": 30, "eosinophil": 20})
+TWO = lab({"neutrophil": 20, "monocyte": 20})
+
+
+def test_the_svm_keeps_the_machines_own_decision() -> None:
+    own = SVC(kernel="linear", break_ties=True).fit(THREE.X, THREE.y.astype(str))
+    ours = SoftmaxSVC(kernel="linear", break_ties=True).fit(THREE.X, THREE.y.astype(str))
+    far = np.random.default_rng(0).normal(scale=8, size=(300, 3)).astype(np.float32)
+    np.testing.assert_array_equal(ours.predict(far), own.predict(far))
+    np.testing.assert_array_equal(ours.classes_[ours.predict_proba(far).argmax(1)], own.predict(far))
+
+
+def test_of_two_classes_the_svm_gives_the_logistic_of_its_margin() -> None:
+    machine = SoftmaxSVC(kernel="linear", break_ties=True).fit(TWO.X, TWO.y.astype(str))
+    probabilities = machine.predict_proba(TWO.X)
+    np.testing.assert_allclose(probabilities[:, 1], expit(machine.decision_function(TWO.X)))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+
+
+def test_the_forest_answers_the_same_every_time() -> None:
+    forest = SteadyForest(n_estimators=50, random_state=0).fit(THREE.X, THREE.y.astype(str))
+    first = forest.predict_proba(THREE.X)
+    assert all((forest.predict_proba(THREE.X) == first).all() for _ in range(5))
+    assert forest.n_jobs is None  # asked in turn
+
+
+def test_boosted_trees_take_names_with_gaps() -> None:
+    some = THREE.y != "monocyte"  # a fold that lacks the class in the middle
+    model = XGBoostClassifier(n_estimators=10).fit(THREE.X[some], THREE.y[some].astype(str))
+    assert model.classes_.tolist() == ["eosinophil", "neutrophil"]
+    assert (model.predict(THREE.X[some]) == THREE.y[some]).all()
+
+
+@pytest.mark.parametrize(
+    ("counts", "early"),
+    [
+        ({"neutrophil": 20, "monocyte": 20}, True),
+        ({"neutrophil": 20, "monocyte": 1}, False),
+        ({"neutrophil": 5, "monocyte": 5}, False),  # a tenth is one cell for two classes
+    ],
+)
+def test_the_network_stops_early_only_where_a_tenth_holds_every_class(counts: dict[str, int], early: bool) -> None:
+    data = lab(counts)
+    model = EarlyStoppingMLP(hidden_layer_sizes=(8,), max_iter=1000).fit(data.X, data.y.astype(str))
+    assert model.model_.early_stopping is early
+    assert set(model.predict(data.X)) <= set(counts)
+
+
+@pytest.mark.parametrize("model", [XGBoostClassifier(n_estimators=7), EarlyStoppingMLP(max_iter=9, random_state=4)])
+def test_settings_survive_cloning_and_an_unfitted_one_says_so(model: XGBoostClassifier | EarlyStoppingMLP) -> None:
+    assert clone(model).get_params() == model.get_params()
+    with pytest.raises(NotFittedError):
+        clone(model).predict_proba(TWO.X)

@@ -1,0 +1,93 @@
+"""Rendered labs and one fitted run, made once for all tests that need them."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Small networks are many times faster so, above all where other work shares the cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The real images of ``../shared/data``."""
+    if not (SHARED / "data").is_dir():
+        pytest.skip("the real images of ../shared/data are not here")
+    return SHARED / "data"
+
+
+@pytest.fixture(scope="session")
+def parity() -> Path:
+    """The official code's numbers of ``../shared/parity``."""
+    if not (SHARED / "parity").is_dir():
+        pytest.skip("the official numbers of ../shared/parity are not here")
+    return SHARED / "parity"
+
+
+@pytest.fixture(scope="session")
+def recipe(parity: Path) -> ModuleType:
+    """How the stand-ins for the published files, their inputs and their outputs were drawn."""
+    spec = importlib.util.spec_from_file_location("parity_recipe", parity / "recipe.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def official(recipe: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The stand-ins, at full width: ``sam_vit_b.pth``, ``lora_sam.pth``, ``cae.mdl``."""
+    folder = tmp_path_factory.mktemp("official")
+    recipe.write_checkpoints(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two rendered labs of 30 cells of 5 classes: ``harbour/manifest.csv`` and ``dune/manifest.csv``."""
+    from dorl.domains.rendered import render_lab
+
+    root = tmp_path_factory.mktemp("rendered")
+    classes = ["neutrophil_segmented", "lymphocyte_typical", "monocyte", "eosinophil", "erythroblast"]
+    for seed, name in enumerate(("harbour", "dune")):
+        render_lab(root / name, style=name, cells=30, classes=classes, seed=seed, size=128)
+    return root
+
+
+@pytest.fixture(scope="session")
+def labs(rendered: Path) -> list[str]:
+    """The two rendered labs as a user names them."""
+    return [f"{name}={rendered / name / 'manifest.csv'}" for name in ("harbour", "dune")]
+
+
+@pytest.fixture(scope="session")
+def fitted(labs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run folder; don't change it, take `run` for that."""
+    from dorl.pipeline import fit
+
+    out = tmp_path_factory.mktemp("fitted") / "run"
+    fit(labs, out=out, iterations=4, folds=2, seed=3)
+    return out
+
+
+@pytest.fixture
+def run(fitted: Path, tmp_path: Path) -> Path:
+    """A copy of the run folder that a test may damage."""
+    return Path(shutil.copytree(fitted, tmp_path / "run"))

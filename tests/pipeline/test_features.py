@@ -1,0 +1,55 @@
+"""`dorl embed`: frozen features, averaged inside the masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pytest
+from torch.nn import functional as F
+
+from dorl.domains import read_domain
+from dorl.errors import InputError
+from dorl.pipeline import embed
+from dorl.segmentation import Segmenter
+
+
+@pytest.fixture(scope="module")
+def made(labs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("embedded") / "out"
+    embed(labs, out=out)
+    return out
+
+
+def test_features_open_as_anndata_with_labs_and_labels(made: Path, labs: list[str]) -> None:
+    features = anndata.read_h5ad(made / "features.h5ad")
+    assert features.X.shape == (60, 192)
+    assert features.obs["domain"].tolist() == ["harbour"] * 30 + ["dune"] * 30
+    assert features.obs["label"].tolist()[:30] == read_domain(labs[0].split("=")[1]).labels.tolist()
+
+
+def test_a_feature_is_the_mean_of_the_tokens_in_the_mask(made: Path, labs: list[str]) -> None:
+    lab = read_domain(labs[0].split("=")[1])
+    out = Segmenter.load("tiny")(lab.load(0)[None])
+    mask = F.interpolate(out.masks[None].float(), (224, 224), mode="nearest")
+    cover = F.avg_pool2d(mask, 16)[0, 0]
+    expected = (out.tokens[0] * cover).sum((1, 2)) / cover.sum()
+    found = anndata.read_h5ad(made / "features.h5ad").X[0]
+    assert np.corrcoef(found, expected)[0, 1] > 0.999
+
+
+def test_a_second_call_keeps_what_is_there_and_other_labs_are_refused(
+    made: Path, labs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (made / "cells" / "tokens.bin").read_bytes()
+    monkeypatch.setattr("dorl.segmentation.Segmenter.__call__", None)  # nothing is left for it to do
+    embed(labs, out=made)
+    assert (made / "cells" / "tokens.bin").read_bytes() == before
+    with pytest.raises(InputError, match="holds cells of dune too"):
+        embed(labs[:1], out=made)
+
+
+def test_a_run_folder_is_not_written_into(fitted: Path, labs: list[str]) -> None:
+    with pytest.raises(InputError, match="holds a run of dorl"):
+        embed(labs, out=fitted)

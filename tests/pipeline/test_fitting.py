@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import anndata
+import numpy as np
+import pandas as pd
+import pytest
+
+from dorl.cells import CellStore
+from dorl.domains import read_domain
+from dorl.errors import InputError
+from dorl.pipeline import DoRL, fit
+from dorl.pipeline.represent import trained
+from dorl.pipeline.runfolder import read_config
+from dorl.representation import encode_cells
+
+NOT_OURS = {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
+
+
+def test_a_run_folder_holds_what_the_design_says(fitted: Path) -> None:
+    names = {path.name for path in fitted.iterdir()}
+    assert names >= {
+        *("config.toml", "segmenter.safetensors", "autoencoder.safetensors", "cells", "features.h5ad"),
+        *("classifiers", "metrics.json", "report.html", "README.md", "results.csv", "table.md"),
+    }
+    assert len(list((fitted / "classifiers").glob("*.skops"))) == 6
+    left = [path for path in fitted.rglob("*") if ".part" in path.name or path.suffix in NOT_OURS]
+    assert left == []
+    for name in ("grey_levels", "class_counts", "reconstructions", "latent_space", "loss", "confusion"):
+        assert (fitted / "figures" / f"{name}.png").stat().st_size > 2000
+
+
+def test_features_open_as_anndata_and_match_the_labs(fitted: Path, labs: list[str]) -> None:
+    features = anndata.read_h5ad(fitted / "features.h5ad")
+    assert features.X.shape == (60, 192)
+    assert features.X.dtype == np.float32
+    assert features.obs["domain"].tolist() == ["harbour"] * 30 + ["dune"] * 30
+    lab = read_domain(labs[1].split("=")[1])
+    assert features.obs["label"].tolist()[30:] == lab.labels.tolist()
+    assert features.obs["path"].tolist()[30:] == lab.table["path"].tolist()
+
+
+def test_results_cover_every_pair_classifier_and_fold(fitted: Path) -> None:
+    results = pd.read_csv(fitted / "results.csv")
+    assert len(results) == 2 * 2 * 6 * 2
+    assert list(results.columns) == [
+        *("train", "test", "method", "classifier", "fold", "accuracy", "balanced_accuracy", "macro_f1")
+    ]
+    assert results["accuracy"].between(0, 1).all()
+    own = results[(results.train == results.test) & (results.classifier == "LR")]
+    assert own["accuracy"].mean() > 0.3  # five equal classes: 0.2 is chance
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_table(fitted: Path, labs: list[str], tmp_path: Path) -> None:
+    again = fit(labs, out=tmp_path / "again", iterations=4, folds=2, seed=3)
+    assert again.classes_ == DoRL.load(fitted).classes_
+    for name in ("results.csv", "results_flat.csv", "table.md"):
+        assert (tmp_path / "again" / name).read_bytes() == (fitted / name).read_bytes()
+
+
+def test_another_seed_starts_another_autoencoder(fitted: Path, tmp_path: Path) -> None:
+    config, cells = read_config(fitted), CellStore.open(fitted / "cells")
+    short = config.model_copy(update={"autoencoder": config.autoencoder.model_copy(update={"max_iterations": 1})})
+    domain = np.repeat([0, 1], 30)
+    features = [
+        encode_cells(
+            trained(cells, domain, short.model_copy(update={"seed": seed}), tmp_path / f"{n}.safetensors"),
+            cells,
+            members=np.arange(4),
+        )
+        for n, seed in enumerate((3, 3, 4))
+    ]
+    np.testing.assert_array_equal(features[0], features[1])
+    assert (features[0] != features[2]).any()
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_goes_on_and_ends_the_same(
+    fitted: Path, labs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dorl.pipeline import embedding
+
+    append, calls = embedding._append, []
+
+    def interrupted(*arguments: object) -> None:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        append(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(embedding, "_append", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        fit(labs, out=tmp_path / "run", iterations=4, folds=2, seed=3)
+    assert not (tmp_path / "run" / "metrics.json").exists()
+    fit(labs, out=tmp_path / "run", iterations=4, folds=2, seed=3)
+    assert len(calls) == 3  # 60 cells are two batches: the first was kept
+    assert (tmp_path / "run" / "results.csv").read_bytes() == (fitted / "results.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_labs_without_labels_give_features_and_no_classifier(rendered: Path, tmp_path: Path) -> None:
+    model = fit([f"bare={rendered / 'dune' / 'images'}"], out=tmp_path / "run", iterations=2)
+    assert model.transform([np.full((50, 60, 3), 200, np.uint8)]).shape == (1, 192)
+    with pytest.raises(InputError, match="no classifiers"):
+        model.predict([np.full((50, 60, 3), 200, np.uint8)])
+
+
+@pytest.mark.slow
+def test_unreadable_images_are_left_out_counted_and_shown(rendered: Path, tmp_path: Path) -> None:
+    lab = tmp_path / "lab"
+    (lab / "images").mkdir(parents=True)
+    lines = (rendered / "harbour" / "manifest.csv").read_text().splitlines()
+    for number, line in enumerate(lines[1:]):
+        name = line.split(",")[0]
+        content = (rendered / "harbour" / name).read_bytes()
+        (lab / name).write_bytes(content[:3000] if number == 0 else b"" if number == 1 else content)
+    rows = [",".join(line.split(",")[i] for i in (0, 2)) for line in lines]
+    (lab / "labels.csv").write_text("\n".join(rows) + "\n")
+    fit([f"bad={lab / 'labels.csv'}"], out=tmp_path / "run", iterations=2, folds=2)
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["labs"]["bad"]["cells"] == 28
+    assert sum(metrics["labs"]["bad"]["left_out"].values()) == 2
+    assert "the file is empty" in (tmp_path / "run" / "report.html").read_text()

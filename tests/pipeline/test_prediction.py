@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from dorl.errors import InputError
+from dorl.pipeline import DoRL, prediction
+from dorl.pipeline.prediction import predict, read_images
+
+
+def test_predict_is_the_most_probable_class(fitted: Path, rendered: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "predictions.csv"
+    done = predict(fitted, rendered / "dune" / "images", out=out)
+    assert (done.images, done.left_out) == (30, [])
+    table = pd.read_csv(out)
+    classes = list(table.columns[3:])
+    assert list(table.columns[:3]) == ["path", "class", "probability"]
+    assert classes == DoRL.load(fitted).classes_
+    assert table[classes].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-4)
+    assert (table[classes].idxmax(axis=1) == table["class"]).all()
+    assert (table[classes].max(axis=1) == table["probability"]).all()
+
+
+def test_predict_takes_one_image_and_leaves_out_a_broken_one(
+    fitted: Path, rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = next((rendered / "dune" / "images").iterdir())
+    assert predict(fitted, image, out=tmp_path / "one.csv").images == 1
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (folder / "good.png").write_bytes(image.read_bytes())
+    (folder / "cut.png").write_bytes(image.read_bytes()[:2000])
+    (folder / "empty.png").touch()
+    capsys.readouterr()
+    done = predict(fitted, folder, out=tmp_path / "two.csv")
+    assert done.images == 1
+    assert sorted(path for path, _ in done.left_out) == ["cut.png", "empty.png"]
+    assert pd.read_csv(tmp_path / "two.csv")["path"].tolist() == ["good.png"]
+    said = capsys.readouterr().err
+    assert "left out: empty.png: the file is empty\n" in said
+    assert "left out: cut.png: damaged or truncated" in said
+    assert "2 left out" in said
+
+
+def test_predict_writes_nothing_when_it_fails(
+    fitted: Path, rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: DoRL, images: object) -> object:
+        raise RuntimeError("no more memory")
+
+    monkeypatch.setattr(prediction.DoRL, "classify", broken)
+    with pytest.raises(RuntimeError):
+        predict(fitted, rendered / "dune" / "images", out=tmp_path / "predictions.csv")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_manifest_is_predicted_in_its_order(fitted: Path, rendered: Path, tmp_path: Path) -> None:
+    shutil.copytree(rendered / "dune" / "images", tmp_path / "images")
+    paths = sorted(f"images/{path.name}" for path in (tmp_path / "images").iterdir())[::-7]
+    (tmp_path / "list.csv").write_text("image\n" + "\n".join(paths) + "\n")
+    predict(fitted, tmp_path / "list.csv", out=tmp_path / "p.csv")
+    assert pd.read_csv(tmp_path / "p.csv")["path"].tolist() == paths
+
+
+def test_the_list_of_images_is_not_written_over(fitted: Path, rendered: Path) -> None:
+    manifest = rendered / "dune" / "manifest.csv"
+    before = manifest.read_bytes()
+    with pytest.raises(InputError, match="is the file to be read"):
+        predict(fitted, manifest, out=manifest.parent / "images" / ".." / "manifest.csv")
+    assert manifest.read_bytes() == before
+
+
+def test_predictions_are_not_written_over_the_run_or_an_image(run: Path, rendered: Path, tmp_path: Path) -> None:
+    image = next((rendered / "dune" / "images").iterdir())
+    shutil.copy(image, tmp_path / "a.png")
+    before = (run / "results.csv").read_bytes()
+    with pytest.raises(InputError, match="lies in the run folder already"):
+        predict(run, image, out=run / "results.csv")
+    with pytest.raises(InputError, match="is one of the images"):
+        predict(run, tmp_path, out=tmp_path / "a.png")
+    assert (run / "results.csv").read_bytes() == before
+    assert (tmp_path / "a.png").read_bytes() == image.read_bytes()
+
+
+def test_folders_are_searched_whatever_they_say_of_classes(rendered: Path, tmp_path: Path) -> None:
+    image = next((rendered / "dune" / "images").iterdir())
+    for folder in ("Monocyte", "anything/deep"):
+        (tmp_path / folder).mkdir(parents=True)
+        shutil.copy(image, tmp_path / folder / "a.png")
+    assert read_images(tmp_path).table["path"].tolist() == ["Monocyte/a.png", "anything/deep/a.png"]
+    assert read_images(tmp_path / "Monocyte" / "a.png").table["path"].tolist() == ["a.png"]
