@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pickle
 import zipfile
@@ -106,6 +107,32 @@ def listed(names: Iterable[str]) -> str:
     return f"{', '.join(names[:SHOWN])} ({len(names)} in all)"
 
 
+def weights_digest(tensors: Mapping[str, Tensor], *words: object) -> str:
+    """SHA-256 of named weights, in float32 and in the order of their names, behind the `repr` of `words`."""
+    total = hashlib.sha256("".join(map(repr, words)).encode())
+    for name, tensor in sorted(tensors.items()):
+        total.update(name.encode())
+        total.update(tensor.detach().float().cpu().contiguous().numpy().data)
+    return total.hexdigest()
+
+
+def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The same tensors without the ``module.`` that DataParallel puts before every name."""
+    if tensors and all(name.startswith("module.") for name in tensors):
+        return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    return dict(tensors)
+
+
+def refuse_misfits(
+    path: str | Path, *, missing: Iterable[str], unknown: Iterable[str], misshapen: Iterable[str]
+) -> None:
+    """Raise InputError with the first few names where any tensor is missing, not known or of another shape."""
+    problems = {"missing": missing, "not known": unknown, "of another shape": misshapen}
+    told = [f"{what} {listed(found)}" for what, names in problems.items() if (found := sorted(names))]
+    if told:
+        raise InputError(f"{path}: tensors that don't fit the network: {'; '.join(told)}")
+
+
 def check_shapes(
     path: str | Path, tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...] | torch.Size]
 ) -> None:
@@ -116,16 +143,13 @@ def check_shapes(
     expected : mapping of name to shape
         All that must be there, and no more.
     """
-    problems = {
-        "missing": sorted(set(expected) - set(tensors)),
-        "not known": sorted(set(tensors) - set(expected)),
-        "of another shape": sorted(
-            name for name in set(expected) & set(tensors) if tuple(tensors[name].shape) != tuple(expected[name])
-        ),
-    }
-    told = [f"{what} {listed(names)}" for what, names in problems.items() if names]
-    if told:
-        raise InputError(f"{path}: tensors that don't fit the network: {'; '.join(told)}")
+    both = set(expected) & set(tensors)
+    refuse_misfits(
+        path,
+        missing=set(expected) - both,
+        unknown=set(tensors) - both,
+        misshapen=[name for name in both if tuple(tensors[name].shape) != tuple(expected[name])],
+    )
 
 
 def load_into(module: nn.Module, tensors: Mapping[str, Tensor], *, path: str | Path, names: Iterable[str]) -> None:

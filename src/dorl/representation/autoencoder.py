@@ -5,7 +5,6 @@ Submodules carry the names of the published checkpoint where that helps to compa
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dorl.errors import InputError
-from dorl.tensorfiles import load_into, load_tensors, save_tensors
+from dorl.tensorfiles import load_into, load_tensors, save_tensors, weights_digest
 from dorl.training import default_device
 
 #: version of the file's layout
@@ -256,11 +255,7 @@ class CrossDomainAutoencoder(nn.Module):
 
     def digest(self) -> str:
         """SHA-256 of shape and weights; equal digests compute equal features."""
-        total = hashlib.sha256(repr(self.config).encode())
-        for name, tensor in sorted(self.state_dict().items()):
-            total.update(name.encode())
-            total.update(tensor.float().cpu().contiguous().numpy().data)
-        return total.hexdigest()
+        return weights_digest(self.state_dict(), self.config)
 
     def save(self, path: str | Path, **notes: Any) -> None:
         """Write weights and config as safetensors; `notes` go into the header."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dorl.errors import InputError
 from dorl.representation.autoencoder import HEAD_WIDTH, AutoencoderConfig, CrossDomainAutoencoder, heads_for
-from dorl.tensorfiles import check_shapes, read_pth, write_pth
+from dorl.tensorfiles import check_shapes, read_pth, without_prefix, write_pth
 
 #: the official code keeps its learned positions as (count, 1, D), here they are (1, count, D)
 POSITIONS = ("encoder.pos_embedding", "decoder.pos_embedding")
@@ -51,7 +51,7 @@ def read_official(path: str | Path) -> CrossDomainAutoencoder:
     InputError
         If the file is damaged, or has missing, extra or misshapen tensors.
     """
-    tensors = {name.removeprefix("module."): tensor for name, tensor in read_pth(path).items()}
+    tensors = without_prefix(read_pth(path))
     config = _config(tensors, path)
     with torch.device("meta"):
         model = CrossDomainAutoencoder(config)

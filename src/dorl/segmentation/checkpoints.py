@@ -85,6 +85,8 @@ def save_adapter(segmenter: Segmenter, path: str | Path) -> None:
         "mean": segmenter.mean,
         "std": segmenter.std,
     }
+    if segmenter.encoder_reference is not None:
+        header["encoder"] = segmenter.encoder_reference
     save_tensors(path, adapter_state(segmenter.sam), header)
 
 

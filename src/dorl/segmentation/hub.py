@@ -16,7 +16,7 @@ from dorl.progress import say
 from dorl.segmentation.sam import SamSpec
 from dorl.segmentation.sam2 import Sam2Spec
 from dorl.segmentation.transplant import Spec, at_size, two_mask_network
-from dorl.tensorfiles import listed
+from dorl.tensorfiles import refuse_misfits
 
 #: where weights files are looked for when this variable doesn't name a folder
 DEFAULT_FOLDER = Path("~/.cache/dorl")
@@ -215,12 +215,10 @@ def _from_pretrained(folder: Path, kind: str) -> Any:
         raise InputError(f"{folder}: can't be read as a model in hub layout ({why}); download it again") from error
     finally:
         logging.set_verbosity(before)
-    problems = {
-        "missing": info["missing_keys"],
-        "not known": info["unexpected_keys"],
-        "of another shape": [key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]],
-    }
-    told = [f"{what} {listed(sorted(names))}" for what, names in problems.items() if names]
-    if told:
-        raise InputError(f"{folder}: tensors that don't fit the network: {'; '.join(told)}")
+    refuse_misfits(
+        folder,
+        missing=info["missing_keys"],
+        unknown=info["unexpected_keys"],
+        misshapen=[key[0] if isinstance(key, tuple) else key for key in info["mismatched_keys"]],
+    )
     return model

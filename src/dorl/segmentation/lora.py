@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from dorl.tensorfiles import weights_digest
 
 #: endings of the matrices' names
 LORA = (".q_a", ".q_b", ".v_a", ".v_b")
@@ -111,14 +112,11 @@ def adapter_state(model: nn.Module) -> dict[str, Tensor]:
 
 def base_digest(model: nn.Module) -> str:
     """SHA-256 of the weights under an adapter; the same whether or not one was added."""
-    total = hashlib.sha256()
     state = {name.replace(".qkv.base.", ".qkv."): tensor for name, tensor in model.state_dict().items()}
-    for name, tensor in sorted(state.items()):
-        # the frequencies are tied to the prompt encoder's, which belong to the adapter
-        if not _of_adapter(name) and not name.startswith("shared_image_embedding."):
-            total.update(name.encode())
-            total.update(tensor.detach().float().cpu().contiguous().numpy().data)
-    return total.hexdigest()
+    # the frequencies are tied to the prompt encoder's, which belong to the adapter
+    return weights_digest(
+        {n: t for n, t in state.items() if not _of_adapter(n) and not n.startswith("shared_image_embedding.")}
+    )
 
 
 def _of_adapter(name: str) -> bool:

@@ -18,7 +18,7 @@ from dorl.errors import InputError
 from dorl.segmentation.lora import adapter_state, lora_modules
 from dorl.segmentation.sam import SamSpec
 from dorl.segmentation.transplant import at_size, two_mask_network
-from dorl.tensorfiles import check_shapes, read_pth
+from dorl.tensorfiles import check_shapes, read_pth, without_prefix
 
 #: SAM's own input mean and standard deviation (RGB, 0-255), for weights that nobody fine-tuned yet
 SAM_MEAN = (123.675, 116.28, 103.53)
@@ -61,13 +61,6 @@ def official_name(name: str) -> str:
         if re.search(pattern, name):
             return re.sub(pattern, replacement, name)
     return name
-
-
-def without_prefix(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors without the ``module.`` that DataParallel puts before every name."""
-    if tensors and all(name.startswith("module.") for name in tensors):
-        return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
-    return dict(tensors)
 
 
 def official_spec(tensors: Mapping[str, Tensor], path: str | Path) -> tuple[SamSpec, int]:

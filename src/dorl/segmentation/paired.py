@@ -13,7 +13,7 @@ from torch import Tensor
 from dorl.errors import InputError
 from dorl.segmentation import dinobloom, hub
 from dorl.segmentation.segmenter import Segmenter, SegmenterOutput, normalise, prepare
-from dorl.tensorfiles import load_tensors, save_tensors
+from dorl.tensorfiles import weights_digest
 from dorl.training import default_device, has_bf16
 
 
@@ -78,11 +78,7 @@ class Embedder:
 
     def digest(self) -> str:
         """SHA-256 of the weights."""
-        total = hashlib.sha256(repr(self.spec).encode())
-        for name, tensor in sorted(self.model.state_dict().items()):
-            total.update(name.encode())
-            total.update(tensor.float().cpu().contiguous().numpy().data)
-        return total.hexdigest()
+        return weights_digest(self.model.state_dict(), self.spec)
 
 
 class PairedSegmenter(Segmenter):
@@ -120,16 +116,10 @@ class PairedSegmenter(Segmenter):
         """SHA-256 of both networks' weights."""
         return hashlib.sha256((super().digest() + self.embedder.digest()).encode()).hexdigest()
 
-    def save(self, path: str | Path) -> None:
-        """Write the segmenter's adapter, and which encoder makes the tokens."""
-        super().save(path)
-        tensors, header = load_tensors(path)
-        header["encoder"] = {
-            "name": self.embedder.name,
-            "file": str(self.embedder.file),
-            "digest": self.embedder.digest(),
-        }
-        save_tensors(path, tensors, header)
+    @property
+    def encoder_reference(self) -> dict[str, str]:  # type: ignore[override]
+        """Name, file and digest of the encoder, for an adapter file's header."""
+        return {"name": self.embedder.name, "file": str(self.embedder.file), "digest": self.embedder.digest()}
 
 
 def pair(segmenter: Segmenter, encoder: str | Path, **options: Any) -> PairedSegmenter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from torch.nn import functional as F
 from dorl.errors import InputError
 from dorl.segmentation.lora import LORA, LoRAQueryValue, add_lora, lora_modules
 from dorl.segmentation.transplant import Spec
+from dorl.tensorfiles import weights_digest
 from dorl.training import default_device, has_bf16
 
 #: input mean and standard deviation of the published adapter (RGB, 0-255)
@@ -77,6 +77,9 @@ class Segmenter:
     precision : {"auto", "float32", "bfloat16"}
         For inference; "auto" is bfloat16 where the processor computes it natively.
     """
+
+    #: which other encoder makes the tokens, as an adapter file's header says it; none here
+    encoder_reference: dict[str, str] | None = None
 
     def __init__(
         self,
@@ -293,8 +296,4 @@ class Segmenter:
 
     def digest(self) -> str:
         """SHA-256 of all weights and of the input's mean and std; equal digests compute equal tokens."""
-        total = hashlib.sha256(repr((self.spec, self.mean, self.std)).encode())
-        for name, tensor in sorted(self.sam.state_dict().items()):
-            total.update(name.encode())
-            total.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
-        return total.hexdigest()
+        return weights_digest(self.sam.state_dict(), (self.spec, self.mean, self.std))
