@@ -92,3 +92,10 @@ def test_a_terminal_gets_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen == ["a", "b", "c"]
     assert b"embedding cells" in shown
     assert b"5/5" in shown
+
+
+def test_an_item_may_stand_for_several(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    for _ in track([[1] * 8, [1] * 8, [1] * 4], total=20, what="embedding cells", size=len):
+        clock.now += 21
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(",")[0].split(" in ")[0] for line in lines] == [f"embedding cells: {n}/20" for n in (8, 16, 20)]

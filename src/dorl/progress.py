@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -18,7 +18,9 @@ def say(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def track(items: Iterable[T], *, total: int, what: str, done: int = 0) -> Iterator[T]:
+def track(
+    items: Iterable[T], *, total: int, what: str, done: int = 0, size: Callable[[T], int] = lambda item: 1
+) -> Iterator[T]:
     """Iterate over `items` and show how far it is.
 
     Parameters
@@ -30,6 +32,8 @@ def track(items: Iterable[T], *, total: int, what: str, done: int = 0) -> Iterat
         What is being done, for example ``"embedding cells"``.
     done : int, default 0
         Items that an earlier, interrupted run had finished.
+    size : callable, optional
+        How many of `total` an item stands for; one by default.
     """
     if sys.stderr.isatty():
         from rich.console import Console
@@ -45,13 +49,13 @@ def track(items: Iterable[T], *, total: int, what: str, done: int = 0) -> Iterat
             task = bar.add_task(what, total=total, completed=done)
             for item in items:
                 yield item
-                bar.advance(task)
+                bar.advance(task, size(item))
         return
     start = last = time.monotonic()
     first = done
     for item in items:
         yield item
-        done += 1
+        done += size(item)
         now = time.monotonic()
         if now - last >= LINE_EVERY and done < total:
             left = (now - start) / (done - first) * (total - done)

@@ -25,7 +25,7 @@ def lab(labs: list[str]) -> Domain:
 def test_cells_stand_in_the_labs_order_with_what_is_known_of_them(
     segmenter: Segmenter, lab: Domain, tmp_path: Path
 ) -> None:
-    made = embed([lab], segmenter, tmp_path / "cells", source={}, batch_size=2)
+    made = embed([lab], segmenter, tmp_path / "cells", source={})
     table = made.store.table
     assert table["key"].tolist() == [lab.key(i) for i in range(5)]
     assert table["label"].tolist() == lab.labels.tolist()
@@ -35,7 +35,7 @@ def test_cells_stand_in_the_labs_order_with_what_is_known_of_them(
 
 
 def test_a_cell_is_the_same_alone_and_in_the_store(segmenter: Segmenter, lab: Domain, tmp_path: Path) -> None:
-    store = embed([lab], segmenter, tmp_path / "cells", source={}, batch_size=5).store
+    store = embed([lab], segmenter, tmp_path / "cells", source={}).store
     tokens, masks, crops = segment_small(segmenter, prepared([lab.load(3)], segmenter.image_size))
     stored = store.batch([3], "tokens", "masks", "crops")
     spread = tokens.astype(float).std()  # which half precision can't hold

@@ -12,10 +12,10 @@ import numpy as np
 from dorl.cells import CellStore
 from dorl.domains import Domain
 from dorl.errors import BadImageError
+from dorl.inference import over_batches
 from dorl.progress import say, track
 from dorl.segmentation import Segmenter, cell_crop
 from dorl.segmentation.segmenter import prepare
-from dorl.training import prefetch
 
 
 @dataclass
@@ -38,9 +38,7 @@ class Embedded:
         return int((~self.store.table["cell_found"].astype(bool)).sum()) if len(self.store) else 0
 
 
-def embed(
-    labs: Sequence[Domain], segmenter: Segmenter, path: Path, *, source: dict[str, Any], batch_size: int = 32
-) -> Embedded:
+def embed(labs: Sequence[Domain], segmenter: Segmenter, path: Path, *, source: dict[str, Any]) -> Embedded:
     """Segment and embed every image of every lab into a store.
 
     Parameters
@@ -51,7 +49,6 @@ def embed(
         The store's folder. Cells that are in already are not made again.
     source : dict
         What the cells depend on; a store of another source is refused.
-    batch_size : int
 
     Returns
     -------
@@ -65,22 +62,43 @@ def embed(
     result = Embedded(store)
     if have:
         say(f"{len(have)} cells are embedded already")
+    made = over_batches(lambda batch: _made(segmenter, batch), todo, device=segmenter.device)
     total = len(have) + len(todo)
-    images: list[np.ndarray] = []
-    rows: list[dict[str, Any]] = []
-    loaded = prefetch(lambda job: _load(*job, segmenter.image_size), todo, ahead=2 * batch_size)
-    for number, outcome in enumerate(track(loaded, total=total, what="embedding cells", done=len(have)), start=1):
-        if isinstance(outcome, str):
-            lab, i = todo[number - 1]
-            result.left_out.append((lab.key(i), outcome))
-            say(f"left out: {lab.key(i)}: {outcome}")
-        else:
-            images.append(outcome[0])
-            rows.append(outcome[1])
-        if images and (len(images) == batch_size or number == len(todo)):
-            _append(store, segmenter, np.stack(images), rows)
-            images, rows = [], []
+    for _, (cells, left_out) in track(
+        made, total=total, what="embedding cells", done=len(have), size=lambda pair: len(pair[0])
+    ):
+        for key, reason in left_out:
+            result.left_out.append((key, reason))
+            say(f"left out: {key}: {reason}")
+        if cells is not None:
+            store.append(*cells)
     return result
+
+
+#: tokens, masks, crops and rows of the cells of a batch, as the store takes them
+Cells = tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]
+
+
+def _made(segmenter: Segmenter, batch: Sequence[tuple[Domain, int]]) -> tuple[Cells | None, list[tuple[str, str]]]:
+    """Cells of a batch of images, and key and reason of those that can't be read."""
+    images, rows, left_out = [], [], []
+    for lab, i in batch:
+        try:
+            image = lab.load(i)
+        except BadImageError as error:
+            left_out.append((lab.key(i), lab.reason(i, error)))
+            continue
+        told = lab.table.iloc[i]
+        meta = {name: told[name] for name in ("path", "label", "patient", "split")}
+        shape = {"height": image.shape[0], "width": image.shape[1]}
+        images.append(prepare(image, segmenter.image_size))
+        rows.append({"key": lab.key(i), "domain": lab.name, **meta, **shape})
+    if not images:
+        return None, left_out
+    tokens, masks, crops = segment_small(segmenter, np.stack(images))
+    found = np.asarray(masks.any(axis=(1, 2)))
+    rows = [{**row, "cell_found": bool(ok)} for row, ok in zip(rows, found, strict=True)]
+    return (tokens, masks, crops, rows), left_out
 
 
 def segment_small(segmenter: Segmenter, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -98,20 +116,3 @@ def segment_small(segmenter: Segmenter, images: np.ndarray) -> tuple[np.ndarray,
 def prepared(images: Iterable[np.ndarray], size: int) -> np.ndarray:
     """Stack uint8 images (H, W, 3) of any sizes as (B, size, size, 3)."""
     return np.stack([prepare(image, size) for image in images])
-
-
-def _load(lab: Domain, i: int, size: int) -> tuple[np.ndarray, dict[str, Any]] | str:
-    try:
-        image = lab.load(i)
-    except BadImageError as error:
-        return lab.reason(i, error)
-    row = lab.table.iloc[i]
-    meta = {name: row[name] for name in ("path", "label", "patient", "split")}
-    shape = {"height": image.shape[0], "width": image.shape[1]}
-    return prepare(image, size), {"key": lab.key(i), "domain": lab.name, **meta, **shape}
-
-
-def _append(store: CellStore, segmenter: Segmenter, images: np.ndarray, rows: list[dict[str, Any]]) -> None:
-    tokens, masks, crops = segment_small(segmenter, images)
-    found = np.asarray(masks.any(axis=(1, 2)))
-    store.append(tokens, masks, crops, [{**row, "cell_found": bool(ok)} for row, ok in zip(rows, found, strict=True)])

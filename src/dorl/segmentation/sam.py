@@ -36,6 +36,8 @@ class SamSpec:
     """
 
     family: ClassVar[str] = "sam"
+    #: whether inference keeps grids with their channels last in memory, which convolutions like
+    channels_last: ClassVar[bool] = False
 
     width: int = 768
     depth: int = 12

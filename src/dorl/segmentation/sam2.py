@@ -35,6 +35,7 @@ class Sam2Spec:
     """
 
     family: ClassVar[str] = "sam2"
+    channels_last: ClassVar[bool] = False
 
     image_size: int = 224
     widths: tuple[int, ...] = (96, 192, 384, 768)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dorl.errors import InputError
+from dorl.inference import batch_size
 from dorl.segmentation.lora import LORA, LoRAQueryValue, add_lora, lora_modules
 from dorl.segmentation.transplant import Spec
 from dorl.tensorfiles import weights_digest
@@ -107,6 +109,7 @@ class Segmenter:
         self.dtype = torch.bfloat16 if fast else torch.float32
         self.sam: Any = sam.to(self.device).eval()
         self._merged: Any = None
+        self._merging = threading.Lock()
 
     @classmethod
     def from_spec(cls, spec: Spec, *, rank: int = 0, seed: int = 0, **options: Any) -> Segmenter:
@@ -263,12 +266,14 @@ class Segmenter:
 
     def _for_inference(self) -> Any:
         """The network with LoRA merged, in the dtype of inference; made once."""
-        if self._merged is None:
-            model = copy.deepcopy(self.sam)
-            for module in lora_modules(model):
-                module.merge()
-            self._merged = model.to(self.dtype).eval()
-        return self._merged
+        with self._merging:
+            if self._merged is None:
+                model = copy.deepcopy(self.sam)
+                for module in lora_modules(model):
+                    module.merge()
+                memory = torch.channels_last if self.spec.channels_last else torch.preserve_format
+                self._merged = model.to(self.dtype).to(memory_format=memory).eval()
+            return self._merged
 
     @torch.inference_mode()
     def __call__(self, images: np.ndarray | Tensor) -> SegmenterOutput:
@@ -289,10 +294,14 @@ class Segmenter:
             raise InputError(f"images must be uint8 of shape (B, H, W, 3), not {array.dtype} of shape {array.shape}")
         small = np.stack([prepare(image, self.image_size) for image in array])
         model = self._for_inference()
-        hidden = self.spec.encode(model, self.normalise(torch.from_numpy(small)).to(self.dtype))
-        logits = self.spec.decode(model, hidden).float()
-        masks = F.interpolate(logits, array.shape[1:3], mode="bilinear", align_corners=False).argmax(1).bool()
-        return SegmenterOutput(self.spec.tokens(hidden).float(), logits, masks)
+        tokens, logits = [], []
+        for some in torch.from_numpy(small).split(batch_size(self.device)):
+            hidden = self.spec.encode(model, self.normalise(some).to(self.dtype))
+            logits.append(self.spec.decode(model, hidden).float())
+            tokens.append(self.spec.tokens(hidden).float())
+        said = torch.cat(logits)
+        masks = F.interpolate(said, array.shape[1:3], mode="bilinear", align_corners=False).argmax(1).bool()
+        return SegmenterOutput(torch.cat(tokens), said, masks)
 
     def digest(self) -> str:
         """SHA-256 of all weights and of the input's mean and std; equal digests compute equal tokens."""
