@@ -87,6 +87,8 @@ def read_pth(path: str | Path, *, inner: str | None = None) -> dict[str, Tensor]
         found = found[inner]
     if not isinstance(found, dict) or not found:
         raise InputError(f"{path}: holds no named tensors")
+    # batch norms count their batches in integers, which nothing computed depends on
+    found = {k: v for k, v in found.items() if not (isinstance(k, str) and k.endswith(".num_batches_tracked"))}
     wrong = [
         str(k) for k, v in found.items() if not (isinstance(k, str) and torch.is_tensor(v) and v.is_floating_point())
     ]

@@ -59,9 +59,16 @@ def has_bf16(device: torch.device) -> bool:
     return False
 
 
-def prefetch(function: Callable[[T], R], items: Iterable[T], *, workers: int = 2, ahead: int = 8) -> Iterator[R]:
+def prefetch(
+    function: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    workers: int = 2,
+    ahead: int = 8,
+    initializer: Callable[[], None] | None = None,
+) -> Iterator[R]:
     """Map `function` over `items` in threads, in order, at most `ahead` results waiting."""
-    with ThreadPoolExecutor(workers) as pool:
+    with ThreadPoolExecutor(workers, initializer=initializer) as pool:
         waiting: list[Any] = []
         try:
             for item in items:
@@ -76,8 +83,8 @@ def prefetch(function: Callable[[T], R], items: Iterable[T], *, workers: int = 2
 
 
 def save_progress(path: Path, module: nn.Module, optimizer: torch.optim.Optimizer, header: Mapping[str, Any]) -> None:
-    """Checkpoint of an unfinished training: trainable parameters, AdamW's moments, and `header`."""
-    tensors: dict[str, Tensor] = {}
+    """Checkpoint of an unfinished training: trainable parameters, AdamW's moments, buffers, and `header`."""
+    tensors: dict[str, Tensor] = {f"buffer/{name}": buffer for name, buffer in module.named_buffers()}
     for name, parameter in module.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -91,6 +98,8 @@ def load_progress(path: Path, module: nn.Module, optimizer: torch.optim.Optimize
     """Restore what `save_progress` wrote; returns its header."""
     tensors, header = load_tensors(path)
     with torch.no_grad():
+        for name, buffer in module.named_buffers():
+            buffer.copy_(tensors.get(f"buffer/{name}", buffer))
         for name, parameter in module.named_parameters():
             if not parameter.requires_grad:
                 continue

@@ -42,7 +42,7 @@ def save_base(segmenter: Segmenter, path: str | Path, *, card: dict[str, Any], h
     half : bool, default True
         In half precision; in the network's own otherwise.
     """
-    tied = TIED if segmenter.spec.family == "sam" else {}
+    tied = {} if segmenter.spec.family == "sam2" else TIED
     state = {
         name: tensor.half() if half else tensor for name, tensor in segmenter.base_state().items() if name not in tied
     }
@@ -64,7 +64,7 @@ def load_base(path: Path, **options: Any) -> Segmenter:
     _check(header, "base", path)
     spec = spec_from_dict(header["spec"])
     network: Any = spec.build()
-    tied = TIED if spec.family == "sam" else {}
+    tied = {} if spec.family == "sam2" else TIED
     load_into(network, tensors, path=path, names=set(network.state_dict()) - set(tied))
     origin = "" if path in BUNDLED.values() else str(path.resolve())
     return Segmenter(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from dorl.errors import InputError
 from dorl.files import atomic
 from dorl.progress import say, track
 from dorl.segmentation.augment import augment
+from dorl.segmentation.checkpoints import save_base
 from dorl.segmentation.lora import base_digest
 from dorl.segmentation.losses import overlap_scores, segmentation_loss
 from dorl.segmentation.segmenter import Segmenter, prepare
@@ -40,7 +41,7 @@ class FinetuneSettings:
     Parameters
     ----------
     rank : int
-        Of LoRA on query and value.
+        Of LoRA on query and value; 0 trains every weight instead, which the published method doesn't.
     epochs, warmup_epochs, batch_size : int
     learning_rate, weight_decay : float
         Of AdamW with β 0.9, 0.999.
@@ -104,7 +105,7 @@ def finetune(
     settings: FinetuneSettings | None = None,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Tune LoRA, prompt encoder and mask decoder; write the best adapter by Dice on the held-out images.
+    """Tune LoRA, prompt encoder and mask decoder, or all; write the best weights by Dice on the held-out images.
 
     Parameters
     ----------
@@ -112,8 +113,8 @@ def finetune(
         Without an adapter. Holds the best weights afterwards.
     train, held_out : sequence of (set, index)
     out : Path
-        Folder; gets ``segmenter.safetensors`` and ``history.csv``. A training that was interrupted goes on from its
-        last whole epoch.
+        Folder; gets ``segmenter.safetensors`` (the adapter, or with rank 0 the whole network) and ``history.csv``. A
+        training that was interrupted goes on from its last whole epoch.
     settings : FinetuneSettings, optional
     seed : int
 
@@ -126,8 +127,11 @@ def finetune(
     if not train or not held_out:
         raise InputError("fine-tuning needs images with masks both to train on and to hold out: give more images")
     size = segmenter.image_size
-    segmenter.mean, segmenter.std = input_statistics(train, size)
-    segmenter.add_lora(settings.rank, seed=seed)
+    if segmenter.spec.family != "compact":
+        # a convolutional encoder without norms is bound to the scale of the input that it learnt with
+        segmenter.mean, segmenter.std = input_statistics(train, size)
+    if settings.rank:
+        segmenter.add_lora(settings.rank, seed=seed)
     trainable = [p for p in segmenter.sam.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
         trainable, lr=settings.learning_rate, betas=(0.9, 0.999), weight_decay=settings.weight_decay
@@ -163,7 +167,11 @@ def finetune(
         best = max((row["dice"] for row in rows), default=-1.0)
         rows.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), "dice": dice, "iou": iou})
         if dice > best:
-            segmenter.save(adapter)
+            if settings.rank:
+                segmenter.save(adapter)
+            else:
+                card = {"tuned_from": segmenter.base, "settings": asdict(settings), "images": len(train), "seed": seed}
+                save_base(segmenter, adapter, card=card, half=False)
         save_progress(checkpoint, segmenter.sam, optimizer, {"identity": identity, "history": rows})
     history = pd.DataFrame(rows)
     with atomic(out / "history.csv") as temporary:

@@ -14,19 +14,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dorl.errors import InputError
+from dorl.segmentation.compact import CompactSpec
 from dorl.segmentation.sam import TIED, SamSpec, tie
 from dorl.segmentation.sam2 import Sam2Spec
 
-#: the shape of a network of either family
-Spec = SamSpec | Sam2Spec
+#: the shape of a network of any family
+Spec = SamSpec | Sam2Spec | CompactSpec
+#: the families that name themselves in a file's header; SAM's shape is the one without a name
+FAMILIES: dict[str, type[Sam2Spec | CompactSpec]] = {Sam2Spec.family: Sam2Spec, CompactSpec.family: CompactSpec}
 
 #: parts of the mask decoder that there are as many of as masks
 PER_MASK = ("mask_decoder.mask_tokens", "mask_decoder.output_hypernetworks_mlps", "mask_decoder.iou_prediction_head")
 
 
 def spec_from_dict(values: dict[str, Any]) -> Spec:
-    """Inverse of either family's `to_dict`."""
-    return (Sam2Spec if values.get("family") == Sam2Spec.family else SamSpec).from_dict(values)
+    """Inverse of any family's `to_dict`."""
+    return FAMILIES.get(values.get("family", ""), SamSpec).from_dict(values)
 
 
 def at_size(spec: SamSpec, image_size: int) -> SamSpec:
