@@ -10,6 +10,7 @@ import typer
 
 import dorl
 from dorl.errors import DorlError, InputError
+from dorl.memory import keep_memory
 
 app = typer.Typer(
     name="dorl",
@@ -78,12 +79,25 @@ def segment(
     lab: Annotated[str, typer.Argument(metavar="LAB", help="An image, a folder or a manifest.")],
     out: Annotated[Path, typer.Option(help="Folder for the masks; those there already are kept.")],
     segmenter: Base = "tiny",
+    overlay: Annotated[bool, typer.Option("--overlay", help="Draw outlines, too: DIR/overlay/<stem>.png.")] = False,
+    measures: Annotated[
+        Path | None, typer.Option(help="CSV file to write: size, shape, colour and nucleus of each cell.")
+    ] = None,
+    pixel_size: Annotated[float | None, typer.Option(help="Side of a pixel in µm: measures in µm, too.")] = None,
     device: Device = None,
 ) -> None:
-    """Masks: DIR/<stem>.png, 0 and 255, at the image's own size."""
+    """Masks: DIR/<stem>.png, 0 and 255, at the image's own size; confidences in DIR/cells.csv."""
     from dorl.pipeline import segment as run
 
-    run(lab, out=out, segmenter=segmenter, device=device)
+    run(
+        lab,
+        out=out,
+        segmenter=segmenter,
+        overlay=overlay,
+        measures=measures,
+        pixel_size=pixel_size,
+        device=device,
+    )
 
 
 @app.command()
@@ -91,7 +105,7 @@ def finetune(
     labs: Labs,
     out: Out,
     segmenter: Base = "tiny",
-    rank: Annotated[int, typer.Option(help="Of LoRA.")] = 4,
+    rank: Annotated[int, typer.Option(help="Of LoRA; 0 tunes all weights instead.")] = 4,
     epochs: Annotated[int, typer.Option(help="Of the fine-tuning.")] = 150,
     batch_size: Annotated[int, typer.Option(help="Images a step.")] = 32,
     learning_rate: Annotated[float, typer.Option("--lr", help="At the end of the warm-up.")] = 1e-4,
@@ -212,6 +226,21 @@ def predict(
     predict_images(run, images, out=out, classifier=classifier, device=device)
 
 
+@app.command()
+def suggest(
+    run: RunFolder,
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="An image, a folder or a manifest.")],
+    out: Annotated[Path, typer.Option(help="CSV file to write, in the images' folder or above it.")],
+    n: Annotated[int, typer.Option("--n", help="How many cells.")] = 50,
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """The cells whose labels would help most, as a manifest whose column label waits to be filled in."""
+    from dorl.pipeline import suggest as run_suggest
+
+    run_suggest(run, images, out=out, n=n, seed=seed, device=device)
+
+
 @app.command("import")
 def import_(
     sam: Annotated[Path, typer.Option(help="sam_vit_b*.pth, or l or h.")],
@@ -263,6 +292,7 @@ def options(
 
 def main() -> None:
     """Run a command: exit 0 done, 1 failed while working, 2 wrong input, 130 stopped."""
+    keep_memory()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"] or ["--help"]

@@ -3,12 +3,14 @@
 from dorl.pipeline.demonstration import demo
 from dorl.pipeline.exchange import export_official, import_official
 from dorl.pipeline.features import embed
+from dorl.pipeline.finetuning import finetune
 from dorl.pipeline.fitting import evaluate, fit
 from dorl.pipeline.inspection import inspect
-from dorl.pipeline.masks import finetune, segment
 from dorl.pipeline.model import DoRL
 from dorl.pipeline.prediction import predict
 from dorl.pipeline.report import write_run_report
+from dorl.pipeline.segmenting import segment
+from dorl.pipeline.suggestion import suggest
 
 load = DoRL.load
 
@@ -25,5 +27,6 @@ __all__ = [
     "load",
     "predict",
     "segment",
+    "suggest",
     "write_run_report",
 ]

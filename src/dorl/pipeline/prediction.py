@@ -99,7 +99,7 @@ def predict(
     with atomic(out) as temporary, _opened(temporary, out) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "class", "probability", *classes])
-        for paths, arrays in _batches(lab, result):
+        for paths, arrays in read_batches(lab, result):
             probabilities, found = model.classify(arrays)
             best = probabilities.argmax(1)
             for path, row, index in zip(paths, probabilities, best, strict=True):
@@ -138,7 +138,9 @@ def _check_file(out: Path, images: str | Path | Domain, run: Path) -> None:
     check_folder(out.parent if out.exists() else out)
 
 
-def _batches(lab: Domain, result: Predicted) -> Iterator[tuple[list[str], list[np.ndarray]]]:
+def read_batches(
+    lab: Domain, result: Predicted, *, what: str = "classifying"
+) -> Iterator[tuple[list[str], list[np.ndarray]]]:
     """Paths and images, `BATCH` at a time; unreadable ones go into `result` instead."""
 
     def load(i: int) -> np.ndarray | str:
@@ -149,7 +151,7 @@ def _batches(lab: Domain, result: Predicted) -> Iterator[tuple[list[str], list[n
 
     paths: list[str] = []
     arrays: list[np.ndarray] = []
-    loaded = track(prefetch(load, range(len(lab)), ahead=2 * BATCH), total=len(lab), what="classifying")
+    loaded = track(prefetch(load, range(len(lab)), ahead=2 * BATCH), total=len(lab), what=what)
     for i, image in enumerate(loaded):
         path = lab.table["path"].iat[i]
         if isinstance(image, str):

@@ -1,0 +1,157 @@
+"""Frozen features across labs: the bundled backbone's against ImageNet's, the same crops, logistic regression.
+
+    python benchmarks/frozen_features.py PBC_dataset_normal_DIB jtsc=JTSC_zheng2018/labels.csv bccd=BCCD_cropped
+        [--segmenter tiny] [--imagenet efficientnet-lite0.pth] [--source 400]
+
+The classifier sees labels of the first lab only: up to 400 images of each of neutrophil, lymphocyte, monocyte and
+eosinophil. Crops are squares of 1.25 times the bounding box of the mask that the segmenter finds; where it finds none,
+the whole image. Features: the segmenter's tokens averaged inside the mask; EfficientNet-Lite0's last grid (320
+channels) averaged inside the same mask, and its usual 1,280 numbers, averaged over the crop. Prints accuracy and
+balanced accuracy on each other lab, plain and with features standardised per lab, and one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+from torch.nn import functional as F
+
+from dorl.cells.pooling import masked_mean
+from dorl.domains import Domain, parse_lab, read_domain
+from dorl.memory import keep_memory
+from dorl.pretraining.__main__ import packaged
+from dorl.pretraining.train import MEAN, STD
+from dorl.segmentation import Segmenter
+from dorl.segmentation.cell import find_cells
+from dorl.segmentation.compact import BN_EPS, CompactSpec, imagenet_state
+from dorl.segmentation.segmenter import normalise
+from dorl.tensorfiles import read_pth
+from dorl.training import seeded
+
+CLASSES = {
+    "neutrophil": "neutrophil",
+    "neutrophil_banded": "neutrophil",
+    "neutrophil_segmented": "neutrophil",
+    "lymphocyte": "lymphocyte",
+    "lymphocyte_typical": "lymphocyte",
+    "monocyte": "monocyte",
+    "eosinophil": "eosinophil",
+}
+REACH, SIDE, BATCH = 1.25, 224, 8
+
+
+def crop(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Square around the cell, uint8 (224, 224, 3), and its mask, bool (224, 224)."""
+    if not mask.any():
+        box = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
+        mask = np.ones_like(mask)
+    else:
+        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+        side = REACH * max(np.ptp(rows), np.ptp(columns)) + 1
+        centre = (columns.mean(), rows.mean())
+        box = (centre[0] - side / 2, centre[1] - side / 2, centre[0] + side / 2, centre[1] + side / 2)
+    pad = int(max(0, -box[0], -box[1], box[2] - image.shape[1], box[3] - image.shape[0])) + 1
+    padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
+    marks = np.pad(mask.astype(np.uint8), pad)
+    moved = tuple(value + pad for value in box)
+    picture = Image.fromarray(padded).resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=moved)
+    small = Image.fromarray(marks).resize((SIDE, SIDE), Image.Resampling.NEAREST, box=moved)
+    return np.asarray(picture), np.asarray(small).astype(bool)
+
+
+def imagenet(path: Path) -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
+    """EfficientNet-Lite0 with its published weights: crops and masks to features."""
+    weights = read_pth(path)
+    network = CompactSpec(depth=0).build().vision_encoder
+    network.load_state_dict(imagenet_state(weights), strict=False)
+    scale = weights["_bn1.weight"] / torch.sqrt(weights["_bn1.running_var"] + BN_EPS)
+    head = (
+        weights["_conv_head.weight"] * scale[:, None, None, None],
+        weights["_bn1.bias"] - weights["_bn1.running_mean"] * scale,
+    )
+
+    @torch.inference_mode()
+    def features(crops: np.ndarray, masks: np.ndarray) -> dict[str, np.ndarray]:
+        x: Tensor = F.relu6(network.stem(normalise(torch.from_numpy(crops), MEAN, STD)))
+        for stage in network.stages:
+            x = stage(x)
+        top = F.relu6(F.conv2d(x, *head)).mean((2, 3)).numpy()
+        return {"ImageNet, 320, in mask": masked_mean(x.numpy(), masks), "ImageNet, 1280, whole crop": top}
+
+    return features
+
+
+def embed(lab: Domain, rows: np.ndarray, segmenter: Segmenter, other: Callable) -> dict[str, np.ndarray]:
+    """Features by their name, (N, D) each."""
+    found: dict[str, list[np.ndarray]] = {}
+    for start in range(0, len(rows), BATCH):
+        images = [lab.load(int(i)) for i in rows[start : start + BATCH]]
+        cells = find_cells(segmenter, images)
+        crops, masks = (
+            np.stack(x) for x in zip(*[crop(i, c.mask) for i, c in zip(images, cells, strict=True)], strict=True)
+        )
+        one = other(crops, masks)
+        one["tiny, tokens in mask"] = masked_mean(segmenter(crops).tokens.numpy(), masks)
+        whole = np.stack([np.asarray(Image.fromarray(image).resize((SIDE, SIDE))) for image in images])
+        marks = np.stack([np.asarray(Image.fromarray(c.mask).resize((SIDE, SIDE))) for c in cells])
+        one["tiny, tokens in mask, image not cropped"] = masked_mean(segmenter(whole).tokens.numpy(), marks)
+        for name, values in one.items():
+            found.setdefault(name, []).append(values)
+    return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("labs", nargs="+")
+    parser.add_argument("--segmenter", default="tiny")
+    parser.add_argument("--imagenet", type=Path)
+    parser.add_argument("--source", type=int, default=400, help="images of each class of the first lab")
+    given = parser.parse_args()
+    keep_memory()
+    segmenter, other = Segmenter.load(given.segmenter), imagenet(given.imagenet or packaged())
+    features, labels = {}, {}
+    for number, text in enumerate(given.labs):
+        name, path = parse_lab(text)
+        lab = read_domain(path, name=name)
+        truth = np.array([CLASSES.get(str(label), "") for label in lab.labels])
+        rows = np.flatnonzero(truth != "")
+        if number == 0:
+            order = seeded(0).permutation(rows)
+            rows = np.sort(np.concatenate([order[truth[order] == c][: given.source] for c in set(CLASSES.values())]))
+        features[lab.name], labels[lab.name] = embed(lab, rows, segmenter, other), truth[rows]
+        print(f"{lab.name}: {len(rows)} cells", flush=True)
+    source = next(iter(features))
+    results: dict[str, dict[str, float]] = {}
+    warnings.simplefilter("ignore")
+    for name in features[source]:
+        for per_lab in (False, True):
+            scaler = StandardScaler().fit(features[source][name])
+            model = LogisticRegression(C=0.1, max_iter=500).fit(
+                scaler.transform(features[source][name]), labels[source]
+            )
+            row = results[f"{name}{', standardised per lab' if per_lab else ''}"] = {}
+            for lab in list(features)[1:]:
+                own = StandardScaler().fit(features[lab][name]) if per_lab else scaler
+                said = model.predict(own.transform(features[lab][name]))
+                row[lab] = round(float((said == labels[lab]).mean()), 4)
+                row[f"{lab}, balanced"] = round(float(balanced_accuracy_score(labels[lab], said)), 4)
+    columns = list(next(iter(results.values())))
+    print(f"| features | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
+    for name, row in results.items():
+        print(f"| {name} | {' | '.join(f'{row[column]:.3f}' for column in columns)} |")
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()

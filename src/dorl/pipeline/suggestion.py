@@ -1,0 +1,97 @@
+"""`dorl suggest`: which cells of a new lab to label first, as a manifest to fill in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dorl.classification.selection import select_cells
+from dorl.domains import Domain
+from dorl.errors import InputError
+from dorl.files import atomic
+from dorl.pipeline.model import DoRL
+from dorl.pipeline.prediction import Predicted, read_batches, read_images, tell_left_out
+from dorl.pipeline.presets import check_seed
+from dorl.pipeline.runfolder import check_folder, make_folder
+from dorl.progress import say
+
+
+def suggest(
+    run: str | Path,
+    images: str | Path | Domain,
+    *,
+    out: str | Path,
+    n: int = 50,
+    seed: int = 0,
+    device: str | None = None,
+) -> pd.DataFrame:
+    """List the cells whose labels would help most.
+
+    Parameters
+    ----------
+    run : str or Path
+        That `fit` made; its features group the cells, its classifier's doubt chooses among them.
+    images : str, Path or Domain
+        An image, a folder (searched below, too), a manifest, or a lab.
+    out : str or Path
+        CSV to write, in the images' folder or above it: ``image``, relative to the CSV's own folder, an empty ``label``
+        to fill in, and the run's ``predicted`` class with its ``probability``. Once filled in it is a manifest that
+        `fit` reads.
+    n : int
+        How many cells.
+    seed : int
+    device : str, optional
+
+    Returns
+    -------
+    DataFrame
+        What was written, the cells that stand for most others first.
+
+    Raises
+    ------
+    InputError
+        If the run, the images or `out` can't be used.
+    """
+    if n < 1:
+        raise InputError(f"n is {n}: give 1 or more")
+    check_seed(seed)
+    out = Path(out)
+    lab = read_images(images)
+    _check_place(out, lab)
+    model = DoRL.load(run, device=device)
+    tell_left_out(lab)
+    read = Predicted(0, 0, [])
+    paths: list[str] = []
+    parts: list[np.ndarray] = []
+    for some, arrays in read_batches(lab, read, what="embedding cells"):
+        paths += some
+        parts.append(model.transform(arrays))
+    if not paths:
+        raise InputError("not one image could be read: give other images")
+    features = np.concatenate(parts)
+    probabilities = None if model.classifier is None else model.classifier.predict_proba(features)
+    rows = select_cells(features, probabilities, n, seed=seed)
+    place = lab.root.resolve().relative_to(out.resolve().parent)
+    table = pd.DataFrame({"image": [(place / paths[row]).as_posix() for row in rows], "label": ""})
+    if probabilities is not None:
+        table["predicted"] = np.array(model.classes_)[probabilities[rows].argmax(1)]
+        table["probability"] = probabilities[rows].max(1).round(4)
+    make_folder(out.parent)
+    with atomic(out) as temporary:
+        table.to_csv(temporary, index=False)
+    say(f"{len(table)} of {len(paths)} cells to label: {out}; fill in the column label")
+    return table
+
+
+def _check_place(out: Path, lab: Domain) -> None:
+    if out.suffix.lower() != ".csv" or out.is_dir():
+        raise InputError(f"{out}: give a file that ends in .csv for --out")
+    if out.exists():
+        raise InputError(f"{out}: is there already, perhaps with labels; give another file for --out")
+    if not lab.root.resolve().is_relative_to(out.resolve().parent):
+        raise InputError(
+            f"{out}: not in the images' folder or above it, where a manifest must lie; give {lab.root / out.name}"
+        )
+    check_folder(out.parent)
