@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dorl.segmentation.sam import SamSpec, build_sam
+from dorl.segmentation.sam import SamSpec, build_sam, decode_embedding
 
 #: EfficientNet-Lite0's stages: kernel, stride, expansion, channels, blocks
 STAGES = (
@@ -116,25 +116,7 @@ class CompactSpec:
     def decode(self, model: Any, hidden: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Mask logits (B, 2, 4·G, 4·G), background and cell, without any prompt; see `dorl.segmentation.sam.decode`."""
         tokens, middle, fine = hidden
-        decoder: Any = model.mask_decoder
-        embedding = model.vision_encoder.neck(tokens)
-        batch, channels, height, width = embedding.shape
-        _, dense = model.prompt_encoder(None, None, None, None)
-        positions = model.get_image_wide_positional_embeddings().to(embedding.dtype)
-        queries = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
-        queries, image = decoder.transformer(
-            point_embeddings=queries.expand(batch, 1, -1, -1),
-            image_embeddings=embedding + dense,
-            image_positional_embeddings=positions.expand(batch, -1, -1, -1),
-            attention_similarity=None,
-        )[:2]
-        image = image.transpose(2, 3).reshape(batch, channels, height, width)
-        image = decoder.upscale_conv1(image) + decoder.conv_s1(middle)
-        image = decoder.activation(decoder.upscale_layer_norm(image))
-        image = decoder.activation(decoder.upscale_conv2(image) + decoder.conv_s0(fine))
-        heads = decoder.output_hypernetworks_mlps
-        weights = torch.stack([head(queries[:, 0, 1 + index]) for index, head in enumerate(heads)], dim=1)
-        return torch.einsum("bkc,bchw->bkhw", weights, image)
+        return decode_embedding(model, model.vision_encoder.neck(tokens), finer=(middle, fine))
 
 
 class Convolution(nn.Conv2d):

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
+
+from dorl.segmentation.sam import decode_embedding
 
 #: pixels a token is wide: the third of Hiera's four stages, which the mask decoder reads
 STRIDE = 16
@@ -147,25 +148,7 @@ class Sam2Spec:
 
         As in `dorl.segmentation.sam.decode`, the pass is written out over the decoder's own modules.
         """
-        decoder: Any = model.mask_decoder
-        pyramid = model.vision_encoder.neck(stages)[0][-3:]
-        coarse, middle, fine = pyramid
-        batch, channels, height, width = coarse.shape
-        embedding = coarse + model.no_memory_embedding.view(1, channels, 1, 1)
-        _, dense = model.prompt_encoder(None, None, None, None)
-        positions = model.get_image_wide_positional_embeddings().to(embedding.dtype)
-        first = [decoder.obj_score_token.weight, decoder.iou_token.weight]
-        queries = torch.cat([*first, decoder.mask_tokens.weight])
-        queries, image = decoder.transformer(
-            point_embeddings=queries.expand(batch, 1, -1, -1),
-            image_embeddings=embedding + dense,
-            image_positional_embeddings=positions.expand(batch, -1, -1, -1),
-            attention_similarity=None,
-        )[:2]
-        image = image.transpose(2, 3).reshape(batch, channels, height, width)
-        image = decoder.upscale_conv1(image) + decoder.conv_s1(middle)
-        image = decoder.activation(decoder.upscale_layer_norm(image))
-        image = decoder.activation(decoder.upscale_conv2(image) + decoder.conv_s0(fine))
-        heads = decoder.output_hypernetworks_mlps
-        weights = torch.stack([head(queries[:, 0, len(first) + i]) for i, head in enumerate(heads)], dim=1)
-        return torch.einsum("bkc,bchw->bkhw", weights, image)
+        coarse, middle, fine = model.vision_encoder.neck(stages)[0][-3:]
+        embedding = coarse + model.no_memory_embedding.view(1, -1, 1, 1)
+        before = [model.mask_decoder.obj_score_token.weight]
+        return decode_embedding(model, embedding, before=before, finer=(middle, fine))
