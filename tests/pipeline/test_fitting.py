@@ -81,9 +81,9 @@ def test_another_seed_starts_another_autoencoder(fitted: Path, tmp_path: Path) -
 def test_an_interrupted_run_goes_on_and_ends_the_same(
     fitted: Path, labs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dorl.pipeline import embedding
+    from dorl.cells import CellStore
 
-    append, calls = embedding._append, []
+    append, calls = CellStore.append, []
 
     def interrupted(*arguments: object) -> None:
         calls.append(1)
@@ -91,12 +91,12 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
             raise KeyboardInterrupt
         append(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(embedding, "_append", interrupted)
+    monkeypatch.setattr(CellStore, "append", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fit(labs, out=tmp_path / "run", iterations=4, folds=2, seed=3)
     assert not (tmp_path / "run" / "metrics.json").exists()
     fit(labs, out=tmp_path / "run", iterations=4, folds=2, seed=3)
-    assert len(calls) == 3  # 60 cells are two batches: the first was kept
+    assert len(calls) == 2 + 7  # 60 cells are eight batches: the first was kept
     assert (tmp_path / "run" / "results.csv").read_bytes() == (fitted / "results.csv").read_bytes()
 
 

@@ -191,7 +191,7 @@ def test_a_header_that_lacks_a_field_is_refused(adapter: Path, tmp_path: Path, f
     refused(path, f"lacks {field}")
 
 
-LORA = "vision_encoder.layers.3.attn.qkv.q_a"
+LORA = "vision_encoder.blocks.1.qkv.q_a"
 EDITS: dict[str, Edit] = {
     "missing": lambda tensors, _: tensors.pop(LORA),
     "extra": lambda tensors, _: tensors.update({LORA.replace("q_a", "k_a"): torch.zeros(2)}),
@@ -203,7 +203,7 @@ EDITS: dict[str, Edit] = {
 @pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS.keys())
 def test_tensors_that_do_not_fit_are_named(adapter: Path, tmp_path: Path, edit: Edit) -> None:
     path = edited(adapter, tmp_path / "a.safetensors", edit)
-    refused(path, r"don't fit the network: .*attn\.qkv")
+    refused(path, r"don't fit the network: .*blocks.*qkv")
 
 
 @pytest.mark.parametrize("edit", ["missing", "misshapen"])
