@@ -300,7 +300,8 @@ class Segmenter:
             logits.append(self.spec.decode(model, hidden).float())
             tokens.append(self.spec.tokens(hidden).float())
         said = torch.cat(logits)
-        masks = F.interpolate(said, array.shape[1:3], mode="bilinear", align_corners=False).argmax(1).bool()
+        background, cell = F.interpolate(said, array.shape[1:3], mode="bilinear", align_corners=False).unbind(1)
+        masks = cell > background  # the argmax of two, many times faster
         return SegmenterOutput(torch.cat(tokens), said, masks)
 
     def digest(self) -> str:
