@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 from dorl.cells import CellStore
+from dorl.classification import Calibration, load_calibration
 from dorl.domains import read_domain
 from dorl.errors import InputError
 from dorl.pipeline import DoRL, fit
 from dorl.pipeline.represent import trained
-from dorl.pipeline.runfolder import read_config
+from dorl.pipeline.runfolder import read_config, slug
 from dorl.representation import encode_cells
 
 NOT_OURS = {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
@@ -51,6 +52,15 @@ def test_results_cover_every_pair_classifier_and_fold(fitted: Path) -> None:
     assert results["accuracy"].between(0, 1).all()
     own = results[(results.train == results.test) & (results.classifier == "LR")]
     assert own["accuracy"].mean() > 0.3  # five equal classes: 0.2 is chance
+
+
+def test_every_classifier_is_calibrated_on_cells_it_had_not_learnt(fitted: Path) -> None:
+    metrics = json.loads((fitted / "metrics.json").read_text())
+    assert len(metrics["calibration"]) == 6
+    for name, said in metrics["calibration"].items():
+        assert said["cells"] == 60
+        assert load_calibration(fitted / "classifiers" / f"{slug(name)}.json") == Calibration(**said)
+    assert "taken at their word" in (fitted / "report.html").read_text()
 
 
 @pytest.mark.slow

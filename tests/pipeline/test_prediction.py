@@ -24,6 +24,25 @@ def test_predict_is_the_most_probable_class(fitted: Path, rendered: Path, tmp_pa
     assert (table[classes].max(axis=1) == table["probability"]).all()
 
 
+def test_predict_says_how_many_are_likely_to_be_right(
+    fitted: Path, rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = predict(fitted, rendered / "dune" / "images", out=tmp_path / "predictions.csv")
+    assert done.accuracy is not None
+    share, low, high = done.accuracy
+    assert 0 <= low <= share <= high <= 1
+    assert f"{100 * share:.0f} % are right (95 % interval" in capsys.readouterr().err
+    run = tmp_path / "run"
+    shutil.copytree(fitted, run)
+    for file in (run / "classifiers").glob("*.json"):
+        file.unlink()  # as a run of few labels
+    assert predict(run, rendered / "dune" / "images", out=tmp_path / "again.csv").accuracy is None
+    assert "are right" not in capsys.readouterr().err
+    tables = [pd.read_csv(tmp_path / f"{name}.csv") for name in ("predictions", "again")]
+    assert tables[0]["class"].tolist() == tables[1]["class"].tolist()
+    assert (tables[0]["probability"] != tables[1]["probability"]).any()
+
+
 def test_predict_takes_one_image_and_leaves_out_a_broken_one(
     fitted: Path, rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

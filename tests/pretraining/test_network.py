@@ -77,43 +77,26 @@ def test_tokens_of_the_same_place_cost_nothing() -> None:
     assert float(token_loss(tokens, tokens.flip(3), there, inside)) > 0.5
 
 
-def told(model: Pretraining, first: torch.Tensor, second: torch.Tensor, labs: list[int], rows: list[int]) -> float:
-    usable = torch.ones(len(labs), dtype=torch.bool)
-    return float(code_loss(model, first, second, labs=torch.tensor(labs), rows=torch.tensor(rows), usable=usable))
-
-
 def test_a_cell_is_told_from_cells_of_its_own_lab_only(model: Pretraining) -> None:
     codes = torch.nn.functional.normalize(torch.randn(4, CODE), dim=1)
-    alone = told(model, codes[:2], codes[:2], [0, 1], [0, 1])
-    assert alone == pytest.approx(0, abs=1e-4)  # the other cell is of another lab
+    usable = torch.ones(4, dtype=torch.bool)
+    alone = code_loss(model, codes[:2], codes[:2], torch.tensor([0, 1]), usable[:2])
+    assert float(alone) == pytest.approx(0, abs=1e-4)  # the other cell is of another lab
     assert model.filled.tolist() == [1, 1]
-    crowded = told(model, codes, codes, [0, 0, 0, 0], [2, 3, 4, 5])
-    assert crowded > 0
-    assert told(model, codes, codes.roll(1, 0), [0, 0, 0, 0], [6, 7, 8, 9]) > crowded
-
-
-def test_a_cell_is_not_told_from_itself() -> None:
-    fresh = Pretraining(SMALL, labs=1)
-    codes = torch.nn.functional.normalize(torch.randn(2, CODE), dim=1)
-    told(fresh, codes, codes, [0, 0], [7, 8])
-    # its earlier code lies in the queue, and it may be drawn twice into a batch
-    assert told(fresh, codes[:1], codes[:1], [0], [7]) == pytest.approx(
-        told(Pretraining(SMALL, labs=1), codes, codes, [0, 0], [7, 8])
-    )
-    assert told(Pretraining(SMALL, labs=1), codes, codes, [0, 0], [7, 7]) == pytest.approx(0, abs=1e-4)
+    crowded = code_loss(model, codes, codes, torch.tensor([0, 0, 0, 0]), usable)
+    assert float(crowded) > 0
+    wrong = code_loss(model, codes, codes.roll(1, 0), torch.tensor([0, 0, 0, 0]), usable)
+    assert float(wrong) > float(crowded)
 
 
 def test_the_queue_goes_round(model: Pretraining) -> None:
     fresh = Pretraining(SMALL, labs=1)
-    nought = torch.zeros(QUEUE + 1, dtype=torch.int64)
-    fresh.remember(torch.ones(QUEUE + 1, CODE), nought, nought)
-    fresh.remember(2 * torch.ones(1, CODE), nought[:1], nought[:1] + 5)
+    fresh.remember(torch.ones(QUEUE + 1, CODE), torch.zeros(QUEUE + 1, dtype=torch.int64))
+    fresh.remember(2 * torch.ones(1, CODE), torch.zeros(1, dtype=torch.int64))
     assert fresh.queue[0, 1].eq(2).all()
     assert fresh.queue[0, 0].eq(1).all()
-    assert fresh.rows[0, :3].tolist() == [0, 5, 0]
 
 
 def test_pictures_without_a_cell_have_no_code_to_learn(model: Pretraining) -> None:
     nothing = torch.zeros(2, dtype=torch.bool)
-    two = torch.tensor([0, 0])
-    assert code_loss(model, torch.randn(2, CODE), torch.randn(2, CODE), labs=two, rows=two, usable=nothing) == 0
+    assert code_loss(model, torch.randn(2, CODE), torch.randn(2, CODE), torch.tensor([0, 0]), nothing) == 0

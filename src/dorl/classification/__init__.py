@@ -9,12 +9,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dorl.classification.calibration import (
+        Calibration,
+        calibrate,
+        calibration_error,
+        load_calibration,
+        save_calibration,
+    )
     from dorl.classification.classifiers import CLASSIFIERS, make_classifier
     from dorl.classification.metrics import confusion, scores
     from dorl.classification.protocol import COLUMNS, LabFeatures, ProtocolResult, cross_lab
     from dorl.classification.saving import load_classifier, save_classifier
 
 _WHERE = {
+    "Calibration": "calibration",
+    "calibrate": "calibration",
+    "calibration_error": "calibration",
+    "save_calibration": "calibration",
+    "load_calibration": "calibration",
     "CLASSIFIERS": "classifiers",
     "make_classifier": "classifiers",
     "save_classifier": "saving",
@@ -30,12 +42,17 @@ _WHERE = {
 __all__ = [
     "CLASSIFIERS",
     "COLUMNS",
+    "Calibration",
     "LabFeatures",
     "ProtocolResult",
+    "calibrate",
+    "calibration_error",
     "confusion",
     "cross_lab",
+    "load_calibration",
     "load_classifier",
     "make_classifier",
+    "save_calibration",
     "save_classifier",
     "scores",
 ]

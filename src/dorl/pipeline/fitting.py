@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from dorl.classification import ProtocolResult, make_classifier, save_classifier
+from dorl.classification import ProtocolResult, calibrate, make_classifier, save_calibration, save_classifier
 from dorl.domains import Domain
 from dorl.files import write_json
 from dorl.pipeline.figures import draw_run
@@ -153,17 +154,19 @@ def fit(
         seed=seed,
         device=device,
     )
+    calibrations: dict[str, Any] = {}
     if made.config.classifiers.names:
-        _fit_classifiers(made, out)
+        calibrations = _fit_classifiers(made, out)
     else:
         say("no classifier is fitted: that needs labels of two classes or more")
     result = run_protocols(made, device=device) if trainable(made.labs) else None
-    _finish(made, result, out, started)
+    _finish(made, result, out, started, calibrations)
     return DoRL.load(out, device=device)
 
 
-def _fit_classifiers(made: Represented, out: Path) -> None:
-    """Fit the six on the source labs' labels."""
+def _fit_classifiers(made: Represented, out: Path) -> dict[str, Any]:
+    """Fit the six on the source labs' labels; returns their calibrations, where there are labels enough."""
+    found: dict[str, Any] = {}
     settings = made.config.classifiers
     labelled = made.cells["domain"].isin(settings.source) & made.cells["label"].notna()
     labels = made.cells.loc[labelled, "label"].to_numpy(object)
@@ -174,16 +177,27 @@ def _fit_classifiers(made: Represented, out: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the iteration limits are the paper's
             model.fit(features, learnt)
-        save_classifier(model, out / CLASSIFIERS / f"{slug(name)}.skops")
+        place = out / CLASSIFIERS / f"{slug(name)}.skops"
+        if calibration := calibrate(model, features, learnt, seed=made.config.seed):
+            save_calibration(calibration, place.with_suffix(".json"))
+            found[name] = asdict(calibration)
+        save_classifier(model, place)
+    return found
 
 
-def _finish(made: Represented, result: ProtocolResult | None, out: Path, started: float) -> None:
+def _finish(
+    made: Represented,
+    result: ProtocolResult | None,
+    out: Path,
+    started: float,
+    calibrations: dict[str, Any] | None = None,
+) -> None:
     """Tables, figures, metrics, model card and report, in this order: metrics.json marks a finished run."""
     if result is not None:
         write_results(result, out)
         write_tables(result, out, [lab.name for lab in made.labs])
     draw_run(made, result, out)
-    metrics = measured(made, result, time.monotonic() - started)
+    metrics = {**measured(made, result, time.monotonic() - started), "calibration": calibrations or {}}
     if made.config.kind == "run":
         write_card(out, made.config, metrics)
     write_json(out / METRICS, metrics)

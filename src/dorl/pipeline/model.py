@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from dorl.classification import load_classifier
+from dorl.classification import Calibration, load_calibration, load_classifier
 from dorl.domains import read_image
 from dorl.errors import InputError
 from dorl.pipeline.embedding import prepared, segment_small
@@ -34,15 +34,23 @@ class DoRL:
     classifier : scikit-learn estimator or None
         None where no lab of the run had labels.
     config : RunConfig
+    calibration : Calibration or None
+        Of the classifier; None where the run had too few labels.
     """
 
     def __init__(
-        self, segmenter: Segmenter, autoencoder: CrossDomainAutoencoder, classifier: Any, config: RunConfig
+        self,
+        segmenter: Segmenter,
+        autoencoder: CrossDomainAutoencoder,
+        classifier: Any,
+        config: RunConfig,
+        calibration: Calibration | None = None,
     ) -> None:
         self.segmenter = segmenter
         self.autoencoder = autoencoder
         self.classifier = classifier
         self.config = config
+        self.calibration = calibration
 
     @classmethod
     def load(cls, run: str | Path, *, classifier: str | None = None, device: str | None = None) -> DoRL:
@@ -66,12 +74,14 @@ class DoRL:
         name = classifier or config.classifiers.default
         if known and name not in known:
             raise InputError(f"classifier {name!r} is not in {run}: give one of {', '.join(known)}")
-        fitted = load_classifier(run / CLASSIFIERS / f"{slug(name)}.skops") if known else None
+        place = run / CLASSIFIERS / f"{slug(name)}.skops"
+        fitted = load_classifier(place) if known else None
         return cls(
             Segmenter.load(run / SEGMENTER, device=device),
             CrossDomainAutoencoder.load(run / AUTOENCODER, device=device),
             fitted,
             config,
+            load_calibration(place.with_suffix(".json")) if known else None,
         )
 
     @property
@@ -102,10 +112,18 @@ class DoRL:
         return np.concatenate(parts) if parts else np.empty((0, self.autoencoder.config.width), np.float32)
 
     def predict_proba(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
-        """Probabilities (N, number of classes), in the order of `classes_`; input as for `transform`."""
-        classifier = self._fitted()
+        """Probabilities (N, number of classes), in the order of `classes_`; input as for `transform`.
+
+        Calibrated on held-out cells of the source labs, where there were enough.
+        """
+        self._fitted()
         features = self.transform(images)
-        return classifier.predict_proba(features) if len(features) else np.empty((0, len(self.classes_)))
+        return self.probabilities(features) if len(features) else np.empty((0, len(self.classes_)))
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities (N, number of classes) of features s (N, D)."""
+        said = self._fitted().predict_proba(features)
+        return said if self.calibration is None else self.calibration.apply(said)
 
     def predict(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
         """The likeliest class of each image: object array (N,) of str; input as for `transform`."""
@@ -114,7 +132,7 @@ class DoRL:
     def classify(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities (B, C), and whether a cell was found, bool (B,), of one batch of uint8 images."""
         features, found = self._features(images)
-        return self._fitted().predict_proba(features), found
+        return self.probabilities(features), found
 
     def _features(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         tokens, masks, _ = segment_small(self.segmenter, prepared(images, self.segmenter.image_size))

@@ -23,11 +23,23 @@ from dorl.training import prefetch
 
 @dataclass
 class Predicted:
-    """What became of the images: counts, and the reasons of those left out."""
+    """What became of the images.
+
+    Attributes
+    ----------
+    images, without_cell : int
+        How many were classified, and in how many of them no cell was made out.
+    left_out : list of (str, str)
+        Path and reason.
+    accuracy : (float, float, float) or None
+        Share that is likely to be right, and its 95 % interval, as `dorl.classification.Calibration.estimate` says;
+        None where the run has no calibration.
+    """
 
     images: int
     without_cell: int
     left_out: list[tuple[str, str]]
+    accuracy: tuple[float, float, float] | None = None
 
 
 def read_images(path: str | Path | Domain) -> Domain:
@@ -99,9 +111,11 @@ def predict(
     with atomic(out) as temporary, _opened(temporary, out) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "class", "probability", *classes])
+        confidence: list[np.ndarray] = []
         for paths, arrays in read_batches(lab, result):
             probabilities, found = model.classify(arrays)
             best = probabilities.argmax(1)
+            confidence.append(probabilities.max(1))
             for path, row, index in zip(paths, probabilities, best, strict=True):
                 writer.writerow([path, classes[index], f"{row[index]:.6f}", *(f"{value:.6f}" for value in row)])
             result.images += len(paths)
@@ -112,6 +126,14 @@ def predict(
         f"{result.images} images classified, {result.without_cell} of them without a cell that could be made out, "
         f"{len(result.left_out)} left out: {out}"
     )
+    if model.calibration is not None:
+        result.accuracy = model.calibration.estimate(np.concatenate(confidence))
+        share, low, high = (100 * value for value in result.accuracy)
+        say(
+            f"by its confidence {share:.0f} % are right (95 % interval {low:.0f} to {high:.0f}); held-out cells of the "
+            f"labs learnt from: {100 * model.calibration.accuracy:.0f} %. Cells of a lab unlike these may be "
+            "wrong with confidence: check some by eye"
+        )
     return result
 
 

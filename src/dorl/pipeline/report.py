@@ -86,6 +86,8 @@ def write_run_report(run: Path) -> Path:
             sections.append(Table(shown, heading=heading, caption=meaning))
         pairs = pd.DataFrame(metrics["pairs"])
         sections.append(Table(pairs, heading="What each pair compares", index=False))
+    if metrics.get("calibration"):
+        sections.append(_calibration_table(metrics["calibration"]))
     if metrics["notes"]:
         sections.append(Notes(metrics["notes"]))
     for name, caption in CAPTIONS.items():
@@ -106,6 +108,26 @@ def write_run_report(run: Path) -> Path:
         },
     )
     return run / REPORT
+
+
+def _calibration_table(calibrations: dict[str, Any]) -> Table:
+    rows = [
+        {
+            "classifier": name,
+            "held-out cells": one["cells"],
+            "accuracy %": round(100 * one["accuracy"], 1),
+            "calibration error before, %": round(100 * one["error_before"], 1),
+            "after, %": round(100 * one["error_after"], 1),
+        }
+        for name, one in calibrations.items()
+    ]
+    caption = (
+        "Cells of the labs learnt from, each asked about by a classifier that hadn't learnt it. The error is how far "
+        "confidence and accuracy lie apart on average; predictions are corrected for it. It says nothing of other labs."
+    )
+    return Table(
+        pd.DataFrame(rows), heading="How far probabilities can be taken at their word", caption=caption, index=False
+    )
 
 
 def _lab_sections(config: RunConfig, metrics: dict[str, Any]) -> list[Any]:

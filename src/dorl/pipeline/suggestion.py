@@ -71,7 +71,7 @@ def suggest(
     if not paths:
         raise InputError("not one image could be read: give other images")
     features = np.concatenate(parts)
-    probabilities = None if model.classifier is None else model.classifier.predict_proba(features)
+    probabilities = None if model.classifier is None else model.probabilities(features)
     rows = select_cells(features, probabilities, n, seed=seed)
     place = lab.root.resolve().relative_to(out.resolve().parent)
     table = pd.DataFrame({"image": [(place / paths[row]).as_posix() for row in rows], "label": ""})

@@ -31,7 +31,6 @@ class Pretraining(nn.Module):
     """
 
     queue: Tensor
-    rows: Tensor
     filled: Tensor
 
     def __init__(self, spec: CompactSpec | SamSpec, labs: int) -> None:
@@ -41,14 +40,13 @@ class Pretraining(nn.Module):
         self.code = nn.Sequential(nn.Linear(spec.width, 256), nn.GELU(), nn.Linear(256, CODE))
         self.picture = nn.Linear(spec.width, 3 * 256)
         self.register_buffer("queue", torch.zeros(labs, QUEUE, CODE))
-        self.register_buffer("rows", torch.full((labs, QUEUE), -1))
         self.register_buffer("filled", torch.zeros(labs, dtype=torch.int64))
 
-    def remember(self, codes: Tensor, labs: Tensor, rows: Tensor) -> None:
-        """Put the codes (B, CODE) of the cells `rows` (B,) of `labs` (B,) in place of the oldest of their lab."""
-        for code, lab, row in zip(codes.detach(), labs.tolist(), rows.tolist(), strict=True):
+    def remember(self, codes: Tensor, labs: Tensor) -> None:
+        """Put the codes (B, CODE) of cells of `labs` (B,) in place of the oldest of their lab."""
+        for code, lab in zip(codes.detach(), labs.tolist(), strict=True):
             place = int(self.filled[lab]) % QUEUE
-            self.queue[lab, place], self.rows[lab, place] = code, row
+            self.queue[lab, place] = code
             self.filled[lab] += 1
 
 
@@ -131,34 +129,30 @@ def token_loss(first: Tensor, second: Tensor, places: Tensor, inside: Tensor) ->
     return (weight * (1 - F.cosine_similarity(moved, second, dim=1))).sum() / weight.sum().clamp_min(1)
 
 
-def code_loss(
-    model: Pretraining, first: Tensor, second: Tensor, *, labs: Tensor, rows: Tensor, usable: Tensor
-) -> Tensor:
+def code_loss(model: Pretraining, first: Tensor, second: Tensor, labs: Tensor, usable: Tensor) -> Tensor:
     """Tell each cell, in two renderings, from other cells of the same lab (InfoNCE, arXiv 1807.03748).
 
-    Others come from its own lab only, so that what tells labs apart is of no help; a cell's own earlier codes, which a
-    lab of few images still remembers, are none of the others.
+    Others come from its own lab only, so that what tells labs apart is of no help.
 
     Parameters
     ----------
     first, second : Tensor of shape (B, CODE)
-    labs, rows : int64 Tensor of shape (B,)
-        The lab of each cell, and which cell it is.
+    labs : int64 Tensor of shape (B,)
     usable : bool Tensor of shape (B,)
         Whether there is a cell.
     """
     first, second = F.normalize(first[usable], dim=1), F.normalize(second[usable], dim=1)
-    labs, rows = labs[usable], rows[usable]
+    labs = labs[usable]
     if not len(labs):
         return first.sum()
+    same = labs[:, None] == labs[None]
     own = torch.eye(len(labs), dtype=torch.bool)
-    beside = (labs[:, None] != labs[None]) | ((rows[:, None] == rows[None]) & ~own)
     old = model.queue[labs]
-    empty = (torch.arange(QUEUE)[None] >= model.filled[labs][:, None]) | (model.rows[labs] == rows[:, None])
+    empty = torch.arange(QUEUE)[None] >= model.filled[labs][:, None]
     total = torch.zeros(())
     for query, key in ((first, second), (second, first)):
-        near = (query @ key.T).masked_fill(beside, -1e4)
+        near = (query @ key.T).masked_fill(~same, -1e4)
         past = torch.einsum("bd,bkd->bk", query, old).masked_fill(empty, -1e4)
         total = total + 0.5 * F.cross_entropy(torch.cat([near, past], 1) / TEMPERATURE, own.long().argmax(1))
-    model.remember(second, labs, rows)
+    model.remember(second, labs)
     return total

@@ -83,13 +83,13 @@ class Settings:
     """
 
     design: str = "compact"
-    steps: int = 1500
+    steps: int = 1800
     batch_size: int = 12
     learning_rate: float = 1e-3
     pretrained_rate: float = 0.25
     weight_decay: float = 0.05
     warmup: int = 100
-    token_weight: float = 0.1
+    token_weight: float = 0.2
     code_weight: float = 0.3
     averaging: float = 0.99
     rounds: tuple[float, ...] = (0.25, 0.5, 0.75)
@@ -241,7 +241,6 @@ class Trainer:
             "marks": torch.cat([first_marks, second_marks]),
             "places": token_places(place, other, size // 16),
             "labs": self.lab_of[rows],
-            "rows": torch.from_numpy(rows),
             "told": torch.from_numpy(self.bank.table["parts"].to_numpy(bool)[rows]) & ~blank,
         }
 
@@ -298,14 +297,7 @@ class Trainer:
             "parts": 0.3 * parts_loss(parts, batch["marks"], batch["told"].repeat(2)),
             "tokens": settings.token_weight * token_loss(tokens[:half], tokens[half:], batch["places"], inside[half:]),
             "codes": settings.code_weight
-            * code_loss(
-                self.model,
-                codes[:half],
-                codes[half:],
-                labs=batch["labs"],
-                rows=batch["rows"],
-                usable=usable[:half] & usable[half:],
-            ),
+            * code_loss(self.model, codes[:half], codes[half:], batch["labs"], usable[:half] & usable[half:]),
         }
 
     def _masked(self, views: Tensor, step: int) -> dict[str, Tensor]:

@@ -1,0 +1,209 @@
+"""Probabilities that can be taken at their word, and how well a classifier is likely to do where no label is known.
+
+Both are learnt from cells of the source labs that a classifier was asked about without having learnt them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
+from scipy.special import expit, log_expit, logit
+from sklearn.base import clone
+from sklearn.model_selection import StratifiedKFold
+
+from dorl.errors import InputError
+from dorl.files import write_json
+
+#: parts that the source cells are divided into, each asked about once
+FOLDS = 3
+#: with fewer held-out cells nothing is said
+FEWEST = 30
+#: probabilities below this count as this much: a forest may say nought
+FLOOR = 1e-4
+#: of the standard normal distribution, for an interval of 95 %
+Z95 = 1.959964
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What held-out cells of the source labs say of a classifier.
+
+    Parameters
+    ----------
+    slope, offset : float
+        The probability of the likeliest class becomes ``expit(slope · logit(probability) + offset)`` (Platt 1999); the
+        other classes share the rest as before. Slope is 0 or more.
+    threshold : float
+        As large a share of the held-out cells is less confident than this as was classified wrongly.
+    accuracy : float
+        Of the held-out cells, 0-1.
+    cells : int
+        How many there were.
+    error_before, error_after : float
+        Expected calibration error of the held-out cells without and with it.
+    """
+
+    slope: float
+    offset: float
+    threshold: float
+    accuracy: float
+    cells: int
+    error_before: float
+    error_after: float
+
+    def __post_init__(self) -> None:
+        numbers = (self.slope, self.offset, self.threshold, self.accuracy, self.error_before, self.error_after)
+        if not all(isinstance(value, (int, float)) and math.isfinite(value) for value in numbers):
+            raise ValueError("a calibration is made of numbers")
+        if self.slope < 0 or not 0 <= self.accuracy <= 1 or not isinstance(self.cells, int) or self.cells < 1:
+            raise ValueError("slope is 0 or more, accuracy from 0 to 1, and cells a count")
+
+    def apply(self, probabilities: ArrayLike) -> NDArray[np.float64]:
+        """Calibrated probabilities (N, C) of probabilities (N, C), C at least 2; the likeliest class stays so."""
+        given = np.maximum(np.asarray(probabilities, np.float64), FLOOR)
+        rows, best = np.arange(len(given)), given.argmax(axis=1)
+        rest = given.copy()
+        rest[rows, best] = 0
+        rest /= rest.sum(axis=1, keepdims=True)
+        second = rest.max(axis=1)
+        sure = expit(self.slope * _logit(probabilities) + self.offset)
+        sure = np.clip(sure, second / (1 + second) + FLOOR, 1 - FLOOR)  # lower, and another class would be likelier
+        rest *= 1 - sure[:, None]
+        rest[rows, best] = sure
+        return rest
+
+    def estimate(self, confidence: ArrayLike) -> tuple[float, float, float]:
+        """How many of some cells without labels are likely to be classified rightly.
+
+        The share of cells that are more confident than `threshold` (average thresholded confidence, Garg et al. 2022,
+        arXiv 2201.04234). The interval covers what comes from the number of cells, here and held out; it doesn't cover
+        that another lab's cells may be wrong with confidence.
+
+        Parameters
+        ----------
+        confidence : array of shape (N,)
+            Calibrated probability of each cell's likeliest class; N at least 1.
+
+        Returns
+        -------
+        (estimate, low, high) : tuple of float
+            0-1; low and high are the limits of a 95 % interval.
+        """
+        confidence = np.asarray(confidence, np.float64)
+        share = float((confidence >= self.threshold).mean())
+        # a cell of each kind is added, so that no interval is empty
+        spread = sum(
+            (right + 1) / (count + 2) * (1 - (right + 1) / (count + 2)) / (count + 2)
+            for right, count in ((share * len(confidence), len(confidence)), (self.accuracy * self.cells, self.cells))
+        )
+        reach = Z95 * math.sqrt(spread)
+        return share, max(0.0, share - reach), min(1.0, share + reach)
+
+
+def _logit(probabilities: ArrayLike) -> NDArray[np.float64]:
+    """Of the likeliest class of each cell (N,)."""
+    return logit(np.clip(np.asarray(probabilities, np.float64).max(axis=1), FLOOR, 1 - FLOOR))
+
+
+def calibration_error(probabilities: ArrayLike, right: ArrayLike, *, bins: int = 15) -> float:
+    """Expected calibration error: how far confidence and accuracy lie apart, on average over bins of confidence.
+
+    Parameters
+    ----------
+    probabilities : array of shape (N, C)
+    right : bool array of shape (N,)
+        Whether the likeliest class is the true one.
+    bins : int
+        Of equal width.
+
+    References
+    ----------
+    Guo et al., *On Calibration of Modern Neural Networks*, arXiv 1706.04599.
+    """
+    confidence, right = np.asarray(probabilities, np.float64).max(axis=1), np.asarray(right, np.float64)
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(place, weights=right - confidence, minlength=bins)
+    return float(np.abs(gaps).sum() / max(1, len(right)))
+
+
+def calibrate(model: Any, X: ArrayLike, y: ArrayLike, *, seed: int = 0) -> Calibration | None:
+    """Ask a classifier about cells that it hasn't learnt, and fit what it says to what was right.
+
+    Parameters
+    ----------
+    model : scikit-learn classifier
+        Copied unfitted; `model` itself isn't touched.
+    X : array of shape (N, D)
+    y : array of str, shape (N,)
+    seed : int
+        Of the folds.
+
+    Returns
+    -------
+    Calibration or None
+        None where there are too few cells to say anything.
+    """
+    X, y = np.asarray(X), np.asarray(y).astype(str)
+    classes, index, counts = np.unique(y, return_inverse=True, return_counts=True)
+    if len(classes) < 2 or len(y) < FEWEST or counts.max() < FOLDS:
+        return None
+    held = np.full((len(y), len(classes)), FLOOR)
+    known = np.zeros(len(y), bool)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of small classes, and the iteration limits, which are the paper's
+        for learn, ask in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(X, y):
+            if len(set(y[learn])) < 2:
+                continue
+            fitted = clone(model).fit(X[learn], y[learn])
+            columns = np.searchsorted(classes, fitted.classes_.astype(str))
+            held[np.ix_(ask, columns)] = fitted.predict_proba(X[ask])
+            known[ask] = np.isin(y[ask], fitted.classes_)  # a class that wasn't learnt teaches nothing of confidence
+    if known.sum() < FEWEST:
+        return None
+    held, index = held[known], index[known]
+    right = held.argmax(axis=1) == index
+    slope, offset = _platt(_logit(held), right)
+    found = Calibration(slope, offset, 0.0, float(right.mean()), len(right), calibration_error(held, right), 0.0)
+    said = found.apply(held)
+    threshold = float(np.quantile(said.max(axis=1), 1 - right.mean()))
+    return replace(found, threshold=threshold, error_after=calibration_error(said, right))
+
+
+def _platt(values: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[float, float]:
+    """Slope, 0 or more, and offset of a logistic regression of `right` on `values`, both (N,).
+
+    Its targets are short of 0 and 1, as Platt's: cells that are all right are no proof that all would be.
+    """
+    hits, misses = right.sum(), (~right).sum()
+    target = np.where(right, (hits + 1) / (hits + 2), 1 / (misses + 2))
+
+    def surprise(parameters: NDArray[np.float64]) -> float:
+        at = parameters[0] * values + parameters[1]
+        return -float((target * log_expit(at) + (1 - target) * log_expit(-at)).mean())
+
+    slope, offset = minimize(surprise, x0=(1.0, 0.0), bounds=((0, 50), (-50, 50))).x
+    return float(slope), float(offset)
+
+
+def save_calibration(calibration: Calibration, path: str | Path) -> None:
+    """Write a calibration as JSON."""
+    write_json(Path(path), asdict(calibration))
+
+
+def load_calibration(path: str | Path) -> Calibration | None:
+    """Read what `save_calibration` wrote; None where there is no such file, InputError where it is damaged."""
+    path = Path(path)
+    if not path.is_file():
+        return None
+    try:
+        return Calibration(**json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: damaged; fit again") from error

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dorl.classification import Calibration, calibrate, calibration_error, load_calibration, make_classifier
+from dorl.classification.calibration import FEWEST, save_calibration
+from dorl.errors import InputError
+
+GOOD = Calibration(1.5, 0.2, 0.6, 0.9, 200, 0.1, 0.02)
+
+
+def cells(count: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Three classes whose features lie `noise` apart from where they belong."""
+    rng = np.random.default_rng(seed)
+    index = rng.integers(0, 3, count)
+    return np.eye(3)[index] + noise * rng.normal(size=(count, 3)), np.array(["a", "b", "c"])[index]
+
+
+@given(
+    st.lists(st.lists(st.floats(0, 1), min_size=3, max_size=3), min_size=1, max_size=9),
+    st.floats(0, 20),
+    st.floats(-9, 9),
+)
+def test_the_likeliest_class_stays_so(rows: list[list[float]], slope: float, offset: float) -> None:
+    said = np.array(rows) + 1e-3
+    said /= said.sum(1, keepdims=True)
+    made = replace(GOOD, slope=slope, offset=offset).apply(said)
+    np.testing.assert_allclose(made.sum(1), 1)
+    assert (made > 0).all()
+    assert (made.argmax(1) == said.argmax(1)).all()
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_accuracy() -> None:
+    said = np.array([[0.9, 0.1]] * 10)
+    assert calibration_error(said, [True] * 9 + [False]) == pytest.approx(0)
+    assert calibration_error(said, [True] * 4 + [False] * 6) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("name", ["SVM (linear)", "LR", "RF"])
+def test_probabilities_of_cells_never_seen_become_honest(name: str) -> None:
+    X, y = cells(600, 0.6)
+    model = make_classifier(name)
+    found = calibrate(model, X, y)
+    assert found is not None
+    model.fit(X, y)
+    new, truth = cells(3000, 0.6, seed=1)
+    said = model.predict_proba(new)
+    right = model.predict(new) == truth
+    assert calibration_error(found.apply(said), right) < 0.05
+    share, low, high = found.estimate(found.apply(said).max(1))
+    assert low < right.mean() < high
+    assert share == pytest.approx(found.accuracy, abs=0.05)
+
+
+def test_the_margin_machine_is_far_off_without_it() -> None:
+    X, y = cells(600, 0.4)
+    found = calibrate(make_classifier("SVM (linear)"), X, y)
+    assert found is not None
+    assert found.error_before > 2 * found.error_after
+    assert found.slope > 1
+
+
+def test_less_confident_cells_are_expected_to_be_wrong_more_often() -> None:
+    sure, unsure = GOOD.estimate(np.full(50, 0.9)), GOOD.estimate(np.r_[np.full(25, 0.9), np.full(25, 0.4)])
+    assert sure[0] == 1
+    assert unsure[0] == 0.5
+    assert 0 <= unsure[1] < unsure[0] < unsure[2] <= 1
+    assert sure[1] < 1  # fifty cells are no proof
+    few = GOOD.estimate(np.r_[0.9, 0.4])
+    assert few[2] - few[1] > unsure[2] - unsure[1]
+
+
+def test_too_few_cells_say_nothing() -> None:
+    X, y = cells(FEWEST - 1, 0.1)
+    assert calibrate(make_classifier("LR"), X, y) is None
+    X, y = cells(100, 0.1)
+    assert calibrate(make_classifier("LR"), X, np.full(100, "a")) is None
+    assert calibrate(make_classifier("LR"), X, np.arange(100)) is None
+
+
+def test_a_class_of_one_cell_does_no_harm() -> None:
+    X, y = cells(100, 0.2)
+    y = y.astype(object)
+    y[0] = "rare"
+    found = calibrate(make_classifier("LR"), X, y)
+    assert found is not None
+    assert found.cells in (99, 100)
+    assert found.error_after < 0.05
+
+
+def test_a_file_holds_it_and_a_damaged_one_is_told(tmp_path) -> None:
+    path = tmp_path / "lr.json"
+    assert load_calibration(path) is None
+    save_calibration(GOOD, path)
+    assert load_calibration(path) == GOOD
+    for text in ("{", "[]", json.dumps({"slope": 1}), path.read_text().replace("1.5", "-1")):
+        path.write_text(text)
+        with pytest.raises(InputError, match="damaged"):
+            load_calibration(path)
+    with pytest.raises(ValueError, match="numbers"):
+        replace(GOOD, threshold=float("nan"))
