@@ -122,10 +122,6 @@ def predict(
             result.without_cell += int((~found).sum())
         if not result.images:
             raise InputError("not one image could be read: give other images")
-    say(
-        f"{result.images} images classified, {result.without_cell} of them without a cell that could be made out, "
-        f"{len(result.left_out)} left out: {out}"
-    )
     if model.calibration is not None:
         result.accuracy = model.calibration.estimate(np.concatenate(confidence))
         share, low, high = (100 * value for value in result.accuracy)
@@ -134,6 +130,10 @@ def predict(
             f"labs learnt from: {100 * model.calibration.accuracy:.0f} %. Cells of a lab unlike these may be "
             "wrong with confidence: check some by eye"
         )
+    say(
+        f"{result.images} images classified, {result.without_cell} of them without a cell that could be made out, "
+        f"{len(result.left_out)} left out: {out}"
+    )
     return result
 
 
