@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logit
-from sklearn.base import clone
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from dorl.errors import InputError
 from dorl.files import write_json
@@ -68,9 +67,8 @@ class Calibration:
 
     def apply(self, probabilities: ArrayLike) -> NDArray[np.float64]:
         """Calibrated probabilities (N, C) of probabilities (N, C), C at least 2; the likeliest class stays so."""
-        given = np.maximum(np.asarray(probabilities, np.float64), FLOOR)
-        rows, best = np.arange(len(given)), given.argmax(axis=1)
-        rest = given.copy()
+        rest = np.maximum(np.asarray(probabilities, np.float64), FLOOR)
+        rows, best = np.arange(len(rest)), rest.argmax(axis=1)
         rest[rows, best] = 0
         rest /= rest.sum(axis=1, keepdims=True)
         second = rest.max(axis=1)
@@ -151,24 +149,17 @@ def calibrate(model: Any, X: ArrayLike, y: ArrayLike, *, seed: int = 0) -> Calib
     Calibration or None
         None where there are too few cells to say anything.
     """
-    X, y = np.asarray(X), np.asarray(y).astype(str)
-    classes, index, counts = np.unique(y, return_inverse=True, return_counts=True)
-    if len(classes) < 2 or len(y) < FEWEST or counts.max() < FOLDS:
+    y = np.asarray(y).astype(str)
+    _, index, counts = np.unique(y, return_inverse=True, return_counts=True)
+    # a class of a single cell is not learnt when that cell is asked about, which teaches nothing of confidence
+    known = counts[index] > 1
+    if (counts > 1).sum() < 2 or known.sum() < FEWEST or counts.max() < FOLDS:
         return None
-    held = np.full((len(y), len(classes)), FLOOR)
-    known = np.zeros(len(y), bool)
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of small classes, and the iteration limits, which are the paper's
-        for learn, ask in StratifiedKFold(FOLDS, shuffle=True, random_state=seed).split(X, y):
-            if len(set(y[learn])) < 2:
-                continue
-            fitted = clone(model).fit(X[learn], y[learn])
-            columns = np.searchsorted(classes, fitted.classes_.astype(str))
-            held[np.ix_(ask, columns)] = fitted.predict_proba(X[ask])
-            known[ask] = np.isin(y[ask], fitted.classes_)  # a class that wasn't learnt teaches nothing of confidence
-    if known.sum() < FEWEST:
-        return None
-    held, index = held[known], index[known]
+        held = cross_val_predict(model, X, y, cv=folds, method="predict_proba")[known]
+    index = index[known]
     right = held.argmax(axis=1) == index
     slope, offset = _platt(_logit(held), right)
     found = Calibration(slope, offset, 0.0, float(right.mean()), len(right), calibration_error(held, right), 0.0)

@@ -11,7 +11,14 @@ from typing import Any
 
 import pandas as pd
 
-from dorl.classification import ProtocolResult, calibrate, make_classifier, save_calibration, save_classifier
+from dorl.classification import (
+    ProtocolResult,
+    calibrate,
+    load_calibration,
+    make_classifier,
+    save_calibration,
+    save_classifier,
+)
 from dorl.domains import Domain
 from dorl.files import write_json
 from dorl.pipeline.figures import draw_run
@@ -154,19 +161,17 @@ def fit(
         seed=seed,
         device=device,
     )
-    calibrations: dict[str, Any] = {}
     if made.config.classifiers.names:
-        calibrations = _fit_classifiers(made, out)
+        _fit_classifiers(made, out)
     else:
         say("no classifier is fitted: that needs labels of two classes or more")
     result = run_protocols(made, device=device) if trainable(made.labs) else None
-    _finish(made, result, out, started, calibrations)
+    _finish(made, result, out, started)
     return DoRL.load(out, device=device)
 
 
-def _fit_classifiers(made: Represented, out: Path) -> dict[str, Any]:
-    """Fit the six on the source labs' labels; returns their calibrations, where there are labels enough."""
-    found: dict[str, Any] = {}
+def _fit_classifiers(made: Represented, out: Path) -> None:
+    """Fit the six on the source labs' labels, and calibrate them where there are labels enough."""
     settings = made.config.classifiers
     labelled = made.cells["domain"].isin(settings.source) & made.cells["label"].notna()
     labels = made.cells.loc[labelled, "label"].to_numpy(object)
@@ -180,24 +185,16 @@ def _fit_classifiers(made: Represented, out: Path) -> dict[str, Any]:
         place = out / CLASSIFIERS / f"{slug(name)}.skops"
         if calibration := calibrate(model, features, learnt, seed=made.config.seed):
             save_calibration(calibration, place.with_suffix(".json"))
-            found[name] = asdict(calibration)
         save_classifier(model, place)
-    return found
 
 
-def _finish(
-    made: Represented,
-    result: ProtocolResult | None,
-    out: Path,
-    started: float,
-    calibrations: dict[str, Any] | None = None,
-) -> None:
+def _finish(made: Represented, result: ProtocolResult | None, out: Path, started: float) -> None:
     """Tables, figures, metrics, model card and report, in this order: metrics.json marks a finished run."""
     if result is not None:
         write_results(result, out)
         write_tables(result, out, [lab.name for lab in made.labs])
     draw_run(made, result, out)
-    metrics = {**measured(made, result, time.monotonic() - started), "calibration": calibrations or {}}
+    metrics = measured(made, result, time.monotonic() - started)
     if made.config.kind == "run":
         write_card(out, made.config, metrics)
     write_json(out / METRICS, metrics)
@@ -219,7 +216,12 @@ def measured(made: Represented, result: ProtocolResult | None, seconds: float) -
             "notes": lab.describe()["notes"],
         }
     metrics: dict[str, Any] = {"seconds": round(seconds, 1), "labs": labs, "notes": [], "results": {}}
-    history = made.store.path.parent / HISTORY
+    run = made.store.path.parent
+    calibrations = {
+        name: load_calibration(run / CLASSIFIERS / f"{slug(name)}.json") for name in made.config.classifiers.names
+    }
+    metrics["calibration"] = {name: asdict(found) for name, found in calibrations.items() if found}
+    history = run / HISTORY
     if history.exists():
         metrics["autoencoder"] = pd.read_csv(history).iloc[-1].to_dict()
     if result is not None:
