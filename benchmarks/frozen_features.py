@@ -34,13 +34,13 @@ from dorl.domains import Domain, parse_lab, read_domain
 from dorl.memory import keep_memory
 from dorl.pretraining.__main__ import packaged
 from dorl.pretraining.train import MEAN, STD
-from dorl.pretraining.views import stain
 from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import find_cells
 from dorl.segmentation.compact import BN_EPS, CompactSpec, imagenet_state
 from dorl.segmentation.segmenter import normalise
 from dorl.tensorfiles import read_pth
 from dorl.training import seeded
+from dorl.views import restain, square_crop
 
 CLASSES = {
     "neutrophil": "neutrophil",
@@ -51,26 +51,7 @@ CLASSES = {
     "monocyte": "monocyte",
     "eosinophil": "eosinophil",
 }
-REACH, SIDE, BATCH = 1.25, 224, 8
-
-
-def crop(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Square around the cell, uint8 (224, 224, 3), and its mask, bool (224, 224)."""
-    if not mask.any():
-        box = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
-        mask = np.ones_like(mask)
-    else:
-        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-        side = REACH * max(np.ptp(rows), np.ptp(columns)) + 1
-        centre = (columns.mean(), rows.mean())
-        box = (centre[0] - side / 2, centre[1] - side / 2, centre[0] + side / 2, centre[1] + side / 2)
-    pad = int(max(0, -box[0], -box[1], box[2] - image.shape[1], box[3] - image.shape[0])) + 1
-    padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
-    marks = np.pad(mask.astype(np.uint8), pad)
-    moved = tuple(value + pad for value in box)
-    picture = Image.fromarray(padded).resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=moved)
-    small = Image.fromarray(marks).resize((SIDE, SIDE), Image.Resampling.NEAREST, box=moved)
-    return np.asarray(picture), np.asarray(small).astype(bool)
+SIDE, BATCH = 224, 8
 
 
 def imagenet(path: Path) -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
@@ -95,9 +76,9 @@ def imagenet(path: Path) -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndar
     return features
 
 
-def restain(crops: np.ndarray, generator: torch.Generator) -> np.ndarray:
+def stained(crops: np.ndarray, generator: torch.Generator) -> np.ndarray:
     """Crops uint8 (B, 224, 224, 3), each as if stained, lit and photographed elsewhere."""
-    views = stain(torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255, generator)
+    views = restain(torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255, generator)
     return (255 * views).round().byte().permute(0, 2, 3, 1).numpy()
 
 
@@ -110,12 +91,12 @@ def embed(
         images = [lab.load(int(i)) for i in rows[start : start + BATCH]]
         cells = find_cells(segmenter, images)
         crops, masks = (
-            np.stack(x) for x in zip(*[crop(i, c.mask) for i, c in zip(images, cells, strict=True)], strict=True)
+            np.stack(x) for x in zip(*[square_crop(i, c.mask) for i, c in zip(images, cells, strict=True)], strict=True)
         )
         whole = np.stack([np.asarray(Image.fromarray(image).resize((SIDE, SIDE))) for image in images])
         marks = np.stack([np.asarray(Image.fromarray(c.mask).resize((SIDE, SIDE))) for c in cells])
         if generator is not None:
-            crops, whole = restain(crops, generator), restain(whole, generator)
+            crops, whole = stained(crops, generator), stained(whole, generator)
         one = other(crops, masks)
         one["tiny, tokens in mask"] = masked_mean(segmenter(crops).tokens.numpy(), masks)
         one["tiny, tokens in mask, image not cropped"] = masked_mean(segmenter(whole).tokens.numpy(), marks)

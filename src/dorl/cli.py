@@ -43,8 +43,11 @@ Autoencoder = Annotated[
 Preset = Annotated[str, typer.Option(help="Autoencoder: published, small, or auto by the segmenter's width.")]
 Epochs = Annotated[int | None, typer.Option(help="Of the autoencoder, in place of the preset's.")]
 Iterations = Annotated[int | None, typer.Option(help="Limit on the autoencoder's iterations.")]
+ManyViews = Annotated[
+    bool, typer.Option("--views/--no-views", help="Describe each cell in several views, for the classifier Views.")
+]
 Folds = Annotated[int, typer.Option(help="Of the cross-validation.")]
-Classifier = Annotated[str | None, typer.Option(help="One of the run's six; its default otherwise.")]
+Classifier = Annotated[str | None, typer.Option(help="One of the run's classifiers; its default otherwise.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that dorl fit made.")]
 
 
@@ -149,6 +152,7 @@ def fit(
     segmenter: Base = "tiny",
     encoder: Encoder = None,
     autoencoder: Autoencoder = None,
+    views: ManyViews = True,
     folds: Folds = 5,
     preset: Preset = "auto",
     epochs: Epochs = None,
@@ -166,6 +170,7 @@ def fit(
         segmenter=segmenter,
         encoder=encoder,
         autoencoder=autoencoder,
+        views=views,
         folds=folds,
         preset=preset,
         epochs=epochs,
@@ -185,6 +190,7 @@ def evaluate(
     segmenter: Base = "tiny",
     encoder: Encoder = None,
     autoencoder: Autoencoder = None,
+    views: ManyViews = True,
     folds: Folds = 5,
     preset: Preset = "auto",
     epochs: Epochs = None,
@@ -202,6 +208,7 @@ def evaluate(
         segmenter=segmenter,
         encoder=encoder,
         autoencoder=autoencoder,
+        views=views,
         folds=folds,
         preset=preset,
         epochs=epochs,
@@ -218,12 +225,16 @@ def predict(
     images: Annotated[Path, typer.Argument(metavar="IMAGES", help="An image, a folder or a manifest.")],
     out: Annotated[Path, typer.Option(help="CSV file to write.")],
     classifier: Classifier = None,
+    adapt: Annotated[
+        bool,
+        typer.Option("--adapt/--no-adapt", help="Let the classifier adapt to a hundred cells or more of a new lab."),
+    ] = True,
     device: Device = None,
 ) -> None:
     """Classes of new images: path, class, probability, and every class's probability."""
     from dorl.pipeline import predict as predict_images
 
-    predict_images(run, images, out=out, classifier=classifier, device=device)
+    predict_images(run, images, out=out, classifier=classifier, adapt=adapt, device=device)
 
 
 @app.command()

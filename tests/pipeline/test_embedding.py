@@ -8,8 +8,10 @@ import pytest
 from dorl.cells import CellStore
 from dorl.domains import Domain, read_domain
 from dorl.errors import InputError
-from dorl.pipeline.embedding import embed, prepared, segment_small
+from dorl.pipeline.embedding import embed, prepared, segment_small, stored_form
 from dorl.segmentation import Segmenter
+from dorl.segmentation.segmenter import SegmenterOutput
+from dorl.views import Views, described_width
 
 
 @pytest.fixture(scope="module")
@@ -51,11 +53,11 @@ def test_what_is_stored_is_not_made_again(
     embed([lab.take(range(3))], segmenter, tmp_path / "cells", source={})
     sizes = []
 
-    def counted(network: Segmenter, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def counted(out: SegmenterOutput, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         sizes.append(len(images))
-        return segment_small(network, images)
+        return stored_form(out, images)
 
-    monkeypatch.setattr("dorl.pipeline.embedding.segment_small", counted)
+    monkeypatch.setattr("dorl.pipeline.embedding.stored_form", counted)
     assert len(embed([lab], segmenter, tmp_path / "cells", source={}).store) == 5
     assert sizes == [2]
 
@@ -79,12 +81,12 @@ def test_a_broken_image_is_left_out_with_its_reason_and_the_rest_is_stored(
 def test_an_image_without_a_cell_is_stored_and_counted(
     segmenter: Segmenter, lab: Domain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def blind(network: Segmenter, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        tokens, masks, crops = segment_small(network, images)
+    def blind(out: SegmenterOutput, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        tokens, masks, crops = stored_form(out, images)
         masks[0] = False
         return tokens, masks, crops
 
-    monkeypatch.setattr("dorl.pipeline.embedding.segment_small", blind)
+    monkeypatch.setattr("dorl.pipeline.embedding.stored_form", blind)
     made = embed([lab.take(range(2))], segmenter, tmp_path / "cells", source={})
     assert made.store.table["cell_found"].tolist() == [False, True]
     assert made.without_cell == 1
@@ -95,3 +97,25 @@ def test_cells_of_other_weights_are_refused(segmenter: Segmenter, lab: Domain, t
     with pytest.raises(InputError, match="other weights"):
         embed([lab], segmenter, tmp_path / "cells", source={"segmenter": "b"})
     assert len(CellStore.open(tmp_path / "cells")) == 1
+
+
+def test_views_are_described_where_they_are_asked_for(segmenter: Segmenter, lab: Domain, tmp_path: Path) -> None:
+    unlabelled = Domain("dune", lab.root, lab.layout, lab.table.assign(label=None).iloc[:2])
+    store = embed([lab, unlabelled], segmenter, tmp_path, source={}, views=Views(2, 1), learnt=["harbour"]).store
+    (views,) = store.batch(range(7), "views")
+    assert views.shape == (7, 3, described_width(segmenter))
+    assert views.dtype == np.float16
+    assert np.isfinite(views[:, :2]).all()
+    assert np.isfinite(views[:5, 2]).all()
+    assert np.isnan(views[5:, 2]).all()
+
+
+def test_a_cells_views_do_not_depend_on_where_a_run_was_stopped(
+    segmenter: Segmenter, lab: Domain, tmp_path: Path
+) -> None:
+    settings = {"source": {}, "views": Views(1, 2), "learnt": ["harbour"], "seed": 3}
+    whole = embed([lab], segmenter, tmp_path / "whole", **settings).store
+    embed([lab.take(range(3))], segmenter, tmp_path / "parts", **settings)
+    parts = embed([lab], segmenter, tmp_path / "parts", **settings).store
+    first, second = (store.batch(range(5), "views")[0].astype(float) for store in (whole, parts))
+    assert np.abs(first - second).max() < 0.02 * first.std()

@@ -1,6 +1,6 @@
-"""Cells on disk: tokens, mask, crop and metadata of each, appended in batches and read by memory map.
+"""Cells on disk: tokens, mask, crop, views and metadata of each, appended in batches and read by memory map.
 
-A folder holds `cells.json` (shapes and what made them), three flat binary files of equal-sized records, and
+A folder holds `cells.json` (shapes and what made them), flat binary files of equal-sized records, one a kind, and
 `index.jsonl`, one line a cell. A cell counts once its line is whole: what an interrupted run left behind the last whole
 line is cut off when the store is opened for writing, so that the run goes on where it stopped.
 """
@@ -21,7 +21,6 @@ from dorl.files import write_json
 
 #: version of the folder's layout
 FORMAT = 1
-_FILES = ("tokens", "masks", "crops")
 _SIZES = ("width", "grid", "mask_size", "crop_size")
 _DAMAGED = "cells.json or index.jsonl is damaged: remove the folder and embed again"
 
@@ -50,6 +49,8 @@ class CellStore:
             "masks": (((side * side + 7) // 8,), np.dtype("u1")),
             "crops": ((crop, crop, 3), np.dtype("u1")),
         }
+        if "views" in header:
+            self._records["views"] = (tuple(header["views"]), np.dtype("<f2"))
 
     @classmethod
     def create(
@@ -60,6 +61,7 @@ class CellStore:
         grid: int,
         mask_size: int = 224,
         crop_size: int = 128,
+        views: tuple[int, int] | None = None,
         source: Mapping[str, Any] | None = None,
     ) -> CellStore:
         """Make an empty store, or open the unfinished one that lies there.
@@ -70,6 +72,8 @@ class CellStore:
             Tokens are (width, grid, grid).
         mask_size, crop_size : int
             Sides in pixels.
+        views : (int, int), optional
+            Views of a cell, and numbers that describe one; without it the store holds none.
         source : mapping, optional
             What makes the cells (weights' digest and the like), JSON-able. A store of another source is refused.
 
@@ -87,6 +91,8 @@ class CellStore:
             "crop_size": crop_size,
             "source": dict(source or {}),
         }
+        if views is not None:
+            header["views"] = views
         header = json.loads(json.dumps(header))  # as it will be read: a tuple comes back as a list
         if (path / "cells.json").exists():
             store = cls.open(path)
@@ -97,10 +103,11 @@ class CellStore:
             store._cut_unfinished()
             return store
         path.mkdir(parents=True, exist_ok=True)
-        for name in (*_FILES, "index"):
+        store = cls(path, header, [])
+        for name in (*store._records, "index"):
             (path / _file_name(name)).touch()
         write_json(path / "cells.json", header)
-        return cls(path, header, [])
+        return store
 
     @classmethod
     def open(cls, path: str | Path) -> CellStore:
@@ -122,11 +129,13 @@ class CellStore:
             raise InputError(f"{path}: {_DAMAGED}") from error
         if not isinstance(header, dict) or header.get("format") != FORMAT:
             raise InputError(f"{path}: a cell store of another version: embed again")
-        whole = all(isinstance(header.get(key), int) for key in _SIZES)
+        views = header.get("views", [0, 0])
+        whole = isinstance(views, list) and len(views) == 2
+        whole = whole and all(isinstance(size, int) for size in (*(header.get(key) for key in _SIZES), *views))
         if not whole or not all(isinstance(row, dict) for row in rows):
             raise InputError(f"{path}: {_DAMAGED}")
         store = cls(path, header, rows)
-        for name in _FILES:
+        for name in store._records:
             file = path / _file_name(name)
             if not file.exists() or file.stat().st_size < len(store) * store._record_bytes(name):
                 raise InputError(f"{path}: {file.name} is missing or too short: remove the folder and embed again")
@@ -151,6 +160,7 @@ class CellStore:
         masks: np.ndarray,
         crops: np.ndarray,
         rows: Sequence[Mapping[str, Any]],
+        views: np.ndarray | None = None,
     ) -> None:
         """Add B cells.
 
@@ -162,12 +172,18 @@ class CellStore:
         crops : uint8 array of shape (B, C, C, 3)
         rows : sequence of B mappings
             JSON-able metadata; each with a ``key`` that no other cell has.
+        views : float array of shape (B, V, F), where the store holds views
+            Stored as float16.
         """
         lines = [dict(row) for row in rows]
         count = len(lines)
         text = "".join(json.dumps(row) + "\n" for row in lines)
         side = self.header["mask_size"]
         given = {"tokens": tokens, "masks": masks, "crops": crops}
+        if views is not None:
+            given["views"] = views
+        if given.keys() != self._records.keys():
+            raise ValueError("views are given to a store that holds none, or the other way round")
         for name, array in given.items():
             shape = (side, side) if name == "masks" else self._records[name][0]
             if array.shape != (count, *shape):
@@ -204,12 +220,12 @@ class CellStore:
         Parameters
         ----------
         indices : sequence of B ints
-        names : "tokens", "masks" or "crops"
+        names : "tokens", "masks", "crops" or "views"
 
         Returns
         -------
         tuple of arrays
-            float16 (B, D, G, G), bool (B, S, S), uint8 (B, C, C, 3), as asked for.
+            float16 (B, D, G, G), bool (B, S, S), uint8 (B, C, C, 3), float16 (B, V, F), as asked for.
         """
         found = []
         indices = np.asarray(indices, dtype=np.intp)
@@ -244,7 +260,7 @@ class CellStore:
 
     def _cut_unfinished(self) -> None:
         """Drop what an interrupted `append` left behind the last whole cell."""
-        for name in _FILES:
+        for name in self._records:
             with (self.path / _file_name(name)).open("r+b") as file:
                 file.truncate(len(self) * self._record_bytes(name))
         index = self.path / "index.jsonl"

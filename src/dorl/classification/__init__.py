@@ -1,4 +1,4 @@
-"""The six classifiers, the scores and the published protocol; nothing here needs torch.
+"""The classifiers, the scores and the published protocol; nothing here needs torch.
 
 Names are imported when first used, so that ``import dorl.classification`` costs nothing.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         load_calibration,
         save_calibration,
     )
-    from dorl.classification.classifiers import CLASSIFIERS, make_classifier
+    from dorl.classification.classifiers import CLASSIFIERS, VIEWS, make_classifier
     from dorl.classification.metrics import confusion, scores
     from dorl.classification.protocol import COLUMNS, LabFeatures, ProtocolResult, cross_lab
     from dorl.classification.saving import load_classifier, save_classifier
@@ -28,6 +28,7 @@ _WHERE = {
     "save_calibration": "calibration",
     "load_calibration": "calibration",
     "CLASSIFIERS": "classifiers",
+    "VIEWS": "classifiers",
     "make_classifier": "classifiers",
     "save_classifier": "saving",
     "load_classifier": "saving",
@@ -42,6 +43,7 @@ _WHERE = {
 __all__ = [
     "CLASSIFIERS",
     "COLUMNS",
+    "VIEWS",
     "Calibration",
     "LabFeatures",
     "ProtocolResult",

@@ -1,4 +1,4 @@
-"""The six classifiers of the paper, by the names its tables use."""
+"""The six classifiers of the paper, by the names its tables use, and the one over views."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dorl.classification.estimators import EarlyStoppingMLP, SoftmaxSVC, SteadyForest, XGBoostClassifier
+from dorl.classification.views import ViewsClassifier
 from dorl.errors import InputError
 
 
@@ -27,8 +28,10 @@ CLASSIFIERS: dict[str, Callable[[int], ClassifierMixin]] = {
     "ANN": lambda seed: EarlyStoppingMLP(random_state=seed),
 }
 
-#: trees split at thresholds, so the scale of a feature changes nothing
-UNSCALED = ("RF", "XGBoost")
+#: name of the classifier over views of a cell (`dorl.views`), which takes no features s
+VIEWS = "Views"
+#: trees split at thresholds, so the scale of a feature changes nothing; views are scaled by their classifier
+UNSCALED = ("RF", "XGBoost", VIEWS)
 
 
 def make_classifier(name: str, seed: int = 0) -> Pipeline:
@@ -37,17 +40,19 @@ def make_classifier(name: str, seed: int = 0) -> Pipeline:
     Parameters
     ----------
     name : str
-        One of `CLASSIFIERS`.
+        One of `CLASSIFIERS`, or `VIEWS`.
     seed : int, default 0
         Same seed and data, same classifier.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        ``fit(X, y)`` with X of shape (n_cells, n_features) and y class names of shape (n_cells,);
+        ``fit(X, y)`` with X of shape (n_cells, n_features), for `VIEWS` (n_cells, n_views, n_features), and y class
+        names of shape (n_cells,);
         ``predict_proba(X)`` of shape (n_cells, n_classes), whose argmax is ``predict(X)``.
     """
-    if name not in CLASSIFIERS:
-        raise InputError(f"there is no classifier {name!r}: choose from {', '.join(CLASSIFIERS)}")
-    model = CLASSIFIERS[name](seed)
+    builders = {**CLASSIFIERS, VIEWS: lambda seed: ViewsClassifier(random_state=seed)}
+    if name not in builders:
+        raise InputError(f"there is no classifier {name!r}: choose from {', '.join(builders)}")
+    model = builders[name](seed)
     return make_pipeline(model) if name in UNSCALED else make_pipeline(StandardScaler(), model)

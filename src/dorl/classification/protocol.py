@@ -28,7 +28,7 @@ class LabFeatures:
 
     Parameters
     ----------
-    X : array of shape (n_cells, n_features)
+    X : array of shape (n_cells, n_features), or (n_cells, n_views, n_features) for the classifier over views
     y : array of str, shape (n_cells,)
         Class names; None, NaN or "" where a cell is unlabelled.
     """
@@ -37,9 +37,11 @@ class LabFeatures:
     y: NDArray[np.object_]
 
     def __post_init__(self) -> None:
-        self.X = np.asarray(self.X, dtype=np.float32)
+        self.X = np.asarray(self.X)
+        if self.X.ndim != 3:  # views take much room, and stay in half precision
+            self.X = self.X.astype(np.float32, copy=False)
         self.y = np.asarray(self.y, dtype=object)
-        if self.X.ndim != 2 or self.y.shape != self.X.shape[:1]:
+        if self.X.ndim not in (2, 3) or self.y.shape != self.X.shape[:1]:
             raise InputError(f"features {self.X.shape} and labels {self.y.shape} don't fit: give one label a row")
 
     def labelled(self) -> LabFeatures:
@@ -98,6 +100,7 @@ def cross_lab(
     trains: Sequence[str] | None = None,
     tests: Sequence[str] | None = None,
     own: bool = True,
+    adapt: bool = False,
 ) -> ProtocolResult:
     """Train on each lab, test on each lab.
 
@@ -122,6 +125,9 @@ def cross_lab(
         Labs to train and to test on; all by default.
     own : bool, default True
         Test on the held-out fold of the training lab, too (where it is among `tests`).
+    adapt : bool, default False
+        Let the classifier over views adapt to the tested lab's cells, all of them and without their labels, as
+        `ViewsClassifier.suited` does.
 
     Returns
     -------
@@ -164,7 +170,8 @@ def cross_lab(
             if comparison is None:
                 continue
             cells = held_out if test == train else np.arange(len(data[test].y))
-            predicted = predict(data[test].X[cells])
+            # all of the lab's cells, labelled or not, may be adapted to
+            predicted = predict(data[test].X[cells], labs[test].X if adapt and test != train else None)
             row = {"train": train, "test": test, "method": method, "classifier": name, "fold": fold}
             scored, counts = comparison.tree(cells, predicted)
             tree.append({**row, **scored})
@@ -190,11 +197,12 @@ def _prepare(labs: Mapping[str, LabFeatures], wanted: Iterable[str], notes: list
             raise InputError(
                 f"{name}: no cell has a label; the protocol needs labels in every lab it trains or tests on"
             )
-        if not np.isfinite(lab.X).all():
+        # of views, all but the first may be missing
+        if not np.isfinite(lab.X if lab.X.ndim == 2 else lab.X[:, 0]).all():
             raise InputError(f"{name}: features hold NaN or infinity; extract them anew")
         if dropped := len(labs[name].y) - len(lab.y):
             notes.append(f"{name}: {dropped} unlabelled cells are left out.")
-    widths = {name: lab.X.shape[1] for name, lab in data.items()}
+    widths = {name: lab.X.shape[-1] for name, lab in data.items()}
     if len(set(widths.values())) > 1:
         listed = ", ".join(f"{name} {width}" for name, width in widths.items())
         raise InputError(f"labs differ in the number of features ({listed}): extract all with one model")
@@ -227,14 +235,19 @@ def _split(
 
 
 def _fit(name: str, seed: int, X: NDArray[np.float32], y: NDArray[np.object_]) -> Any:
-    """A function from features to predicted classes."""
+    """A function from features, and those of cells to adapt to, to predicted classes."""
     if len(set(y)) == 1:
         # happens where a lab's other classes all lie in the held-out fold; some classifiers refuse one class
         only = y[0]
-        return lambda cells: np.full(len(cells), only, dtype=object)
+        return lambda cells, all_cells: np.full(len(cells), only, dtype=object)
     model = make_classifier(name, seed)
     with warnings.catch_warnings():
         # the iteration limits are the paper's
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(X, y.astype(str))
-    return lambda cells: model.predict(cells).astype(object)
+
+    def predict(cells: NDArray[np.float32], all_cells: NDArray[np.float32] | None) -> NDArray[np.object_]:
+        chosen = model if all_cells is None else model[-1].suited(all_cells)
+        return chosen.predict(cells).astype(object)
+
+    return predict

@@ -20,6 +20,7 @@ from sklearn.tree import DecisionTreeClassifier
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from dorl.classification.estimators import EarlyStoppingMLP, SoftmaxSVC, SteadyForest, XGBoostClassifier
+from dorl.classification.views import ViewsClassifier
 from dorl.errors import InputError
 from dorl.files import atomic
 
@@ -30,6 +31,7 @@ TRUSTED_TYPES = (
     "dorl.classification.estimators.SoftmaxSVC",
     "dorl.classification.estimators.SteadyForest",
     "dorl.classification.estimators.XGBoostClassifier",
+    "dorl.classification.views.ViewsClassifier",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
     "xgboost.core.Booster",
@@ -44,6 +46,7 @@ STEPS = (
     SoftmaxSVC,
     LogisticRegression,
     EarlyStoppingMLP,
+    ViewsClassifier,
 )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ from dorl.errors import BadImageError
 from dorl.inference import over_batches
 from dorl.progress import say, track
 from dorl.segmentation import Segmenter, cell_crop
-from dorl.segmentation.segmenter import prepare
+from dorl.segmentation.cell import find_cells
+from dorl.segmentation.segmenter import SegmenterOutput, prepare
+from dorl.views import Views, cell_views, described_width
 
 
 @dataclass
@@ -38,7 +40,16 @@ class Embedded:
         return int((~self.store.table["cell_found"].astype(bool)).sum()) if len(self.store) else 0
 
 
-def embed(labs: Sequence[Domain], segmenter: Segmenter, path: Path, *, source: dict[str, Any]) -> Embedded:
+def embed(
+    labs: Sequence[Domain],
+    segmenter: Segmenter,
+    path: Path,
+    *,
+    source: dict[str, Any],
+    views: Views | None = None,
+    learnt: Collection[str] = (),
+    seed: int = 0,
+) -> Embedded:
     """Segment and embed every image of every lab into a store.
 
     Parameters
@@ -49,20 +60,32 @@ def embed(labs: Sequence[Domain], segmenter: Segmenter, path: Path, *, source: d
         The store's folder. Cells that are in already are not made again.
     source : dict
         What the cells depend on; a store of another source is refused.
+    views : Views, optional
+        How many views of a cell to describe; none otherwise.
+    learnt : collection of str
+        Names of the labs whose labels are learnt. Only their labelled cells are restained; other cells' restained views
+        are NaN.
+    seed : int
+        Of the restaining.
 
     Returns
     -------
     Embedded
     """
     store = CellStore.create(
-        path, width=segmenter.width, grid=segmenter.grid, mask_size=segmenter.image_size, source=source
+        path,
+        width=segmenter.width,
+        grid=segmenter.grid,
+        mask_size=segmenter.image_size,
+        views=None if views is None else (views.total, described_width(segmenter)),
+        source=source,
     )
     have = store.keys
     todo = [(lab, i) for lab in labs for i in range(len(lab)) if lab.key(i) not in have]
     result = Embedded(store)
     if have:
         say(f"{len(have)} cells are embedded already")
-    made = over_batches(lambda batch: _made(segmenter, batch), todo, device=segmenter.device)
+    made = over_batches(lambda batch: _made(segmenter, batch, views, learnt, seed), todo, device=segmenter.device)
     total = len(have) + len(todo)
     for _, (cells, left_out) in track(
         made, total=total, what="embedding cells", done=len(have), size=lambda pair: len(pair[0])
@@ -75,11 +98,13 @@ def embed(labs: Sequence[Domain], segmenter: Segmenter, path: Path, *, source: d
     return result
 
 
-#: tokens, masks, crops and rows of the cells of a batch, as the store takes them
-Cells = tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]
+#: tokens, masks, crops, rows and views of the cells of a batch, as the store takes them
+Cells = tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]], np.ndarray | None]
 
 
-def _made(segmenter: Segmenter, batch: Sequence[tuple[Domain, int]]) -> tuple[Cells | None, list[tuple[str, str]]]:
+def _made(
+    segmenter: Segmenter, batch: Sequence[tuple[Domain, int]], views: Views | None, learnt: Collection[str], seed: int
+) -> tuple[Cells | None, list[tuple[str, str]]]:
     """Cells of a batch of images, and key and reason of those that can't be read."""
     images, rows, left_out = [], [], []
     for lab, i in batch:
@@ -91,23 +116,62 @@ def _made(segmenter: Segmenter, batch: Sequence[tuple[Domain, int]]) -> tuple[Ce
         told = lab.table.iloc[i]
         meta = {name: told[name] for name in ("path", "label", "patient", "split")}
         shape = {"height": image.shape[0], "width": image.shape[1]}
-        images.append(prepare(image, segmenter.image_size))
+        images.append(image)
         rows.append({"key": lab.key(i), "domain": lab.name, **meta, **shape})
     if not images:
         return None, left_out
-    tokens, masks, crops = segment_small(segmenter, np.stack(images))
+    small = prepared(images, segmenter.image_size)
+    out = segmenter(small)
+    tokens, masks, crops = stored_form(out, small)
     found = np.asarray(masks.any(axis=(1, 2)))
     rows = [{**row, "cell_found": bool(ok)} for row, ok in zip(rows, found, strict=True)]
-    return (tokens, masks, crops, rows), left_out
+    described = None
+    if views is not None:
+        counts = [views if row["domain"] in learnt and row["label"] else replace(views, restained=0) for row in rows]
+        keys = [row["key"] for row in rows]
+        described = described_cells(segmenter, images, out, counts, keys, seed=seed, total=views.total)
+    return (tokens, masks, crops, rows, described), left_out
+
+
+def described_cells(
+    segmenter: Segmenter,
+    images: Sequence[np.ndarray],
+    out: SegmenterOutput,
+    counts: Sequence[Views],
+    keys: Sequence[str],
+    *,
+    seed: int = 0,
+    total: int,
+) -> np.ndarray:
+    """Views of the cell nearest the centre of each image: float16 (B, total, F), NaN where a cell has fewer.
+
+    Parameters
+    ----------
+    out : SegmenterOutput
+        What the segmenter says of the images.
+    images, counts, keys, seed
+        As for `dorl.views.cell_views`.
+    total : int
+    """
+    masks = [cell.mask for cell in find_cells(segmenter, images, logits=out.mask_logits)]
+    parts = cell_views(segmenter, images, masks, counts, keys, seed=seed)
+    described = np.full((len(parts), total, parts[0].shape[1]), np.nan, np.float16)
+    for row, part in zip(described, parts, strict=True):
+        row[: len(part)] = part
+    return described
 
 
 def segment_small(segmenter: Segmenter, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`stored_form` of what the segmenter says of prepared images."""
+    return stored_form(segmenter(images), images)
+
+
+def stored_form(out: SegmenterOutput, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Tokens float16 (B, D, G, G), masks bool (B, S, S) and crops uint8 (B, 128, 128, 3) of prepared images.
 
     Tokens are rounded to half precision here, so that a cell from the store and the same cell on its own have the very
     same feature.
     """
-    out = segmenter(images)
     masks = out.masks.cpu().numpy()
     crops = np.stack([cell_crop(image, mask) for image, mask in zip(images, masks, strict=True)])
     return out.tokens.half().cpu().numpy(), masks, crops

@@ -9,9 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from sklearn.pipeline import make_pipeline
 
 from dorl.classification import (
+    VIEWS,
     ProtocolResult,
     calibrate,
     load_calibration,
@@ -39,6 +42,7 @@ def evaluate(
     segmenter: str | Path = "tiny",
     encoder: str | Path | None = None,
     autoencoder: str | Path | None = None,
+    views: bool = True,
     folds: int = 5,
     preset: str = "auto",
     epochs: int | None = None,
@@ -63,6 +67,9 @@ def evaluate(
     autoencoder : str or Path, optional
         An autoencoder trained elsewhere, in place of training one: a run folder, an ``autoencoder.safetensors``, or the
         DoRL authors' ``cae.mdl``.
+    views : bool
+        Whether to describe each cell in several views, too, and to learn the classifier "Views" from them. That takes a
+        pass of the encoder for each view: `dorl.views.Views` says how many.
     folds : int
     preset : {"auto", "published", "small"}
         Of the autoencoder; see `dorl.pipeline.presets`.
@@ -92,6 +99,7 @@ def evaluate(
         segmenter=segmenter,
         encoder=encoder,
         autoencoder=autoencoder,
+        views=views,
         protocols=protocols,
         folds=folds,
         preset=preset,
@@ -113,6 +121,7 @@ def fit(
     segmenter: str | Path = "tiny",
     encoder: str | Path | None = None,
     autoencoder: str | Path | None = None,
+    views: bool = True,
     folds: int = 5,
     preset: str = "auto",
     epochs: int | None = None,
@@ -122,13 +131,13 @@ def fit(
 ) -> DoRL:
     """Fit DoRL to labs and write a run folder.
 
-    Every lab's images train the autoencoder, without labels; the labels of the source labs train the six
-    classifiers. Where source labs name classes at different depth ("neutrophil" here, "neutrophil_banded" there),
-    the coarser name is learnt.
+    Every lab's images train the autoencoder, without labels; the labels of the source labs train the classifiers, and
+    the default one, "Views", adapts to the cells of the other labs. Where source labs name classes at different depth
+    ("neutrophil" here, "neutrophil_banded" there), the coarser name is learnt.
 
     Parameters
     ----------
-    labs, segmenter, encoder, autoencoder, folds, preset, epochs, iterations, seed, device
+    labs, segmenter, encoder, autoencoder, views, folds, preset, epochs, iterations, seed, device
         As for `evaluate`.
     out : str or Path
         The run folder; a new one, or that of the same fit interrupted, which goes on.
@@ -153,6 +162,7 @@ def fit(
         segmenter=segmenter,
         encoder=encoder,
         autoencoder=autoencoder,
+        views=views,
         source=source,
         folds=folds,
         preset=preset,
@@ -171,20 +181,22 @@ def fit(
 
 
 def _fit_classifiers(made: Represented, out: Path) -> None:
-    """Fit the six on the source labs' labels, and calibrate them where there are labels enough."""
+    """Fit each on the source labs' labels, and calibrate it where there are labels enough."""
     settings = made.config.classifiers
     labelled = made.cells["domain"].isin(settings.source) & made.cells["label"].notna()
     labels = made.cells.loc[labelled, "label"].to_numpy(object)
     learnt = learnt_level(labels).project_all(labels).astype(str)
-    features = made.features[labelled.to_numpy()]
+    rows, others = (np.flatnonzero(which) for which in (labelled, ~made.cells["domain"].isin(settings.source)))
     for name in track(settings.names, total=len(settings.names), what="fitting the run's classifiers"):
-        model = make_classifier(name, made.config.seed)
+        model, features = make_classifier(name, made.config.seed), made.inputs(name, rows)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the iteration limits are the paper's
             model.fit(features, learnt)
         place = out / CLASSIFIERS / f"{slug(name)}.skops"
         if calibration := calibrate(model, features, learnt, seed=made.config.seed):
             save_calibration(calibration, place.with_suffix(".json"))
+        if name == VIEWS and len(others):
+            model = make_pipeline(model[-1].suited(made.inputs(name, others)))
         save_classifier(model, place)
 
 

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.pipeline import make_pipeline
 
-from dorl.classification import Calibration, load_calibration, load_classifier
+from dorl.classification import VIEWS, Calibration, load_calibration, load_classifier
 from dorl.domains import read_image
 from dorl.errors import InputError
-from dorl.pipeline.embedding import prepared, segment_small
+from dorl.inference import over_batches
+from dorl.pipeline.embedding import described_cells, prepared, segment_small
 from dorl.pipeline.runfolder import AUTOENCODER, CLASSIFIERS, SEGMENTER, RunConfig, check_complete, slug
 from dorl.representation import CrossDomainAutoencoder
 from dorl.segmentation import Segmenter
+from dorl.views import Views
 
 #: images that `DoRL` embeds at once
 BATCH = 32
@@ -34,6 +38,8 @@ class DoRL:
     classifier : scikit-learn estimator or None
         None where no lab of the run had labels.
     config : RunConfig
+    classifier_name : str
+        Of the classifier, for example ``"Views"``; empty without one.
     calibration : Calibration or None
         Of the classifier; None where the run had too few labels.
     """
@@ -44,12 +50,14 @@ class DoRL:
         autoencoder: CrossDomainAutoencoder,
         classifier: Any,
         config: RunConfig,
+        classifier_name: str = "",
         calibration: Calibration | None = None,
     ) -> None:
         self.segmenter = segmenter
         self.autoencoder = autoencoder
         self.classifier = classifier
         self.config = config
+        self.classifier_name = classifier_name
         self.calibration = calibration
 
     @classmethod
@@ -60,7 +68,7 @@ class DoRL:
         ----------
         run : str or Path
         classifier : str, optional
-            One of the six names; the run's default otherwise.
+            One of the run's classifiers; its default otherwise.
         device : str, optional
 
         Raises
@@ -81,6 +89,7 @@ class DoRL:
             CrossDomainAutoencoder.load(run / AUTOENCODER, device=device),
             fitted,
             config,
+            name if known else "",
             load_calibration(place.with_suffix(".json")) if known else None,
         )
 
@@ -117,11 +126,43 @@ class DoRL:
         Calibrated on held-out cells of the source labs, where there were enough.
         """
         self._fitted()
-        features = self.transform(images)
-        return self.probabilities(features) if len(features) else np.empty((0, len(self.classes_)))
+        parts = [self.inputs(batch)[0] for batch in self._batches(images)]
+        return self.probabilities(np.concatenate(parts)) if parts else np.empty((0, len(self.classes_)))
+
+    def inputs(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """What the classifier takes of one batch of uint8 images, and whether a cell was found, bool (B,).
+
+        Features s (B, D), or float16 views (B, plain, F) for the classifier over views.
+        """
+        if self.classifier_name != VIEWS:
+            return self._features(images)
+        parts = [part for _, part in over_batches(self._views, images, device=self.segmenter.device)]
+        return np.concatenate([views for views, _ in parts]), np.concatenate([found for _, found in parts])
+
+    def _views(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        plain = self.config.views.plain
+        out = self.segmenter(prepared(images, self.segmenter.image_size))
+        counts, keys = [Views(plain, 0)] * len(images), [""] * len(images)  # what isn't restained needs no key
+        views = described_cells(self.segmenter, images, out, counts, keys, total=plain)
+        return views, np.asarray(out.masks.cpu().numpy().any(axis=(1, 2)))
+
+    def adapted(self, inputs: np.ndarray) -> DoRL:
+        """The same, with its classifier adapted to another lab's cells without labels, where that is of use.
+
+        Parameters
+        ----------
+        inputs : array of shape (N, V, F)
+            As `inputs` gives them; `ViewsClassifier.suited` says when there is something to adapt to. Other classifiers
+            than the one over views stay as they are.
+        """
+        if self.classifier_name != VIEWS:
+            return self
+        other = copy(self)
+        other.classifier = make_pipeline(self._fitted()[-1].suited(inputs))
+        return other
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities (N, number of classes) of features s (N, D)."""
+        """Calibrated probabilities (N, number of classes) of what `inputs` gives of N cells."""
         said = self._fitted().predict_proba(features)
         return said if self.calibration is None else self.calibration.apply(said)
 
@@ -131,7 +172,7 @@ class DoRL:
 
     def classify(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Probabilities (B, C), and whether a cell was found, bool (B,), of one batch of uint8 images."""
-        features, found = self._features(images)
+        features, found = self.inputs(images)
         return self.probabilities(features), found
 
     def _features(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

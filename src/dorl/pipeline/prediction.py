@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,9 @@ from dorl.pipeline.runfolder import check_folder, make_folder
 from dorl.progress import say, track
 from dorl.training import prefetch
 
+#: cells that are classified at once, and cells that a classifier adapts to at most
+CHUNK, MOST = 1024, 5000
+
 
 @dataclass
 class Predicted:
@@ -34,12 +38,15 @@ class Predicted:
     accuracy : (float, float, float) or None
         Share that is likely to be right, and its 95 % interval, as `dorl.classification.Calibration.estimate` says;
         None where the run has no calibration.
+    adapted : bool
+        Whether the classifier adapted to these cells.
     """
 
     images: int
     without_cell: int
     left_out: list[tuple[str, str]]
     accuracy: tuple[float, float, float] | None = None
+    adapted: bool = False
 
 
 def read_images(path: str | Path | Domain) -> Domain:
@@ -74,6 +81,7 @@ def predict(
     *,
     out: str | Path,
     classifier: str | None = None,
+    adapt: bool = True,
     device: str | None = None,
 ) -> Predicted:
     """Classify images with a run.
@@ -86,7 +94,10 @@ def predict(
     out : str or Path
         CSV: path, class, probability, then a column a class with its probability, in the run's order of classes.
     classifier : str, optional
-        One of the run's six; its default otherwise.
+        One of the run's classifiers; its default otherwise.
+    adapt : bool
+        Let the classifier over views adapt to these images where there are a hundred or more and they look like
+        another lab's (`dorl.classification.ViewsClassifier.suited`). An image's class then depends on the others, too.
     device : str, optional
 
     Returns
@@ -108,20 +119,31 @@ def predict(
     make_folder(out.parent)
     tell_left_out(lab)
     result = Predicted(0, 0, list(lab.left_out.itertuples(index=False, name=None)))
-    with atomic(out) as temporary, _opened(temporary, out) as file:
+    with atomic(out) as temporary, _opened(temporary, out) as file, tempfile.TemporaryFile() as held:
+        paths: list[str] = []
+        shape: tuple[int, ...] = ()
+        for some, arrays in read_batches(lab, result):
+            inputs, found = model.inputs(arrays)
+            held.write(inputs.tobytes())
+            paths += some
+            shape, kind = inputs.shape[1:], inputs.dtype
+            result.without_cell += int((~found).sum())
+        result.images = len(paths)
+        if not paths:
+            raise InputError("not one image could be read: give other images")
+        held.flush()
+        inputs = np.memmap(held, kind, "r", shape=(len(paths), *shape))
+        if adapt:
+            model, result.adapted = _adapted(model, inputs)
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "class", "probability", *classes])
         confidence: list[np.ndarray] = []
-        for paths, arrays in read_batches(lab, result):
-            probabilities, found = model.classify(arrays)
+        for start in range(0, len(paths), CHUNK):
+            probabilities = model.probabilities(np.asarray(inputs[start : start + CHUNK]))
             best = probabilities.argmax(1)
             confidence.append(probabilities.max(1))
-            for path, row, index in zip(paths, probabilities, best, strict=True):
+            for path, row, index in zip(paths[start:], probabilities, best, strict=False):
                 writer.writerow([path, classes[index], f"{row[index]:.6f}", *(f"{value:.6f}" for value in row)])
-            result.images += len(paths)
-            result.without_cell += int((~found).sum())
-        if not result.images:
-            raise InputError("not one image could be read: give other images")
     if model.calibration is not None:
         result.accuracy = model.calibration.estimate(np.concatenate(confidence))
         share, low, high = (100 * value for value in result.accuracy)
@@ -135,6 +157,19 @@ def predict(
         f"{len(result.left_out)} left out: {out}"
     )
     return result
+
+
+def _adapted(model: DoRL, inputs: np.ndarray) -> tuple[DoRL, bool]:
+    """The model, adapted to cells like those of `inputs` where that is of use, and whether it was."""
+    rows = np.unique(np.linspace(0, len(inputs) - 1, min(MOST, len(inputs))).astype(int))
+    other = model.adapted(np.asarray(inputs[rows]))
+    done = other.classifier is not model.classifier and other.classifier[-1] is not model.classifier[-1]
+    if done:
+        say(
+            f"these {len(inputs)} cells look unlike those learnt from: the classifier adapts to them, without labels "
+            "(--no-adapt leaves it as it is)"
+        )
+    return other, done
 
 
 def _opened(temporary: Path, out: Path) -> TextIO:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import pandas as pd
 
 import dorl
 from dorl.cells import CellStore
-from dorl.classification import CLASSIFIERS
+from dorl.classification import CLASSIFIERS, VIEWS
 from dorl.domains import Domain, read_domains
 from dorl.errors import InputError
 from dorl.files import atomic
@@ -33,6 +33,7 @@ from dorl.pipeline.runfolder import (
     LabConfig,
     RunConfig,
     SegmenterConfig,
+    ViewsSettings,
     check_folder,
     claim,
     release,
@@ -41,6 +42,7 @@ from dorl.progress import say
 from dorl.representation import CrossDomainAutoencoder, encode_cells, train_autoencoder
 from dorl.segmentation import Segmenter
 from dorl.taxonomy import SharedLevel, shared_level
+from dorl.views import Views
 
 HISTORY = "history.csv"
 
@@ -76,6 +78,10 @@ class Represented:
     features: np.ndarray
     model: CrossDomainAutoencoder
     left_out: dict[str, list[tuple[str, str]]]
+
+    def inputs(self, classifier: str, rows: np.ndarray) -> np.ndarray:
+        """What a classifier takes of some cells: features s (M, D), or float16 views (M, V, F)."""
+        return self.store.batch(rows, "views")[0] if classifier == VIEWS else self.features[rows]
 
     @property
     def domain_index(self) -> np.ndarray:
@@ -131,6 +137,7 @@ def represent(
     encoder: str | Path | None = None,
     autoencoder: str | Path | None = None,
     source: Sequence[str] | None = None,
+    views: bool = True,
     protocols: Sequence[str] = ("transductive",),
     folds: int = 5,
     preset: str = "auto",
@@ -156,6 +163,8 @@ def represent(
     check_labels(domains, folds, source)
     labels = [label for lab in domains if lab.name in source for label in lab.classes]
     network = Segmenter.load(segmenter, encoder=encoder, device=device)
+    classified = len(learnt_level(labels).classes) > 1
+    looked_at = Views() if views and classified else None
     if autoencoder is not None and "unseen" in protocols:
         raise InputError(
             "the protocol 'unseen' trains autoencoders of its own: leave --autoencoder or that protocol out"
@@ -186,12 +195,13 @@ def represent(
             precision=str(network.dtype).removeprefix("torch."),
             digest=network.digest(),
         ),
+        views=ViewsSettings(**asdict(looked_at)) if looked_at else ViewsSettings(),
         autoencoder=autoencoder_settings(network, preset, epochs=epochs, iterations=iterations)
         if given is None
         else given_settings(given),
         classifiers=ClassifierSettings(
-            names=list(CLASSIFIERS) if len(learnt_level(labels).classes) > 1 else [],
-            default=DEFAULT_CLASSIFIER,
+            names=[*([VIEWS] if looked_at else []), *(CLASSIFIERS if classified else [])],
+            default=VIEWS if looked_at else DEFAULT_CLASSIFIER,
             source=source,
             folds=folds,
         ),
@@ -206,6 +216,9 @@ def represent(
             network,
             out / CELLS,
             source={"segmenter": config.segmenter.digest, "precision": config.segmenter.precision},
+            views=looked_at,
+            learnt=labelled,
+            seed=seed,
         )
         used = readable(domains, embedded.store)
         check_labels(used, folds, source)

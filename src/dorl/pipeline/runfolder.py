@@ -53,6 +53,13 @@ class SegmenterConfig(_Part):
     digest: str
 
 
+class ViewsSettings(_Part):
+    """How many views of a cell were described, as it is and restained; none in runs without them."""
+
+    plain: int = 0
+    restained: int = 0
+
+
 class AutoencoderSettings(_Part):
     """Shape and training of the autoencoder; `preset` says where the numbers come from.
 
@@ -97,6 +104,7 @@ class RunConfig(_Part):
     protocols: list[str] = Field(default_factory=list)
     labs: list[LabConfig]
     segmenter: SegmenterConfig
+    views: ViewsSettings = Field(default_factory=ViewsSettings)
     autoencoder: AutoencoderSettings
     classifiers: ClassifierSettings
 

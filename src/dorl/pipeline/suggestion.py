@@ -67,12 +67,13 @@ def suggest(
     parts: list[np.ndarray] = []
     for some, arrays in read_batches(lab, read, what="embedding cells"):
         paths += some
-        parts.append(model.transform(arrays))
+        parts.append(model.transform(arrays) if model.classifier is None else model.inputs(arrays)[0])
     if not paths:
         raise InputError("not one image could be read: give other images")
     features = np.concatenate(parts)
-    probabilities = None if model.classifier is None else model.probabilities(features)
-    rows = select_cells(features, probabilities, n, seed=seed)
+    probabilities = None if model.classifier is None else model.adapted(features).probabilities(features)
+    grouped = features.astype(np.float32).mean(1) if features.ndim == 3 else features
+    rows = select_cells(grouped, probabilities, n, seed=seed)
     place = lab.root.resolve().relative_to(out.resolve().parent)
     table = pd.DataFrame({"image": [(place / paths[row]).as_posix() for row in rows], "label": ""})
     if probabilities is not None:

@@ -33,13 +33,14 @@ from dorl.pretraining.network import (
     token_loss,
 )
 from dorl.pretraining.pseudo import pseudo_masks
-from dorl.pretraining.views import draw_geometry, look, nearby_geometry, stain, token_places
+from dorl.pretraining.views import draw_geometry, look, nearby_geometry, token_places
 from dorl.progress import say, track
 from dorl.segmentation.checkpoints import save_base
 from dorl.segmentation.compact import CompactSpec
 from dorl.segmentation.sam import SamSpec
 from dorl.segmentation.segmenter import Segmenter
 from dorl.training import load_progress, prefetch, save_progress, seeded, set_learning_rate, warmup_cosine
+from dorl.views import restain
 
 #: the two designs that were compared
 DESIGNS: dict[str, CompactSpec | SamSpec] = {
@@ -231,7 +232,7 @@ class Trainer:
         other = nearby_geometry(place, generator)
         first, first_marks = look(images, marks, place, size)
         second, second_marks = look(images, marks, other, size)
-        views = torch.cat([stain(first, generator), stain(second, generator)])
+        views = torch.cat([restain(first, generator), restain(second, generator)])
         blank = torch.rand(len(rows), generator=generator) < 0.02  # an empty picture holds no cell
         for half in (0, len(rows)):
             views[half : half + len(rows)][blank] = views[half : half + len(rows)][blank].mean((2, 3), keepdim=True)

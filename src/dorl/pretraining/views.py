@@ -1,4 +1,4 @@
-"""Random renderings of a picture: where it is looked at from, and how it is stained, lit and photographed."""
+"""Random views of a picture: where it is looked at from."""
 
 from __future__ import annotations
 
@@ -110,67 +110,3 @@ def token_places(first: Tensor, second: Tensor, grid: int) -> Tensor:
     """Where the tokens of the second view lie in the first: (B, grid, grid, 2), -1…1 from edge to edge."""
     relative = torch.linalg.inv(first) @ second
     return F.affine_grid(relative[:, :2], [len(first), 1, grid, grid], align_corners=False)
-
-
-def stain(views: Tensor, generator: torch.Generator) -> Tensor:
-    """Stain, light and photograph anew.
-
-    Optical density is mixed between channels and scaled, and for half of the views moved towards that of another
-    picture of the batch, as if stained in its lab; then come uneven light, the colour of the light, saturation, gamma,
-    blur, lost resolution and noise.
-
-    Parameters
-    ----------
-    views : float32 Tensor of shape (B, 3, S, S)
-        RGB, 0-1.
-    generator : torch.Generator
-
-    Returns
-    -------
-    float32 Tensor of the same shape, 0-1
-    """
-    batch = len(views)
-
-    def draw(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        return low + (high - low) * torch.rand(batch, *shape, generator=generator)
-
-    def some(share: float) -> Tensor:
-        return (draw(1, 1, 1) < share).float()
-
-    density = -torch.log(views.clamp_min(1 / 255))
-    mean, std = density.mean((2, 3), keepdim=True), density.std((2, 3), keepdim=True) + 0.02
-    other = torch.randperm(batch, generator=generator)
-    amount = draw(1, 1, 1, high=1.2).clamp_max(1) * some(0.5)
-    moved = (density - mean) / std * std[other] + mean[other]
-    density = torch.lerp(density, moved, amount)
-    mixing = torch.eye(3) + 0.18 * torch.randn(batch, 3, 3, generator=generator) * some(0.6)[..., 0]
-    density = torch.einsum("bij,bjhw->bihw", mixing, density)
-    density = density * draw(3, 1, 1, low=0.65, high=1.4) * draw(1, 1, 1, low=0.65, high=1.35)
-    tint = draw(3, 1, 1, low=-0.04, high=0.22) * some(0.7) + draw(3, 1, 1, low=0.0, high=0.9) * some(0.08)
-    slope = torch.linspace(-1, 1, views.shape[-1])
-    uneven = draw(1, 1, 1, low=-0.2, high=0.2) * slope + draw(1, 1, 1, low=-0.2, high=0.2) * slope[:, None]
-    pixels = torch.exp(-(density + tint + uneven * some(0.4)).clamp_min(-0.05))
-    grey = pixels.mean(1, keepdim=True)
-    pixels = grey + (pixels - grey) * draw(1, 1, 1, low=0.25, high=1.5)
-    pixels = pixels.clamp(1e-3, 1) ** torch.exp(draw(1, 1, 1, low=-0.35, high=0.35))
-    pixels = _blur(pixels, draw(low=0.3, high=2.2) * (draw() < 0.45).float())
-    if torch.rand(1, generator=generator) < 0.35:  # lost resolution, for the whole batch at once
-        low = int(views.shape[-1] * (0.25 + 0.5 * float(torch.rand(1, generator=generator))))
-        small = F.interpolate(pixels, (low, low), mode="bilinear", antialias=True, align_corners=False)
-        again = F.interpolate(small, views.shape[-2:], mode="bilinear", align_corners=False)
-        pixels = torch.lerp(pixels, again, some(0.6))
-    noise = torch.randn(pixels.shape, generator=generator)
-    return (pixels + 0.05 * draw(1, 1, 1) ** 2 * noise).clamp(0, 1)
-
-
-def _blur(pixels: Tensor, sigma: Tensor) -> Tensor:
-    """Gaussian blur, `sigma` (B,) in pixels; none where it is 0."""
-    reach = torch.arange(-5, 6, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (reach / sigma.clamp_min(1e-3)[:, None]) ** 2)
-    kernel = kernel / kernel.sum(1, keepdim=True)
-    batch, channels, height, width = pixels.shape
-    stacked = kernel.repeat_interleave(channels, 0)
-    flat = pixels.reshape(1, batch * channels, height, width)
-    flat = F.conv2d(F.pad(flat, (5, 5, 0, 0), mode="replicate"), stacked[:, None, None], groups=batch * channels)
-    flat = F.conv2d(F.pad(flat, (0, 0, 5, 5), mode="replicate"), stacked[:, None, :, None], groups=batch * channels)
-    return flat.reshape(pixels.shape)

@@ -61,7 +61,9 @@ class FoundCell:
         return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
 
 
-def find_cells(segmenter: Segmenter, images: Sequence[np.ndarray]) -> list[FoundCell]:
+def find_cells(
+    segmenter: Segmenter, images: Sequence[np.ndarray], *, logits: torch.Tensor | None = None
+) -> list[FoundCell]:
     """Find the white cell nearest the centre of each image.
 
     Parameters
@@ -69,13 +71,16 @@ def find_cells(segmenter: Segmenter, images: Sequence[np.ndarray]) -> list[Found
     segmenter : Segmenter
     images : sequence of uint8 arrays of shape (H, W, 3)
         RGB, 0-255, of any sizes.
+    logits : Tensor of shape (B, 2, 4·G, 4·G), optional
+        What the segmenter said of these images, where it has been asked already.
 
     Returns
     -------
     list of FoundCell
         Masks have the sizes of their images.
     """
-    found = [choose_cell(chance, image) for chance, image in zip(probabilities(segmenter, images), images, strict=True)]
+    chances = probabilities(segmenter, images) if logits is None else _at_full_size(logits, images)
+    found = [choose_cell(chance, image) for chance, image in zip(chances, images, strict=True)]
     again = [(i, window) for i, cell in enumerate(found) if (window := closer(cell, images[i].shape[:2]))]
     crops = [images[i][window] for i, window in again]
     for (i, window), crop, chance in zip(again, crops, probabilities(segmenter, crops), strict=True):
@@ -91,7 +96,13 @@ def probabilities(segmenter: Segmenter, images: Sequence[np.ndarray]) -> list[np
     """Probability of cell at every pixel: float32 (H, W) of each image (H, W, 3)."""
     if not len(images):
         return []
-    logits = segmenter(np.stack([prepare(image, segmenter.image_size) for image in images])).mask_logits.cpu()
+    return _at_full_size(
+        segmenter(np.stack([prepare(image, segmenter.image_size) for image in images])).mask_logits, images
+    )
+
+
+def _at_full_size(logits: torch.Tensor, images: Sequence[np.ndarray]) -> list[np.ndarray]:
+    logits = logits.cpu()
     difference = torch.from_numpy(
         ndimage.gaussian_filter((logits[:, 1:] - logits[:, :1]).numpy(), (0, 0, SMOOTH, SMOOTH))
     )

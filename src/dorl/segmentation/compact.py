@@ -113,6 +113,10 @@ class CompactSpec:
         """Tokens (B, D, G, G) from what `encode` gave."""
         return hidden[0].permute(0, 3, 1, 2)
 
+    def grids(self, hidden: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, ...]:
+        """Every grid of features that `encode` gave: the tokens, then the finer ones, (B, C, H, W) each."""
+        return (self.tokens(hidden), *hidden[1:])
+
     def decode(self, model: Any, hidden: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Mask logits (B, 2, 4·G, 4·G), background and cell, without any prompt; see `dorl.segmentation.sam.decode`."""
         tokens, middle, fine = hidden

@@ -112,6 +112,10 @@ class PairedSegmenter(Segmenter):
         out.tokens = self.embedder(np.asarray(images.cpu() if isinstance(images, Tensor) else images))
         return out
 
+    def grids(self, images: Tensor) -> tuple[Tensor, ...]:
+        """The other encoder's tokens alone; input as for `Segmenter.grids`."""
+        return (self.embedder(images.cpu().numpy()),)
+
     def digest(self) -> str:
         """SHA-256 of both networks' weights."""
         return hashlib.sha256((super().digest() + self.embedder.digest()).encode()).hexdigest()

@@ -84,6 +84,10 @@ class SamSpec:
         """Tokens (B, D, G, G) from what `encode` gave."""
         return hidden.permute(0, 3, 1, 2)
 
+    def grids(self, hidden: Tensor) -> tuple[Tensor, ...]:
+        """Every grid of features that `encode` gave: the tokens alone."""
+        return (self.tokens(hidden),)
+
 
 def build_sam(spec: SamSpec, *, masks: int = 2) -> SamModel:
     """Build a SAM with freshly drawn weights (torch's global generator).

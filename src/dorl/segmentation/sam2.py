@@ -143,6 +143,10 @@ class Sam2Spec:
         """Tokens (B, D, G, G): the third stage, before the pyramid, as SAM's are taken before its neck."""
         return stages[2].permute(0, 3, 1, 2)
 
+    def grids(self, stages: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Grids of features: the tokens, then the finer stages, (B, C, H, W) each."""
+        return tuple(stages[number].permute(0, 3, 1, 2) for number in (2, 1, 0))
+
     def decode(self, model: Any, stages: tuple[Tensor, ...]) -> Tensor:
         """Mask logits (B, 2, 4·G, 4·G) of both mask tokens, without any prompt.
 

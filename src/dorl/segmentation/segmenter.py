@@ -304,6 +304,23 @@ class Segmenter:
         masks = cell > background  # the argmax of two, many times faster
         return SegmenterOutput(torch.cat(tokens), said, masks)
 
+    @torch.inference_mode()
+    def grids(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Every grid of features that the encoder has to give, without the mask decoder's work.
+
+        Parameters
+        ----------
+        images : uint8 Tensor of shape (B, S, S, 3)
+            RGB, 0-255, of the network's own size.
+
+        Returns
+        -------
+        tuple of float32 Tensor of shape (B, C, H, W)
+            The tokens first, then finer grids where the network has them.
+        """
+        hidden = self.spec.encode(self._for_inference(), self.normalise(images).to(self.dtype))
+        return tuple(grid.float() for grid in self.spec.grids(hidden))
+
     def digest(self) -> str:
         """SHA-256 of all weights and of the input's mean and std; equal digests compute equal tokens."""
         return weights_digest(self.sam.state_dict(), (self.spec, self.mean, self.std))

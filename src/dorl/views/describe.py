@@ -1,0 +1,142 @@
+"""One vector a view of a cell: what an encoder sees in the cell, in its nucleus and in its cytoplasm."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dorl.inference import batch_size
+from dorl.segmentation import Segmenter
+from dorl.views.crop import square_crop
+from dorl.views.stain import restain, to_references
+
+#: vectors of a grid: mean and standard deviation in the cell, means in its nucleus and in its cytoplasm
+PARTS = 4
+#: weight of a grid's every place beside that of the pixels in question, so that an empty part has a mean
+LITTLE = 1e-5
+
+
+@dataclass(frozen=True)
+class Views:
+    """How many views of a cell are described.
+
+    Parameters
+    ----------
+    plain : int
+        As it is, each turned by a right angle more than the one before; a cell is classified by these.
+    restained : int
+        In random stain, light and sharpness; classifiers learn from these, too.
+    """
+
+    plain: int = 2
+    restained: int = 4
+
+    @property
+    def total(self) -> int:
+        """Both together."""
+        return self.plain + self.restained
+
+
+def described_width(segmenter: Segmenter) -> int:
+    """Numbers that describe a view."""
+    side = segmenter.image_size
+    return PARTS * sum(grid.shape[1] for grid in segmenter.grids(torch.zeros(1, side, side, 3, dtype=torch.uint8)))
+
+
+def cell_views(
+    segmenter: Segmenter,
+    images: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray],
+    counts: Sequence[Views],
+    keys: Sequence[str],
+    *,
+    seed: int = 0,
+) -> list[np.ndarray]:
+    """Describe cells in several views each.
+
+    Each view is the square around the cell, perhaps restained, brought to common references (`to_references`), and
+    seen by the encoder; every grid of features is pooled in the cell and its parts (`describe`).
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+        Its encoder sees the views.
+    images : sequence of uint8 arrays of shape (H, W, 3)
+    masks : sequence of bool arrays of shape (H, W)
+        As `dorl.segmentation.cell.find_cells` gives them; an empty one stands for the whole picture.
+    counts : sequence of Views
+        Of each cell.
+    keys : sequence of str
+        Each cell's own; with `seed` it decides how the cell is restained, whatever cells come with it.
+    seed : int
+
+    Returns
+    -------
+    list of float32 arrays of shape (views, F)
+        The plain views, then the restained.
+    """
+    pictures, cells, nuclei = [], [], []
+    for image, mask, count, key in zip(images, masks, counts, keys, strict=True):
+        crop, cell = square_crop(image, mask, segmenter.image_size)
+        for number, view in enumerate(_pictures(crop, count, f"{seed}/{key}")):
+            # the restained views begin with a turn, too
+            turns = number if number < count.plain else number - count.plain + 1
+            turned = np.rot90(cell, turns)
+            picture, nucleus = to_references(np.rot90(view, turns), turned)
+            pictures.append(picture)
+            cells.append(turned)
+            nuclei.append(nucleus)
+    size = batch_size(segmenter.device)
+    parts = [
+        describe(segmenter, *(np.stack(some[start : start + size]) for some in (pictures, cells, nuclei)))
+        for start in range(0, len(pictures), size)
+    ]
+    return np.split(np.concatenate(parts), np.cumsum([count.total for count in counts])[:-1])
+
+
+def _pictures(crop: np.ndarray, count: Views, text: str) -> np.ndarray:
+    """The crop as often as views are wanted, uint8 (views, S, S, 3), the last ones restained."""
+    plain = np.repeat(crop[None], count.plain, axis=0)
+    if not count.restained:
+        return plain
+    generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big"))
+    pixels = torch.from_numpy(crop.astype(np.float32)).permute(2, 0, 1) / 255
+    stained = restain(pixels.expand(count.restained, -1, -1, -1), generator).permute(0, 2, 3, 1)
+    return np.concatenate([plain, (255 * stained).round().to(torch.uint8).numpy()])
+
+
+def describe(segmenter: Segmenter, images: np.ndarray, cells: np.ndarray, nuclei: np.ndarray) -> np.ndarray:
+    """Pool each grid of an encoder's features in a cell and its parts.
+
+    Parameters
+    ----------
+    segmenter : Segmenter
+    images : uint8 array of shape (B, S, S, 3)
+        RGB, 0-255, of the network's own size.
+    cells, nuclei : bool array of shape (B, S, S)
+
+    Returns
+    -------
+    float32 array of shape (B, F)
+        For each grid: mean and standard deviation in the cell, mean in the nucleus, mean in the cytoplasm.
+    """
+    cell, nucleus = (torch.from_numpy(marks.astype(np.float32)).to(segmenter.device) for marks in (cells, nuclei))
+    found: list[Tensor] = []
+    with torch.inference_mode():
+        for grid in segmenter.grids(torch.from_numpy(images)):
+            mean = _mean(grid, cell)
+            spread = _mean((grid - mean[:, :, None, None]) ** 2, cell).sqrt()
+            found += [mean, spread, _mean(grid, nucleus), _mean(grid, cell * (1 - nucleus))]
+    return torch.cat(found, 1).cpu().numpy()
+
+
+def _mean(grid: Tensor, marks: Tensor) -> Tensor:
+    """Mean (B, C) of a grid (B, C, H, W), weighted by how much of each place the marks (B, S, S) cover."""
+    weight = F.adaptive_avg_pool2d(marks[:, None], (grid.shape[2], grid.shape[3])) + LITTLE
+    return (grid * weight).sum((2, 3)) / weight.sum((2, 3))

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.preprocessing import StandardScaler
+
+from dorl.classification import VIEWS, calibrate, load_classifier, make_classifier, save_classifier
+from dorl.classification.views import ViewsClassifier
+
+CLASSES = np.array(["eosinophil", "lymphocyte", "neutrophil"])
+
+
+def cells(
+    count: int = 60, *, seed: int = 0, shift: float = 0.0, views: int = 4, width: int = 12
+) -> tuple[np.ndarray, np.ndarray]:
+    """Views (3·count, views, width) of three classes, perhaps of a lab that shifts and scales all features."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat(CLASSES, count)
+    # labs differ in what tells no class apart, and a little in what does
+    middle = np.repeat(1.8 * np.eye(3, width), count, axis=0)
+    cell = middle + 0.5 * rng.normal(size=(len(y), width))
+    X = cell[:, None] + 0.3 * rng.normal(size=(len(y), views, width))
+    X = X + shift * np.r_[0.4, -0.5, 0.3, np.full(width - 3, 1.0)]
+    return X.astype(np.float16), y
+
+
+def test_it_learns_and_gives_probabilities() -> None:
+    X, y = cells()
+    model = ViewsClassifier().fit(X, y)
+    new, truth = cells(seed=1)
+    said = model.predict_proba(new[:, :2])
+    assert said.shape == (180, 3)
+    assert np.allclose(said.sum(1), 1)
+    assert (model.classes_[said.argmax(1)] == model.predict(new)).all()
+    assert (model.predict(new) == truth).mean() > 0.95
+
+
+def test_its_analysis_is_scikit_learns() -> None:
+    X, y = cells(seed=2)
+    model = ViewsClassifier(shrinkage=0.2).fit(X, y)
+    rows = X.astype(float).reshape(-1, X.shape[2])
+    scaler = StandardScaler().fit(rows)
+    known = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.2).fit(scaler.transform(rows), np.repeat(y, 4))
+    expected = np.mean([known.predict_proba(scaler.transform(X[:, v].astype(float))) for v in (0, 1)], axis=0)
+    assert np.abs(model._analysis(X) - expected).max() < 1e-6
+
+
+def test_missing_views_are_passed_over() -> None:
+    X, y = cells(seed=3)
+    holes = X.copy()
+    holes[::2, 2:] = np.nan
+    kept = np.concatenate([X[::2, :2].reshape(-1, 12), X[1::2].reshape(-1, 12)])
+    labels = np.concatenate([np.repeat(y[::2], 2), np.repeat(y[1::2], 4)])
+    first, second = ViewsClassifier().fit(holes, y), ViewsClassifier().fit(kept[:, None], labels)
+    assert np.allclose(first.means_, second.means_)
+    assert np.allclose(first.scatter_, second.scatter_, rtol=1e-4, atol=1e-2)
+
+
+def test_it_adapts_to_another_lab_and_not_to_its_own() -> None:
+    model = ViewsClassifier().fit(*cells())
+    own, _ = cells(seed=4)
+    other, truth = cells(seed=5, shift=2.5)
+    assert model.suited(own) is model
+    assert model.suited(other[::20]) is model  # too few
+    adapted = model.suited(other)
+    assert adapted is not model
+    before, after = ((m.predict(other) == truth).mean() for m in (model, adapted))
+    assert after > before + 0.03
+    assert np.median(model.distance(own)) == pytest.approx(1, abs=0.25)
+    assert np.median(model.distance(other)) > 1.5
+
+
+def test_adapting_leaves_the_model_as_it_was() -> None:
+    model = ViewsClassifier().fit(*cells())
+    other, _ = cells(seed=5, shift=2)
+    before, counts = model.predict_proba(other), model.counts_.copy()
+    adapted = model.adapted(other)
+    assert (model.predict_proba(other) == before).all()
+    assert (model.counts_ == counts).all()
+    assert adapted.counts_.sum() == pytest.approx(1.5 * counts.sum())
+
+
+def test_a_lab_without_some_class_can_be_adapted_to() -> None:
+    model = ViewsClassifier().fit(*cells())
+    other, truth = cells(seed=6, shift=2)
+    some = truth != "eosinophil"
+    adapted = model.adapted(other[some])
+    said = adapted.predict_proba(other[some])
+    assert np.isfinite(said).all()
+    assert (adapted.predict(other[some]) == truth[some]).mean() > 0.9
+
+
+@pytest.mark.parametrize("classes", [CLASSES[:2], CLASSES])
+def test_two_classes_and_a_class_of_one_cell_and_a_constant_feature(classes: np.ndarray) -> None:
+    X, y = cells(seed=7)
+    keep = np.isin(y, classes)
+    X, y = X[keep], y[keep]
+    X[:, :, 5] = 3
+    first = np.flatnonzero(y == classes[0])[1:]
+    X, y = np.delete(X, first, axis=0), np.delete(y, first)
+    model = ViewsClassifier().fit(X, y)
+    said = model.adapted(X).predict_proba(X)
+    assert np.isfinite(said).all()
+    assert (model.predict(X) == y).mean() > 0.9
+
+
+def test_more_cells_than_the_regression_learns_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ViewsClassifier, "MOST", 200)
+    X, y = cells(seed=8)
+    model, again = ViewsClassifier(random_state=1).fit(X, y), ViewsClassifier(random_state=1).fit(X, y)
+    assert model.counts_.sum() == 180 * 4
+    assert (model.predict_proba(X) == again.predict_proba(X)).all()
+    assert (model.predict(X) == y).mean() > 0.9
+
+
+def test_it_is_saved_and_calibrated_as_the_others(tmp_path: Path) -> None:
+    X, y = cells(seed=9)
+    model = make_classifier(VIEWS, 3).fit(X, y)
+    save_classifier(model, tmp_path / "views.skops")
+    assert (load_classifier(tmp_path / "views.skops").predict_proba(X) == model.predict_proba(X)).all()
+    found = calibrate(make_classifier(VIEWS), X, y)
+    assert found is not None
+    assert found.error_after < 0.06
