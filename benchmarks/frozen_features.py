@@ -39,6 +39,7 @@ from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import find_cells
 from dorl.segmentation.compact import BN_EPS, CompactSpec, imagenet_state
 from dorl.segmentation.segmenter import normalise
+from dorl.segmentation.square import SIDE, square_crop
 from dorl.tensorfiles import read_pth
 from dorl.training import seeded
 
@@ -51,26 +52,7 @@ CLASSES = {
     "monocyte": "monocyte",
     "eosinophil": "eosinophil",
 }
-REACH, SIDE, BATCH = 1.25, 224, 8
-
-
-def crop(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Square around the cell, uint8 (224, 224, 3), and its mask, bool (224, 224)."""
-    if not mask.any():
-        box = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
-        mask = np.ones_like(mask)
-    else:
-        rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-        side = REACH * max(np.ptp(rows), np.ptp(columns)) + 1
-        centre = (columns.mean(), rows.mean())
-        box = (centre[0] - side / 2, centre[1] - side / 2, centre[0] + side / 2, centre[1] + side / 2)
-    pad = int(max(0, -box[0], -box[1], box[2] - image.shape[1], box[3] - image.shape[0])) + 1
-    padded = np.pad(image, ((pad, pad), (pad, pad), (0, 0)), mode="edge")
-    marks = np.pad(mask.astype(np.uint8), pad)
-    moved = tuple(value + pad for value in box)
-    picture = Image.fromarray(padded).resize((SIDE, SIDE), Image.Resampling.BILINEAR, box=moved)
-    small = Image.fromarray(marks).resize((SIDE, SIDE), Image.Resampling.NEAREST, box=moved)
-    return np.asarray(picture), np.asarray(small).astype(bool)
+BATCH = 8
 
 
 def imagenet(path: Path) -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:
@@ -110,7 +92,7 @@ def embed(
         images = [lab.load(int(i)) for i in rows[start : start + BATCH]]
         cells = find_cells(segmenter, images)
         crops, masks = (
-            np.stack(x) for x in zip(*[crop(i, c.mask) for i, c in zip(images, cells, strict=True)], strict=True)
+            np.stack(x) for x in zip(*[square_crop(i, c.mask) for i, c in zip(images, cells, strict=True)], strict=True)
         )
         whole = np.stack([np.asarray(Image.fromarray(image).resize((SIDE, SIDE))) for image in images])
         marks = np.stack([np.asarray(Image.fromarray(c.mask).resize((SIDE, SIDE))) for c in cells])
