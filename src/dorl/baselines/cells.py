@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,8 @@ class Cells:
         Which of the stored cells.
     domain : int
         Number of the lab, the source's is 0.
+    backbone : Segmenter, optional
+        What made the tokens, for methods that embed crops anew, for example restained ones.
     """
 
     lab: str
@@ -43,6 +45,7 @@ class Cells:
     whole: Store | None = field(repr=False)
     rows: NDArray[np.intp] = field(repr=False)
     domain: int = 0
+    backbone: Any = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -83,7 +83,9 @@ class FineTuned:
         Learning rates; of several, the best on held-out source cells is taken.
     batch_size : int
     weights : str, optional
-        File of ImageNet weights.
+        File of ImageNet weights; from scratch without, and the variant says so.
+    digest : str
+        Of that file: results are cached by it.
     device : str, optional
 
     References
@@ -99,6 +101,7 @@ class FineTuned:
     rates: tuple[float, ...] = (5e-4,)
     batch_size: int = 16
     weights: str | None = None
+    digest: str = ""
     device: str | None = None
 
     def fit(self, source: Source, targets: Sequence[Cells], seed: int) -> list[Fitted]:
@@ -110,23 +113,23 @@ class FineTuned:
             names = np.array(part.classes, object)
 
             def held_out(candidate: float) -> NDArray[np.object_]:
-                network, _ = self._trained(part, candidate, seed)
-                return names[self._predict(network, rest.cells)]
+                return names[self._predict(self._trained(part, candidate, seed), rest.cells)]
 
             rate, _ = choose_on_source(self.rates, held_out, rest.labels.astype(str))
             chosen_by = SOURCE_VALIDATION
-        network, remark = self._trained(source, rate, seed)
+        network = self._trained(source, rate, seed)
         classes = np.array(source.classes, object)
         setting = f"{self.side} px, {self.draws} crops drawn, learning rate {rate:g}"
 
         def predict(cells: Cells) -> NDArray[np.object_]:
             return classes[self._predict(network, cells)]
 
+        remark = "" if self.weights else "from scratch"
         return [Fitted(predict, variant=remark, setting=setting, chosen_by=chosen_by)]
 
-    def _trained(self, source: Source, rate: float, seed: int) -> tuple[nn.Module, str]:
+    def _trained(self, source: Source, rate: float, seed: int) -> nn.Module:
         place = default_device(self.device)
-        network, remark = build(self.kind, len(source.classes), self.weights, seed)
+        network = build(self.kind, len(source.classes), self.weights, seed)
         network.to(place, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=0.01)
         steps = math.ceil(self.draws / self.batch_size)
@@ -149,7 +152,7 @@ class FineTuned:
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-        return network.eval(), remark
+        return network.eval()
 
     @torch.inference_mode()
     def _predict(self, network: nn.Module, cells: Cells) -> NDArray[np.intp]:

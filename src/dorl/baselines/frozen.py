@@ -55,11 +55,6 @@ class Frozen:
         return [Fitted(predict, setting=setting, chosen_by=SOURCE_VALIDATION)]
 
 
-def standardised(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Mean 0 and deviation 1 of each column of (N, D), by its own statistics."""
-    return StandardScaler().fit_transform(features).astype(np.float32)
-
-
 @dataclass(frozen=True)
 class PerLab:
     """As `Frozen`, each lab's features standardised by that lab's own mean and deviation.

@@ -111,10 +111,12 @@ class Row:
         Which unlabelled cells `fit` is given in the protocol "transductive": none; those of the one lab that is tested
         (a fit a tested lab); those of all other labs (one fit for all). In "unseen" it is none for all of them, and
         rows that see the "target" are left out.
-    module : str
-        Where the method lives: results are cached under a digest of its text.
+    code : tuple of str
+        Modules that the method is made of: results are cached under a digest of their text.
     needs : tuple of str
         Modules of the extra ``benchmark`` that must be installed.
+    instead : str
+        Field of `Options` whose file stands in for what is needed.
     whole : bool
         Whether the published road's tokens and crops are needed, too (`Cells.published`).
     slow : bool
@@ -127,8 +129,9 @@ class Row:
     title: str
     build: Callable[[Options], Any]
     sees: Literal["source", "target", "labs"]
-    module: str
+    code: tuple[str, ...]
     needs: tuple[str, ...] = ()
+    instead: str = ""
     whole: bool = False
     slow: bool = False
     remark: str = ""

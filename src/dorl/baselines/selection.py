@@ -101,7 +101,7 @@ def choose_without_labels(
     import skada.metrics
 
     name = SCORERS[scorer]
-    score = getattr(skada.metrics, name)()
+    score = getattr(skada.metrics, name)(**({"random_state": seed} if scorer == "dev" else {}))
     learn, held = split_source(numbers, seed)
     values = []
     for candidate in candidates:

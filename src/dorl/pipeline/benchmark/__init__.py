@@ -36,7 +36,8 @@ PROTOCOLS = ("transductive", "unseen")
 PROFILES = ("quick", "full")
 #: source cells of a class in the quick profile
 QUICK_PER_CLASS = 400
-SEEN, NOT_SEEN = "seen by the backbone", "not seen by the backbone"
+#: of a backbone that isn't given as trained without the tested lab
+SEEN, NOT_SEEN = "seen by the backbone, or not known", "not seen by the backbone"
 
 
 def benchmark(
@@ -115,7 +116,8 @@ def benchmark(
     check_seed(seed)
     _check(protocols, profile, scorer, seeds=seeds, folds=folds, per_class=per_class)
     level = check_classes(classes)
-    chosen, notes = _rows(rows)
+    options = Options(profile, scorer, device, efficientnet_weights, resnext_weights)
+    chosen, notes = _rows(rows, options)
     domains = read_domains(labs)
     sources = _sources(domains, source)
     known = [_labelled(prepare_lab(lab, level, only_source=sources == [lab.name])) for lab in domains]
@@ -124,7 +126,6 @@ def benchmark(
     if len(known) < 2 and any(row.sees == "target" for row in chosen):
         chosen = [row for row in chosen if row.sees != "target"]
         notes.append("One lab only: rows that adapt to a target lab are left out.")
-    options = Options(profile, scorer, device, efficientnet_weights, resnext_weights)
     if profile == "quick":
         per_class = QUICK_PER_CLASS if per_class is None else per_class
         if any(row.slow for row in chosen):
@@ -136,12 +137,12 @@ def benchmark(
         for lab in found.values():
             comparison_of(found[name], lab)
     weights = _weights(segmenter, unseen_segmenter, found, protocols, device)
+    methods: dict[str, Method] = {row.name: row.build(options) for row in chosen}
     make_folder(out)
     networks = {network.digest(): network for network in weights.values()}
     digests = {name: network.digest() for name, network in weights.items()}
     repeated = [(row, 1 if profile == "quick" and row.slow else seeds) for row in chosen]
     jobs = plan(repeated, Plan(sources, list(found), protocols, digests, own))
-    methods: dict[str, Method] = {row.name: row.build(options) for row in chosen}
     store = _Stores(found, networks, out, chosen)
     table: list[dict[str, Any]] = []
     for number, job in enumerate(jobs, start=1):
@@ -153,7 +154,9 @@ def benchmark(
         what = f"[{number}/{len(jobs)}] {row.title}, {job.source} → {', '.join(job.tests)}, seed {seed + job.number}"
         if result is None:
             say(what)
-            cells = {name: store.cells(name, job.segmenter) for name in {job.source, *job.targets, *job.tests}}
+            cells = {
+                name: store.cells(name, job.segmenter) for name in dict.fromkeys([job.source, *job.targets, *job.tests])
+            }
             result = run_job(job, methods[job.row], found, cells, drawing)
             write_cached(path, key, result)
         else:
@@ -181,7 +184,7 @@ def _check(protocols: Sequence[str], profile: str, scorer: str, **numbers: int |
         raise InputError(f"per-class is {numbers['per_class']}: give how many cells, or 0 for all")
 
 
-def _rows(names: Sequence[str] | None) -> tuple[list[Row], list[str]]:
+def _rows(names: Sequence[str] | None, options: Options) -> tuple[list[Row], list[str]]:
     """The rows that can run here, and what to say of others; a row asked for by name must."""
     for name in names or ():
         if name not in ROWS:
@@ -189,7 +192,7 @@ def _rows(names: Sequence[str] | None) -> tuple[list[Row], list[str]]:
     chosen, notes = [], []
     for row in [ROWS[name] for name in dict.fromkeys(names)] if names else ROWS.values():
         missing = [module for module in row.needs if importlib.util.find_spec(module) is None]
-        if not missing:
+        if not missing or (row.instead and getattr(options, row.instead) is not None):
             chosen.append(row)
             continue
         told = f"{row.title}: needs {', '.join(missing)}: pip install 'dorl[benchmark]'"
@@ -272,6 +275,7 @@ def _expanded(
                     "peak_mb": result["peak_mb"],
                     "cached": cached,
                     **{name: scored[name] for name in COLUMNS if name in scored},
+                    "classes": " ".join(scored["classes"]),
                 }
             )
     return rows

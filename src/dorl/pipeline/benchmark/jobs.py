@@ -23,7 +23,11 @@ from dorl.memory import give_back_memory, resident_memory
 from dorl.pipeline.benchmark.labs import Lab, draw
 
 #: their text is a part of every result's key
-SHARED_CODE = ("dorl.baselines.cells", "dorl.baselines.features", "dorl.baselines.method", "dorl.baselines.selection")
+SHARED_CODE = (
+    *("dorl.baselines.cells", "dorl.baselines.features", "dorl.baselines.method", "dorl.baselines.selection"),
+    *("dorl.pipeline.benchmark.labs", "dorl.cells.pooling", "dorl.segmentation.square", "dorl.segmentation.cell"),
+    *("dorl.classification.comparison", "dorl.classification.metrics", "dorl.taxonomy"),
+)
 #: seconds between two looks at the process's memory
 LOOK_EVERY = 0.05
 
@@ -110,10 +114,10 @@ def plan(rows: Iterable[tuple[Row, int]], given: Plan) -> list[Job]:
     return list(jobs.values())
 
 
-def code_digest(module: str) -> str:
-    """Changes with the text of a method's module and of what all methods share."""
+def code_digest(modules: Sequence[str]) -> str:
+    """Changes with the text of a method's modules, and of what all methods share."""
     found = hashlib.sha256(dorl.__version__.encode())
-    for name in (*SHARED_CODE, module):
+    for name in (*SHARED_CODE, *modules):
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.origin is not None:
             found.update(Path(spec.origin).read_bytes())
@@ -136,7 +140,7 @@ def job_key(job: Job, row: Row, method: Method, labs: Mapping[str, Lab], drawing
     return {
         "row": job.row,
         "settings": {"method": type(method).__name__, **asdict(method)},  # type: ignore[call-overload]
-        "code": code_digest(row.module),
+        "code": code_digest(row.code),
         "segmenter": job.segmenter,
         "labs": {name: labs[name].digest for name in names},
         "source": job.source,

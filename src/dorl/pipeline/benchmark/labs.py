@@ -119,7 +119,7 @@ def embed_lab(lab: Lab, segmenter: Segmenter, folder: Path, *, whole: bool) -> C
     place = folder / f"{lab.name}-{lab.digest}-{segmenter.digest()[:12]}"
     square = _stored(lab, segmenter, place / "square", _square, SIDE, SIDE)
     road = _stored(lab, segmenter, place / "whole", _whole, segmenter.image_size, 128) if whole else None
-    return Cells(lab.name, square, road, np.arange(len(lab.domain), dtype=np.intp))
+    return Cells(lab.name, square, road, np.arange(len(lab.domain), dtype=np.intp), backbone=segmenter)
 
 
 def _square(segmenter: Segmenter, images: Sequence[np.ndarray]) -> Arrays:
