@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from dorl.baselines import Source
 from dorl.baselines.cnn import FineTuned, plain, resized, schedule, strong
@@ -40,8 +41,7 @@ def test_the_quick_profile_is_smaller() -> None:
         assert quick["draws"] < full["draws"]
 
 
-@pytest.mark.slow
-def test_a_network_learns_what_can_be_seen(two_labs: TwoLabs) -> None:
+def test_a_network_learns_what_can_be_seen(two_labs: TwoLabs, monkeypatch: pytest.MonkeyPatch) -> None:
     class Painted:
         """Red cells and blue ones."""
 
@@ -53,10 +53,16 @@ def test_a_network_learns_what_can_be_seen(two_labs: TwoLabs) -> None:
             crops[np.arange(len(indices)), ..., 2 * (np.asarray(indices) % 2)] = 220
             return (crops,)
 
-    pytest.importorskip("torchvision", reason="of the extra 'benchmark'")
+    def small(kind: str, classes: int, weights: str | None, seed: int) -> nn.Module:
+        torch.manual_seed(seed)
+        return nn.Sequential(
+            nn.Conv2d(3, 8, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, classes)
+        )
+
+    monkeypatch.setattr("dorl.baselines.cnn.build", small)
     cells = replace(two_labs.target, square=Painted(), rows=np.arange(20))
     source = Source(cells, np.array(["monocyte", "basophil"] * 10, object))
-    method = FineTuned("resnext-gn", side=32, draws=160, batch_size=8, rates=(1e-3,), device="cpu")
+    method = FineTuned("small", side=32, draws=320, batch_size=8, rates=(1e-2,), device="cpu")
     (fitted,) = method.fit(source, [], seed=0)
     assert fitted.variant == "from scratch"
     assert fitted.chosen_by == "fixed beforehand"

@@ -56,8 +56,8 @@ class EfficientNetLite0(nn.Module):
 def find_weights(kind: str, given: Path | None) -> Path | None:
     """File of a network's ImageNet weights.
 
-    ResNeXt can start from scratch: None, and a line for the user, where its weights can't be had. EfficientNet-Lite0 has
-    its norms folded into the convolutions, and can't.
+    ResNeXt can start from scratch: None, and a line for the user, where its weights can't be had. EfficientNet-Lite0
+    has its norms folded into the convolutions, and can't.
 
     Parameters
     ----------
