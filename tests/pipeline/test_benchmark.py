@@ -16,8 +16,8 @@ from dorl.domains import read_domain
 from dorl.errors import InputError
 from dorl.pipeline.benchmark import benchmark
 from dorl.pipeline.benchmark.jobs import Plan, Watch, plan
-from dorl.pipeline.benchmark.labs import draw, prepare_lab
-from dorl.pipeline.benchmark.table import MEAN
+from dorl.pipeline.benchmark.labs import Lab, draw, embed_lab, prepare_lab
+from dorl.pipeline.benchmark.table import MEAN, score_table
 from dorl.taxonomy import SharedLevel
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -245,3 +245,37 @@ def test_rows_run_as_registered(three: list[str], tmp_path: Path, row: str) -> N
     results = run(three[:2], tmp_path / "out", row, seeds=1, protocols=["transductive"])
     assert set(results["test"]) == {"harbour", "dune"}
     assert results["accuracy"].between(0, 1).all()
+
+
+def test_the_mean_over_targets_leaves_the_own_lab_out_and_the_best_is_bold() -> None:
+    def row(method: str, test: str, seed: int, score: float) -> dict[str, object]:
+        return {"method": method, "train": "a", "test": test, "seed": seed, "accuracy": score}
+
+    frame = pd.DataFrame(
+        [
+            # fitted anew for each target: two numbers of the own lab a seed, which count as one
+            *[row("one", "a", seed, score) for seed in (0, 1) for score in (1.0, 0.5)],
+            *[row("one", "b", seed, 0.5 + 0.2 * seed) for seed in (0, 1)],
+            *[row("one", "c", seed, 0.1) for seed in (0, 1)],
+            row("two", "b", 0, 0.4),
+            row("two", "c", 0, 0.4),
+        ]
+    )
+    head, _, one, two = score_table(frame, "accuracy").splitlines()
+    assert head == f"| method | a→b | a→c | a→a | {MEAN} |"
+    assert one == "| one | **60.0 ± 10.0** | 10.0 ± 0.0 | **75.0 ± 0.0** | 35.0 ± 5.0 |"
+    assert two == "| two | 40.0 ± 0.0 | **40.0 ± 0.0** | – | **40.0 ± 0.0** |"
+
+
+def test_cells_are_embedded_once(three: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dorl.segmentation import Segmenter
+
+    lab = prepare_lab(read_domain(three[0].split("=")[1], name="harbour"), None, only_source=False)
+    lab = Lab(lab.domain.take(range(5)), lab.labels[:5])
+    network = Segmenter.load("tiny", device="cpu")
+    one = embed_lab(lab, network, tmp_path, whole=False)
+    assert one.whole is None
+    assert one.backbone is network
+    monkeypatch.setattr(Segmenter, "__call__", lambda *_: pytest.fail("embedded again"))
+    again = embed_lab(lab, network, tmp_path, whole=False)
+    np.testing.assert_array_equal(one.batch(range(5), "crops")[0], again.batch(range(5), "crops")[0])

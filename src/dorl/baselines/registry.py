@@ -29,7 +29,7 @@ def _bcsam(options: Options) -> Any:
 
 def _cfe(options: Options) -> Any:
     return import_module("dorl.baselines.cfe").AECFE(
-        iterations=200 if options.quick else 3000, batch_size=16 if options.quick else 32, device=options.device
+        iterations=400 if options.quick else 3000, batch_size=16 if options.quick else 32, device=options.device
     )
 
 

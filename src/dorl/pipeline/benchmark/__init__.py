@@ -115,6 +115,9 @@ def benchmark(
     refuse_run(out)
     check_seed(seed)
     _check(protocols, profile, scorer, seeds=seeds, folds=folds, per_class=per_class)
+    for file in (efficientnet_weights, resnext_weights):
+        if file is not None and not file.is_file():
+            raise InputError(f"{file}: no such file; give another file of weights, or leave it out")
     level = check_classes(classes)
     options = Options(profile, scorer, device, efficientnet_weights, resnext_weights)
     chosen, notes = _rows(rows, options)
@@ -137,8 +140,10 @@ def benchmark(
         for lab in found.values():
             comparison_of(found[name], lab)
     weights = _weights(segmenter, unseen_segmenter, found, protocols, device)
-    methods: dict[str, Method] = {row.name: row.build(options) for row in chosen}
     make_folder(out)
+    for note in notes:
+        say(note)
+    methods: dict[str, Method] = {row.name: row.build(options) for row in chosen}
     networks = {network.digest(): network for network in weights.values()}
     digests = {name: network.digest() for name, network in weights.items()}
     repeated = [(row, 1 if profile == "quick" and row.slow else seeds) for row in chosen]
@@ -198,7 +203,6 @@ def _rows(names: Sequence[str] | None, options: Options) -> tuple[list[Row], lis
         told = f"{row.title}: needs {', '.join(missing)}: pip install 'dorl[benchmark]'"
         if names:
             raise InputError(told)
-        say(f"left out: {told}")
         notes.append(f"Left out: {told}.")
     return chosen, notes
 
