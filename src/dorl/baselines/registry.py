@@ -29,7 +29,7 @@ def _bcsam(options: Options) -> Any:
 
 def _cfe(options: Options) -> Any:
     return import_module("dorl.baselines.cfe").AECFE(
-        iterations=400 if options.quick else 3000, batch_size=16 if options.quick else 32, device=options.device
+        iterations=600 if options.quick else 3000, batch_size=16 if options.quick else 32, device=options.device
     )
 
 
@@ -101,6 +101,7 @@ ROWS: dict[str, Row] = {
             sees="labs",
             code=("dorl.baselines.cfe", "dorl.representation.losses", *_CLASSIFIERS),
             whole=True,
+            slow=True,
         ),
         *_CNNS,
         Row(
@@ -134,6 +135,7 @@ ROWS: dict[str, Row] = {
                 *_CLASSIFIERS,
             ),
             whole=True,
+            slow=True,
         ),
     )
 }

@@ -131,8 +131,8 @@ def benchmark(
         notes.append("One lab only: rows that adapt to a target lab are left out.")
     if profile == "quick":
         per_class = QUICK_PER_CLASS if per_class is None else per_class
-        if any(row.slow for row in chosen):
-            notes.append("Quick profile: networks that are fine-tuned see small crops, few images, and have one seed.")
+        if slow := [row.title for row in chosen if row.slow]:
+            notes.append(f"Quick profile: little training and one seed for: {'; '.join(slow)}.")
     drawing = Drawing(() if level is None else level.classes, per_class or None, folds, seed)
     found = {lab.name: readable(lab) for lab in known}
     for name in sources:

@@ -76,7 +76,8 @@ def write_benchmark(rows: Sequence[dict[str, Any]], out: Path, notes: Sequence[s
 def score_table(frame: pd.DataFrame, score: str) -> str:
     """Methods × pairs and the mean over targets, as Markdown.
 
-    The own lab of rows that are fitted anew for each target is averaged over these fits first.
+    A single seed has no deviation. The own lab of rows that are fitted anew for each target is averaged over these fits
+    first.
     """
     frame = frame.assign(pair=frame["train"] + "→" + frame["test"])
     cells = frame.groupby(["method", "pair", "seed"], sort=False)[score].mean() * 100
@@ -92,6 +93,7 @@ def score_table(frame: pd.DataFrame, score: str) -> str:
         cells = pd.concat([cells, pd.Series(over.to_numpy(), index=index)])
     mean = cells.groupby(["method", "pair"], sort=False).mean().unstack("pair")
     std = cells.groupby(["method", "pair"], sort=False).std(ddof=0).unstack("pair")
+    seeds = cells.groupby(["method", "pair"], sort=False).size().unstack("pair")
     methods = list(dict.fromkeys(frame["method"]))
     lines = [_line(["method", *columns]), _line(["---", *["---:"] * len(columns)])]
     best = {column: mean[column].round(1).max() for column in columns}
@@ -99,7 +101,8 @@ def score_table(frame: pd.DataFrame, score: str) -> str:
         shown = []
         for column in columns:
             value, spread = mean.at[method, column], std.at[method, column]
-            text = "–" if pd.isna(value) else f"{value:.1f} ± {spread:.1f}"
+            text = "–" if pd.isna(value) else f"{value:.1f}"
+            text += f" ± {spread:.1f}" if seeds.at[method, column] > 1 else ""
             shown.append(f"**{text}**" if round(value, 1) == best[column] else text)
         lines.append(_line([method, *shown]))
     return "\n".join(lines) + "\n"
