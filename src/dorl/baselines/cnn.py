@@ -33,7 +33,7 @@ def schedule(kind: str, *, quick: bool) -> dict[str, Any]:
     """
     large = kind.startswith("resnext")
     if quick:
-        return {"side": 112 if large else 128, "draws": 1600 if large else 6400, "rates": (5e-4,)}
+        return {"side": 112 if large else 128, "draws": 1600 if large else 9600, "rates": (5e-4,)}
     return {"side": 224, "draws": 40_000, "rates": (1e-4, 5e-4)}
 
 
