@@ -14,7 +14,7 @@ from PIL import Image
 from dorl.cli import main
 
 #: commands that take labs, and --out for a folder
-FOLDERS = ("inspect", "segment", "finetune", "fit", "evaluate")
+FOLDERS = ("inspect", "segment", "finetune", "fit", "evaluate", "benchmark")
 
 
 def command(*words: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
@@ -223,6 +223,26 @@ def test_two_labs_of_one_name_are_refused(
         (("fit", "--source", "x"), "source 'x' is no lab here: give one of harbour"),
         (("evaluate", "--protocol", "magic"), "protocol 'magic' is unknown: give transductive or unseen"),
         (("evaluate", "--protocol", "unseen"), "needs two labs with labels or more"),
+        (("benchmark", "--protocol", "magic"), "protocol 'magic' is unknown: give transductive or unseen"),
+        (("benchmark", "--profile", "slow"), "profile 'slow' is unknown: give quick or full"),
+        (("benchmark", "--scorer", "luck"), "scorer 'luck' is unknown: give one of entropy, snd, dev, circular"),
+        (("benchmark", "--rows", "frozen,magic"), "row 'magic' is unknown: give some of frozen, "),
+        (("benchmark", "--classes", "neutrophil,martian"), "class 'martian' is unknown: give some of "),
+        (("benchmark", "--classes", "neutrophil"), "classes are 'neutrophil' alone: give two or more"),
+        (("benchmark", "--classes", "neutrophil,neutrophil_banded"), "is a kind of 'neutrophil': give one of the two"),
+        (("benchmark", "--classes", "basophil,myeloblast"), "no image has a label that could be compared"),
+        (("benchmark", "--rows", "frozen", "--source", "x"), "source 'x' is no lab here: give one of harbour"),
+        (("benchmark", "--rows", "frozen", "--seeds", 0), "seeds is 0: give 1 or more"),
+        (("benchmark", "--rows", "frozen", "--folds", 1), "folds is 1: give 2 or more"),
+        (("benchmark", "--rows", "frozen", "--folds", 25), "a source needs two classes of 25 cells or more"),
+        (("benchmark", "--rows", "frozen", "--per-class", -1), "per-class is -1: give how many cells, or 0 for all"),
+        (("benchmark", "--rows", "frozen", "--no-own"), "give a second lab to test on"),
+        (("benchmark", "--rows", "frozen", "--unseen-segmenter", "x=tiny"), "'x=tiny' is no LAB=WEIGHTS: give one of"),
+        (("benchmark", "--rows", "frozen", "--segmenter", "huge"), "no segmenter 'huge': give 'tiny'"),
+        (
+            ("benchmark", "--rows", "efficientnet-lite0", "--efficientnet-weights", "nowhere.pth"),
+            "nowhere.pth: no such file",
+        ),
         (("finetune", "--epochs", 0), "epochs is 0: give 1 or more"),
         (("finetune", "--rank", -1), "rank is -1: give 0 or more"),
         (("finetune", "--batch-size", 0), "batch size is 0: give 1 or more"),
@@ -427,7 +447,7 @@ def test_evaluate_goes_on_past_bad_images_and_an_unlabelled_lab(
     assert "the file is empty" in (out / "report.html").read_text()
 
 
-@pytest.mark.parametrize("name", ["inspect", "segment", "finetune", "fit", "evaluate", "predict"])
+@pytest.mark.parametrize("name", ["inspect", "segment", "finetune", "fit", "evaluate", "benchmark", "predict"])
 def test_images_that_are_all_cut_off_end_the_command_and_block_nothing(
     ended: Callable[..., tuple[int, list[str]]], image: Path, fitted: Path, tmp_path: Path, name: str
 ) -> None:

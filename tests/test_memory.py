@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from dorl.memory import keep_memory
+from dorl.memory import give_back_memory, keep_memory, resident_memory
 
 #: minor page faults of filling 64 MB ten times over
 COUNT = """
@@ -33,3 +33,27 @@ def test_freed_memory_is_not_fetched_from_the_system_again() -> None:
 def test_it_may_be_asked_for_twice() -> None:
     keep_memory()
     keep_memory()
+
+
+#: MB held with 160 MB of small blocks, after they were freed, and after they were given back
+HELD = """
+import numpy as np
+from dorl.memory import give_back_memory, keep_memory, resident_memory
+keep_memory()
+blocks = [np.ones(20_000) for _ in range(1000)]
+print(resident_memory())
+del blocks
+print(resident_memory())
+give_back_memory()
+print(resident_memory())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux tells, and only glibc gives back")
+def test_kept_memory_can_be_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", HELD], stdout=subprocess.PIPE, text=True, check=True)
+    full, kept, given_back = map(float, done.stdout.split())
+    assert full - kept < 50
+    assert full - given_back > 100
+    assert resident_memory() is not None
+    give_back_memory()

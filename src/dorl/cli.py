@@ -220,6 +220,67 @@ def evaluate(
 
 
 @app.command()
+def benchmark(
+    labs: Labs,
+    out: Out,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="A lab whose labels are learnt; may be given again. Each in turn by default."),
+    ] = None,
+    protocol: Annotated[
+        list[str] | None, typer.Option(help="transductive or unseen; may be given again. Both by default.")
+    ] = None,
+    rows: Annotated[
+        list[str] | None, typer.Option(help="One row, or several with commas; may be given again. All by default.")
+    ] = None,
+    classes: Annotated[str, typer.Option(help="With commas, for example neutrophil,lymphocyte; all by default.")] = "",
+    per_class: Annotated[
+        int | None, typer.Option(help="Source cells learnt from of each class; 400 in quick, 0 for all.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="quick (two cores, an hour) or full.")] = "quick",
+    seeds: Annotated[int, typer.Option(help="Repetitions.")] = 3,
+    folds: Folds = 5,
+    own: Annotated[bool, typer.Option(help="Test on the source's held-out fold, too.")] = True,
+    scorer: Annotated[
+        str, typer.Option(help="Chooses settings without labels: dev, snd, entropy or circular.")
+    ] = "dev",
+    segmenter: Base = "tiny",
+    unseen_segmenter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LAB=WEIGHTS", help="Weights trained without that lab, for unseen; may be given again."),
+    ] = None,
+    efficientnet_weights: Annotated[Path | None, typer.Option(help="ImageNet weights, a .pth file.")] = None,
+    resnext_weights: Annotated[Path | None, typer.Option(help="ImageNet weights, a .pth file.")] = None,
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """DoRL and what one would pick instead, on the same cells: results.csv, table.md."""
+    from dorl.pipeline.benchmark import benchmark as run
+
+    run(
+        labs,
+        out=out,
+        source=source,
+        protocols=protocol or ["transductive", "unseen"],
+        rows=[name.strip() for text in rows or [] for name in text.split(",") if name.strip()],
+        classes=[name.strip() for name in classes.split(",") if name.strip()],
+        per_class=per_class,
+        profile=profile,
+        seeds=seeds,
+        folds=folds,
+        own=own,
+        scorer=scorer,
+        segmenter=segmenter,
+        unseen_segmenter=unseen_segmenter or [],
+        efficientnet_weights=efficientnet_weights,
+        resnext_weights=resnext_weights,
+        seed=seed,
+        device=device,
+    )
+    print((out / "table.md").read_text(encoding="utf-8"))
+
+
+@app.command()
 def predict(
     run: RunFolder,
     images: Annotated[Path, typer.Argument(metavar="IMAGES", help="An image, a folder or a manifest.")],

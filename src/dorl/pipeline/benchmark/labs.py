@@ -1,0 +1,188 @@
+"""The labs of a benchmark: images to cells without labels, and labels kept apart."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedKFold
+
+from dorl.baselines import Cells
+from dorl.cells import CellStore
+from dorl.domains import Domain
+from dorl.errors import BadImageError, InputError
+from dorl.inference import over_batches
+from dorl.pipeline.embedding import segment_small
+from dorl.pipeline.represent import fingerprint
+from dorl.progress import say, track
+from dorl.segmentation import Segmenter
+from dorl.segmentation.cell import find_cells
+from dorl.segmentation.segmenter import prepare
+from dorl.taxonomy import NODES, SharedLevel
+from dorl.training import seeded
+from dorl.views import SIDE, square_crop
+
+#: tokens, masks and crops of a batch
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab as the benchmark uses it.
+
+    Parameters
+    ----------
+    domain : Domain
+        Images that could be read, with those a source never needs left aside.
+    labels : object array of shape (N,)
+        Class of each image at the level that was asked for; None where it isn't compared.
+    """
+
+    domain: Domain
+    labels: NDArray[np.object_]
+
+    @property
+    def name(self) -> str:
+        """The lab's name."""
+        return self.domain.name
+
+    @cached_property
+    def digest(self) -> str:
+        """Changes with the lab's files, labels and masks, and with those that are used."""
+        return fingerprint(self.domain)
+
+    @property
+    def compared(self) -> NDArray[np.intp]:
+        """Rows that have a class."""
+        return np.flatnonzero([label is not None for label in self.labels])
+
+
+def check_classes(classes: Sequence[str]) -> SharedLevel | None:
+    """The level of the classes that were asked for; None for all classes, as the labs name them."""
+    for name in classes:
+        if name not in NODES:
+            raise InputError(f"class {name!r} is unknown: give some of {', '.join(NODES)}")
+    level = SharedLevel(tuple(sorted(set(classes))))
+    for name in level.classes:
+        others = SharedLevel(tuple(other for other in level.classes if other != name))
+        if above := others.project(name):
+            raise InputError(f"class {name!r} is a kind of {above!r}: give one of the two")
+    if len(level.classes) == 1:
+        raise InputError(f"classes are {level.classes[0]!r} alone: give two or more")
+    return level if level.classes else None
+
+
+def prepare_lab(domain: Domain, level: SharedLevel | None, *, only_source: bool) -> Lab:
+    """A lab's labels at the wanted level.
+
+    A lab that is only a source comes without the images that no class can be learnt from; the labels of a lab that is
+    tested decide over none of its images, since methods may look at all of them.
+    """
+    labels = domain.labels if level is None else level.project_all(domain.labels)
+    if only_source:
+        kept = np.array([label is not None for label in labels], bool)
+        domain, labels = domain.take(kept), labels[kept]
+    return Lab(domain, labels)
+
+
+def readable(lab: Lab) -> Lab:
+    """The lab without images that can't be read; each is opened once, which costs little beside embedding it."""
+    kept = np.ones(len(lab.domain), bool)
+    for i in range(len(lab.domain)):
+        try:
+            lab.domain.load(i)
+        except BadImageError as error:
+            kept[i] = False
+            say(f"left out: {lab.domain.key(i)}: {lab.domain.reason(i, error)}")
+    if not kept.any():
+        raise InputError(f"{lab.name}: not one of its {len(kept)} images could be read: give other images")
+    return Lab(lab.domain.take(kept), lab.labels[kept])
+
+
+def embed_lab(lab: Lab, segmenter: Segmenter, folder: Path, *, whole: bool) -> Cells:
+    """Embed a lab, or open what lies there; an interrupted call goes on. The stores hold neither label nor path.
+
+    Parameters
+    ----------
+    lab : Lab
+    segmenter : Segmenter
+    folder : Path
+        For cells of this benchmark.
+    whole : bool
+        The published road, too.
+    """
+    place = folder / f"{lab.name}-{lab.digest}-{segmenter.digest()[:12]}"
+    square = _stored(lab, segmenter, place / "square", _square, SIDE, SIDE)
+    road = _stored(lab, segmenter, place / "whole", _whole, segmenter.image_size, 128) if whole else None
+    return Cells(lab.name, square, road, np.arange(len(lab.domain), dtype=np.intp), backbone=segmenter)
+
+
+def _square(segmenter: Segmenter, images: Sequence[np.ndarray]) -> Arrays:
+    cells = find_cells(segmenter, images)
+    pairs = [square_crop(image, cell.mask) for image, cell in zip(images, cells, strict=True)]
+    crops, masks = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
+    ready = np.stack([prepare(crop, segmenter.image_size) for crop in crops])
+    return segmenter(ready).tokens.half().cpu().numpy(), masks, crops
+
+
+def _whole(segmenter: Segmenter, images: Sequence[np.ndarray]) -> Arrays:
+    return segment_small(segmenter, np.stack([prepare(image, segmenter.image_size) for image in images]))
+
+
+def _stored(
+    lab: Lab,
+    segmenter: Segmenter,
+    path: Path,
+    make: Callable[[Segmenter, Sequence[np.ndarray]], Arrays],
+    mask_size: int,
+    crop_size: int,
+) -> CellStore:
+    store = CellStore.create(path, width=segmenter.width, grid=segmenter.grid, mask_size=mask_size, crop_size=crop_size)
+    done, total = len(store), len(lab.domain)
+    todo = range(done, total)
+
+    def made(rows: Sequence[int]) -> Arrays:
+        return make(segmenter, [lab.domain.load(i) for i in rows])
+
+    batches = over_batches(made, todo, device=segmenter.device)
+    what = f"embedding {lab.name} ({path.name})"
+    for rows, arrays in track(batches, total=total, what=what, done=done, size=lambda pair: len(pair[0])):
+        store.append(*arrays, [{"key": str(row)} for row in rows])
+    return store
+
+
+def draw(
+    lab: Lab, *, per_class: int | None, folds: int, number: int, seed: int, first: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Rows of a source lab to learn from, and to test the own lab on.
+
+    Parameters
+    ----------
+    lab : Lab
+    per_class : int, optional
+        At most so many of each class are learnt from, drawn by `seed`.
+    folds : int
+        The stratified fold `number` is held out for the own lab.
+    number, seed, first : int
+        Number of the repetition, its seed, and that of the first, which draws the folds.
+    """
+    rows = lab.compared
+    names = lab.labels[rows].astype(str)
+    classes, counts = np.unique(names, return_counts=True)
+    if (counts >= folds).sum() < 2:
+        raise InputError(
+            f"{lab.name}: a source needs two classes of {folds} cells or more: give other --classes, fewer --folds, "
+            "or another --source"
+        )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of classes smaller than the folds: kept, but not every fold holds one
+        parts = list(StratifiedKFold(folds, shuffle=True, random_state=first + number // folds).split(rows, names))
+    learn, held = parts[number % folds]
+    order = seeded(seed).permutation(learn)
+    kept = [order[names[order] == name][:per_class] for name in classes]
+    return rows[np.sort(np.concatenate(kept))], rows[held]

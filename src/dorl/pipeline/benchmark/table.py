@@ -1,0 +1,158 @@
+"""``results.csv`` and ``table.md`` of a benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dorl.files import atomic, write_text
+
+COLUMNS = (
+    *(
+        "protocol",
+        "row",
+        "method",
+        "train",
+        "test",
+        "seed",
+        "cells",
+        "classes",
+        "accuracy",
+        "balanced_accuracy",
+        "macro_f1",
+    ),
+    *("setting", "chosen_by", "target", "backbone", "seconds", "peak_mb", "cached"),
+)
+SCORES = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro-F1"}
+MEAN = "mean over targets"
+COST = (
+    "Seconds of all fits and their predictions, embedding the cells not counted; rows that differ in the classifier "
+    "only share theirs. Peak memory is that of the whole process while the row ran. What came from the cache was "
+    "measured when it was made."
+)
+MEANING = {
+    "transductive": "The images of the tested lab were seen, without labels, by rows that use them.",
+    "unseen": "No row saw an image of the tested lab before test time; the column `backbone` says whether the network "
+    "that made the crops and tokens did.",
+}
+
+
+def write_benchmark(rows: Sequence[dict[str, Any]], out: Path, notes: Sequence[str], remarks: Sequence[str]) -> None:
+    """Write both files.
+
+    Parameters
+    ----------
+    rows : sequence of dict
+        With the keys `COLUMNS`.
+    out : Path
+        Folder.
+    notes, remarks : sequence of str
+        Stand at the end of the table.
+    """
+    results = pd.DataFrame(rows, columns=list(COLUMNS))
+    with atomic(out / "results.csv") as temporary:
+        results.to_csv(temporary, index=False)
+    parts = [
+        "# Benchmark\n",
+        "Learnt from one lab's labels, tested on others: `train→test`, in %, mean ± standard deviation over seeds. "
+        f"`{MEAN}` leaves the own lab out; the own lab is its held-out fold. Classes are compared by the tree of "
+        "classes. Best of each column in bold.\n",
+    ]
+    for protocol, frame in results.groupby("protocol", sort=False):
+        parts.append(f"## Protocol: {protocol}\n\n{MEANING[str(protocol)]}\n")
+        for score, heading in SCORES.items():
+            parts.append(f"### {heading}\n\n{score_table(frame, score)}")
+        parts.append(f"### Cost, settings and who chose them\n\n{COST}\n\n{facts_table(frame)}")
+    parts.append(f"## What each pair compares\n\n{pairs_table(results)}")
+    listed = [*notes, *dict.fromkeys(remarks)]
+    if listed:
+        parts.append("## Notes\n\n" + "\n".join(f"- {note}" for note in listed) + "\n")
+    write_text(out / "table.md", "\n".join(parts))
+
+
+def score_table(frame: pd.DataFrame, score: str) -> str:
+    """Methods × pairs and the mean over targets, as Markdown.
+
+    A single seed has no deviation. The own lab of rows that are fitted anew for each target is averaged over these fits
+    first.
+    """
+    frame = frame.assign(pair=frame["train"] + "→" + frame["test"])
+    cells = frame.groupby(["method", "pair", "seed"], sort=False)[score].mean() * 100
+    pairs = frame.drop_duplicates("pair").assign(own=lambda x: x["train"] == x["test"])
+    pairs = pairs.sort_values(["train", "own"], kind="stable")
+    crossed = [pair for pair, own in zip(pairs["pair"], pairs["own"], strict=True) if not own]
+    columns = [*pairs["pair"], *([MEAN] if crossed else [])]
+    if crossed:
+        over = cells[cells.index.get_level_values("pair").isin(crossed)].groupby(["method", "seed"], sort=False).mean()
+        index = pd.MultiIndex.from_tuples(
+            [(method, MEAN, seed) for method, seed in over.index], names=cells.index.names
+        )
+        cells = pd.concat([cells, pd.Series(over.to_numpy(), index=index)])
+    mean = cells.groupby(["method", "pair"], sort=False).mean().unstack("pair")
+    std = cells.groupby(["method", "pair"], sort=False).std(ddof=0).unstack("pair")
+    seeds = cells.groupby(["method", "pair"], sort=False).size().unstack("pair")
+    methods = list(dict.fromkeys(frame["method"]))
+    lines = [_line(["method", *columns]), _line(["---", *["---:"] * len(columns)])]
+    best = {column: mean[column].round(1).max() for column in columns}
+    for method in methods:
+        shown = []
+        for column in columns:
+            value, spread = mean.at[method, column], std.at[method, column]
+            text = "–" if pd.isna(value) else f"{value:.1f}"
+            text += f" ± {spread:.1f}" if seeds.at[method, column] > 1 else ""
+            shown.append(f"**{text}**" if round(value, 1) == best[column] else text)
+        lines.append(_line([method, *shown]))
+    return "\n".join(lines) + "\n"
+
+
+def facts_table(frame: pd.DataFrame) -> str:
+    """Seeds, seconds, memory, backbone, settings and who chose them, a line a method.
+
+    Seconds are of all its fits and their predictions; variants of one fit share them.
+    """
+    head = ["method", "seeds", "seconds", "peak MB", "backbone", "cached", "settings", "chosen by"]
+    lines = [_line(head), _line(["---", *["---:"] * 3, *["---"] * 4])]
+    for method, own in frame.groupby("method", sort=False):
+        peak = own["peak_mb"].max()
+        lines.append(
+            _line(
+                [
+                    str(method),
+                    str(own["seed"].nunique()),
+                    f"{own.drop_duplicates(['train', 'seed', 'target', 'seconds'])['seconds'].sum():.0f}",
+                    "–" if pd.isna(peak) else f"{peak:.0f}",
+                    _backbone(own),
+                    {0.0: "no", 1.0: "yes"}.get(own["cached"].mean(), "in part"),
+                    _listed(own["setting"]),
+                    _listed(own["chosen_by"]),
+                ]
+            )
+        )
+    return "\n".join(lines) + "\n"
+
+
+def pairs_table(results: pd.DataFrame) -> str:
+    """Cells and classes that each pair compares; of the own lab, the cells of a fold."""
+    lines = [_line(["train→test", "cells", "classes"]), _line(["---", "---:", "---"])]
+    for pair in results.drop_duplicates(["train", "test"]).itertuples():
+        lines.append(_line([f"{pair.train}→{pair.test}", str(pair.cells), str(pair.classes).replace(" ", ", ")]))
+    return "\n".join(lines) + "\n"
+
+
+def _backbone(own: pd.DataFrame) -> str:
+    """What the backbone saw, by tested lab where that differs."""
+    told = own[own["backbone"] != ""]
+    if told["backbone"].nunique() < 2:
+        return _listed(told["backbone"])
+    return "; ".join(f"{test}: {_listed(lab['backbone'])}" for test, lab in told.groupby("test", sort=False))
+
+
+def _listed(values: pd.Series) -> str:
+    return " · ".join(str(value) for value in dict.fromkeys(values) if value) or "–"
+
+
+def _line(values: Sequence[str]) -> str:
+    return "| " + " | ".join(value.replace("|", "\\|").replace("\n", " ") for value in values) + " |"

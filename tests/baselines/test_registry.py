@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+from dorl.baselines import ROWS, Method, Options
+
+
+def test_importing_the_rows_loads_nothing_heavy() -> None:
+    check = (
+        "import dorl.baselines, sys; sys.exit(bool({'torch', 'torchvision', 'skada', 'sklearn'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", list(ROWS))
+@pytest.mark.parametrize("profile", ["quick", "full"])
+def test_every_row_builds_a_method_of_code_that_exists(
+    name: str, profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = ROWS[name]
+    if missing := [module for module in row.needs if importlib.util.find_spec(module) is None]:
+        pytest.skip(f"{', '.join(missing)} of the extra 'benchmark' is not installed")
+    monkeypatch.setattr("dorl.baselines.networks._torchvision", lambda: None)  # no download
+    method = row.build(Options(profile=profile))
+    assert isinstance(method, Method)
+    assert all(importlib.util.find_spec(module) for module in row.code)
