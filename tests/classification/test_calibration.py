@@ -105,3 +105,12 @@ def test_a_file_holds_it_and_a_damaged_one_is_told(tmp_path) -> None:
             load_calibration(path)
     with pytest.raises(ValueError, match="numbers"):
         replace(GOOD, threshold=float("nan"))
+
+
+def test_what_a_classifier_said_before_and_after_adapting_is_weighed_alike() -> None:
+    found = Calibration(1.0, 0.0, 0.7, 0.9, 200, 0.02, 0.01)
+    before, after = np.r_[np.full(60, 0.9), np.full(40, 0.5)], np.r_[np.full(80, 0.9), np.full(20, 0.5)]
+    share, low, high = found.estimate(before, after)
+    assert share == pytest.approx(0.7)
+    assert low == found.estimate(before)[1]
+    assert high == found.estimate(after)[2]

@@ -4,7 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dorl.classification import VIEWS, calibrate, load_classifier, make_classifier, save_classifier
@@ -45,7 +47,9 @@ def test_its_analysis_is_scikit_learns() -> None:
     scaler = StandardScaler().fit(rows)
     known = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.2).fit(scaler.transform(rows), np.repeat(y, 4))
     expected = np.mean([known.predict_proba(scaler.transform(X[:, v].astype(float))) for v in (0, 1)], axis=0)
-    assert np.abs(model._analysis(X) - expected).max() < 1e-6
+    weights, offsets = model._analysis()
+    found = softmax(X[:, :2].astype(float) @ weights.T + offsets, axis=2).mean(1)
+    assert np.abs(found - expected).max() < 1e-6
 
 
 def test_missing_views_are_passed_over() -> None:
@@ -79,6 +83,8 @@ def test_adapting_leaves_the_model_as_it_was() -> None:
     before, counts = model.predict_proba(other), model.counts_.copy()
     adapted = model.adapted(other)
     assert (model.predict_proba(other) == before).all()
+    assert (adapted.first_proba(other) == before).all()
+    assert not np.allclose(adapted.predict_proba(other), before)
     assert (model.counts_ == counts).all()
     assert adapted.counts_.sum() == pytest.approx(1.5 * counts.sum())
 
@@ -119,8 +125,9 @@ def test_more_cells_than_the_regression_learns_from(monkeypatch: pytest.MonkeyPa
 def test_it_is_saved_and_calibrated_as_the_others(tmp_path: Path) -> None:
     X, y = cells(seed=9)
     model = make_classifier(VIEWS, 3).fit(X, y)
-    save_classifier(model, tmp_path / "views.skops")
-    assert (load_classifier(tmp_path / "views.skops").predict_proba(X) == model.predict_proba(X)).all()
+    for kept in (model, make_pipeline(model[-1].adapted(X))):
+        save_classifier(kept, tmp_path / "views.skops")
+        assert (load_classifier(tmp_path / "views.skops").predict_proba(X) == kept.predict_proba(X)).all()
     found = calibrate(make_classifier(VIEWS), X, y)
     assert found is not None
     assert found.error_after < 0.06

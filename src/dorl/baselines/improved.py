@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import clone
 
 from dorl.baselines.cells import Cells, Source
-from dorl.baselines.method import FIXED, Fitted
+from dorl.baselines.method import Fitted
+from dorl.classification import calibrate
 from dorl.classification.views import ViewsClassifier
 from dorl.inference import over_batches
 from dorl.progress import track
@@ -59,9 +61,18 @@ class Improved:
         def predict(cells: Cells) -> NDArray[np.object_]:
             return suited.get(cells.lab, model).predict(seen(cells)).astype(object)
 
+        calibration = calibrate(clone(model), learnt, source.labels.astype(str), seed=seed)
+
+        def estimate(cells: Cells) -> tuple[float, float, float]:
+            assert calibration is not None
+            asked, chosen = seen(cells), suited.get(cells.lab, model)
+            kinds = [chosen.first_proba, *([chosen.predict_proba] if chosen.adapted_ else [])]
+            said = [calibration.apply(kind(asked)).max(1) for kind in kinds]
+            return calibration.estimate(*said)
+
         done = ", ".join(name for name, adapted in suited.items() if adapted is not model)
         setting = f"{self.plain} + {self.restained} views" + (f", adapted to {done}" if done else "")
-        return [Fitted(predict, setting=setting, chosen_by=FIXED)]
+        return [Fitted(predict, setting=setting, estimate=None if calibration is None else estimate)]
 
     def _views(self, cells: Cells, views: Views, seed: int) -> NDArray[np.float16]:
         """Described views of cells, (N, V, F)."""

@@ -14,6 +14,8 @@ from dorl.baselines.cells import Cells, Source
 
 #: from cells to class names (N,), in the source lab's words
 Predict = Callable[[Cells], NDArray[np.object_]]
+#: from cells to an expected accuracy and the limits of its interval
+Estimate = Callable[[Cells], tuple[float, float, float]]
 
 #: who chose a setting
 FIXED = "fixed beforehand"
@@ -35,12 +37,15 @@ class Fitted:
         The setting that was used, for people.
     chosen_by : str
         Who chose it: `FIXED`, `PAPER`, `SOURCE_VALIDATION`, or a label-free scorer's name.
+    estimate : callable, optional
+        From `Cells` to the accuracy that the method expects on them, without their labels, and a 95 % interval, 0-1.
     """
 
     predict: Predict
     variant: str = ""
     setting: str = ""
     chosen_by: str = FIXED
+    estimate: Estimate | None = None
 
 
 @runtime_checkable

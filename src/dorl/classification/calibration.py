@@ -78,7 +78,7 @@ class Calibration:
         rest[rows, best] = sure
         return rest
 
-    def estimate(self, confidence: ArrayLike) -> tuple[float, float, float]:
+    def estimate(self, confidence: ArrayLike, adapted: ArrayLike | None = None) -> tuple[float, float, float]:
         """How many of some cells without labels are likely to be classified rightly.
 
         The share of cells that are more confident than `threshold` (average thresholded confidence, Garg et al. 2022,
@@ -89,12 +89,19 @@ class Calibration:
         ----------
         confidence : array of shape (N,)
             Calibrated probability of each cell's likeliest class; N at least 1.
+        adapted : array of shape (N,), optional
+            The same of the classifier after it has adapted to these cells. What it said before knows nothing of what
+            adapting brings, and what it says now it has taught itself: the middle is taken, and the interval holds
+            those of both.
 
         Returns
         -------
         (estimate, low, high) : tuple of float
             0-1; low and high are the limits of a 95 % interval.
         """
+        if adapted is not None:
+            both = self.estimate(confidence), self.estimate(adapted)
+            return (both[0][0] + both[1][0]) / 2, min(low for _, low, _ in both), max(high for *_, high in both)
         confidence = np.asarray(confidence, np.float64)
         share = float((confidence >= self.threshold).mean())
         # a cell of each kind is added, so that no interval is empty

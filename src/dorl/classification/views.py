@@ -54,6 +54,8 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         Views learnt of each class, weighted; their means; sum of the outer products of their distances from those.
     adapted_ : bool
         Whether it has adapted to cells without classes, and asks the discriminant analysis, too.
+    adapted_coef_, adapted_intercept_ : float arrays of shape (C, F) and (C,)
+        Of the discriminant analysis, where it has.
 
     References
     ----------
@@ -119,15 +121,17 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "coef_")
         X = np.asarray(X)[:, : self.plain]
         other = copy(self)
-        said = self._analysis(X)
+        weights = self._analysis()
         for _ in range(rounds):
+            said = _asked(X, *weights)
             index, sure = said.argmax(1), said.max(1)
             taken = np.zeros(len(X), bool)
             for number in np.unique(index):
                 members = index == number
                 taken |= members & (sure >= np.quantile(sure[members], 1 - share))
             other._join(self, _moments(X[taken], index[taken], len(self.classes_)), weight)
-            said = other._analysis(X)
+            weights = other._analysis()
+        other.adapted_coef_, other.adapted_intercept_ = weights
         other.adapted_ = True
         return other
 
@@ -176,10 +180,15 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         -------
         float array of shape (N, C), columns as in `classes_`
         """
+        said = self.first_proba(X)
+        if not self.adapted_:
+            return said
+        return (said + _asked(np.asarray(X)[:, : self.plain], self.adapted_coef_, self.adapted_intercept_)) / 2
+
+    def first_proba(self, X: ArrayLike) -> NDArray[np.float64]:
+        """What it says, or said before it adapted; input and result as for `predict_proba`."""
         check_is_fitted(self, "coef_")
-        X = np.asarray(X)
-        said = _asked(X[:, : self.plain], self.coef_, self.intercept_)
-        return (said + self._analysis(X)) / 2 if self.adapted_ else said
+        return _asked(np.asarray(X)[:, : self.plain], self.coef_, self.intercept_)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable class of each cell, shape (N,); input as for `predict_proba`."""
@@ -193,8 +202,8 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         rows = np.sort(np.random.default_rng(self.random_state).permutation(len(X))[:keep])
         return X[rows], index[rows]
 
-    def _analysis(self, X: NDArray[np.floating]) -> NDArray[np.float64]:
-        """What the discriminant analysis says of cells: probabilities (N, C)."""
+    def _analysis(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Weights (C, F) and offsets (C,) of the discriminant analysis; a class without a cell is never chosen."""
         middle, scale, within = self._spread()
         apart = (self.means_ - middle) * scale
         weights = cho_solve(cho_factor(within), apart.T).T
@@ -202,7 +211,7 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         share = np.where(known, self.counts_, 1) / self.counts_.sum()
         offsets = np.where(known, np.log(share), -np.inf) - 0.5 * (weights * apart).sum(1)
         weights = weights * scale
-        return _asked(X[:, : self.plain], weights, offsets - weights @ middle)
+        return weights, offsets - weights @ middle
 
     def _join(self, first: ViewsClassifier, learnt: _Moments, weight: float) -> None:
         """Keep the sums of `first` and of what was `learnt`, which weighs `weight` times as much."""

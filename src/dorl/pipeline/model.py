@@ -166,6 +166,13 @@ class DoRL:
         said = self._fitted().predict_proba(features)
         return said if self.calibration is None else self.calibration.apply(said)
 
+    def first_probabilities(self, inputs: np.ndarray) -> np.ndarray | None:
+        """`probabilities` as they were before the classifier adapted to any lab; None where it hasn't."""
+        if self.classifier_name != VIEWS or not self._fitted()[-1].adapted_:
+            return None
+        said = self._fitted()[-1].first_proba(inputs)
+        return said if self.calibration is None else self.calibration.apply(said)
+
     def predict(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
         """The likeliest class of each image: object array (N,) of str; input as for `transform`."""
         return np.array(self.classes_, object)[self.predict_proba(images).argmax(1)]

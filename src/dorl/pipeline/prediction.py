@@ -138,14 +138,19 @@ def predict(
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "class", "probability", *classes])
         confidence: list[np.ndarray] = []
+        at_first: list[np.ndarray] = []
         for start in range(0, len(paths), CHUNK):
-            probabilities = model.probabilities(np.asarray(inputs[start : start + CHUNK]))
+            some_inputs = np.asarray(inputs[start : start + CHUNK])
+            probabilities = model.probabilities(some_inputs)
             best = probabilities.argmax(1)
             confidence.append(probabilities.max(1))
+            if (first := model.first_probabilities(some_inputs)) is not None:
+                at_first.append(first.max(1))
             for path, row, index in zip(paths[start:], probabilities, best, strict=False):
                 writer.writerow([path, classes[index], f"{row[index]:.6f}", *(f"{value:.6f}" for value in row)])
     if model.calibration is not None:
-        result.accuracy = model.calibration.estimate(np.concatenate(confidence))
+        said = [np.concatenate(values) for values in (at_first, confidence) if values]
+        result.accuracy = model.calibration.estimate(*said)
         share, low, high = (100 * value for value in result.accuracy)
         say(
             f"by its confidence {share:.0f} % are right (95 % interval {low:.0f} to {high:.0f}); held-out cells of the "

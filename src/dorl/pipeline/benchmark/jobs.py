@@ -28,6 +28,8 @@ SHARED_CODE = (
     *("dorl.pipeline.benchmark.labs", "dorl.cells.pooling", "dorl.views.crop", "dorl.segmentation.cell"),
     *("dorl.classification.comparison", "dorl.classification.metrics", "dorl.taxonomy"),
 )
+#: the accuracy that a method expects without labels, and its interval
+ESTIMATED = ("estimated", "estimated_low", "estimated_high")
 #: seconds between two looks at the process's memory
 LOOK_EVERY = 0.05
 
@@ -190,9 +192,12 @@ def run_job(
     with Watch() as watch:
         for fitted in method.fit(source, targets, seed):
             for test, rows in tested.items():
-                predicted = fitted.predict(cells[test].take(rows))
+                asked = cells[test].take(rows)
+                predicted = fitted.predict(asked)
                 scored = _scored(labs[job.source], labs[test], rows, np.asarray(predicted, object))
                 told = {"test": test, "variant": fitted.variant, "setting": fitted.setting}
+                if fitted.estimate is not None:
+                    scored |= dict(zip(ESTIMATED, fitted.estimate(asked), strict=True))
                 results.append({**told, "chosen_by": fitted.chosen_by, **scored})
     return {"results": results, "seconds": round(watch.seconds, 2), "peak_mb": watch.peak}
 

@@ -24,6 +24,7 @@ COLUMNS = (
         "balanced_accuracy",
         "macro_f1",
     ),
+    *("estimated", "estimated_low", "estimated_high"),
     *("setting", "chosen_by", "target", "backbone", "seconds", "peak_mb", "cached"),
 )
 SCORES = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro-F1"}
@@ -65,6 +66,8 @@ def write_benchmark(rows: Sequence[dict[str, Any]], out: Path, notes: Sequence[s
         parts.append(f"## Protocol: {protocol}\n\n{MEANING[str(protocol)]}\n")
         for score, heading in SCORES.items():
             parts.append(f"### {heading}\n\n{score_table(frame, score)}")
+        if (told := frame[frame["estimated"].notna()]).size:
+            parts.append(f"### Accuracy expected without labels, and the truth\n\n{estimates_table(told)}")
         parts.append(f"### Cost, settings and who chose them\n\n{COST}\n\n{facts_table(frame)}")
     parts.append(f"## What each pair compares\n\n{pairs_table(results)}")
     listed = [*notes, *dict.fromkeys(remarks)]
@@ -105,6 +108,18 @@ def score_table(frame: pd.DataFrame, score: str) -> str:
             text += f" ± {spread:.1f}" if seeds.at[method, column] > 1 else ""
             shown.append(f"**{text}**" if round(value, 1) == best[column] else text)
         lines.append(_line([method, *shown]))
+    return "\n".join(lines) + "\n"
+
+
+def estimates_table(frame: pd.DataFrame) -> str:
+    """Expected accuracy with its interval beside the true one, %, means over seeds, a line a method and pair."""
+    lines = [_line(["method", "train→test", "expected", "95 % interval", "true"]), _line(["---", "---", *["---:"] * 3])]
+    scores = ["estimated", "estimated_low", "estimated_high", "accuracy"]
+    means = 100 * frame.groupby(["method", "train", "test"], sort=False)[scores].mean()
+    for row in means.reset_index().itertuples():
+        interval = f"{row.estimated_low:.1f} to {row.estimated_high:.1f}"
+        pair = f"{row.train}→{row.test}"
+        lines.append(_line([str(row.method), pair, f"{row.estimated:.1f}", interval, f"{row.accuracy:.1f}"]))
     return "\n".join(lines) + "\n"
 
 
