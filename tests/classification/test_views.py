@@ -63,6 +63,18 @@ def test_missing_views_are_passed_over() -> None:
     assert np.allclose(first.scatter_, second.scatter_, rtol=1e-4, atol=1e-2)
 
 
+def test_a_cell_that_weighs_three_counts_as_three() -> None:
+    X, y = cells(20, seed=3)
+    weight = np.where(np.arange(len(y)) % 5 == 0, 3, 1)
+    first, second = (
+        ViewsClassifier().fit(X, y, weight),
+        ViewsClassifier().fit(np.repeat(X, weight, 0), y.repeat(weight)),
+    )
+    assert np.allclose(first.counts_, second.counts_)
+    assert np.allclose(first.scatter_, second.scatter_, rtol=1e-3, atol=1e-2)
+    assert np.abs(first.predict_proba(X) - second.predict_proba(X)).max() < 0.02
+
+
 def test_it_adapts_to_another_lab_and_not_to_its_own() -> None:
     model = ViewsClassifier().fit(*cells())
     own, _ = cells(seed=4)

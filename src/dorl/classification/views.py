@@ -71,7 +71,7 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         self.shrinkage = shrinkage
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: ArrayLike) -> ViewsClassifier:
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> ViewsClassifier:
         """Learn cells.
 
         Parameters
@@ -79,15 +79,19 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         X : float array of shape (N, V, F)
             V views of each cell, the plain ones first; a view that is NaN is passed over.
         y : array of str, shape (N,)
+        sample_weight : float array of shape (N,), optional
+            Above 0; 1 each otherwise.
         """
         X = np.asarray(X)
         self.classes_, index = np.unique(np.asarray(y), return_inverse=True)
-        self.counts_, self.means_, self.scatter_ = _moments(X, index, len(self.classes_))
+        weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+        self.counts_, self.means_, self.scatter_ = _moments(X, index, len(self.classes_), weight)
         self.adapted_ = False
         middle, scale, within = self._spread()
         # rows times this have the identity as their covariance within classes
         whiten = solve_triangular(cholesky(within, lower=True), np.diag(scale), lower=True).T
-        parts = [(((rows - middle) @ whiten).astype(np.float32), of) for rows, of in _chunks(*self._drawn(X, index))]
+        chunks = _chunks(*self._drawn(X, index, weight))
+        parts = [(((rows - middle) @ whiten).astype(np.float32), of, weighs) for rows, of, weighs in chunks]
         model = LogisticRegression(C=self.C, max_iter=50)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # what is left to gain after so many is noise
@@ -129,7 +133,8 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
             for number in np.unique(index):
                 members = index == number
                 taken |= members & (sure >= np.quantile(sure[members], 1 - share))
-            other._join(self, _moments(X[taken], index[taken], len(self.classes_)), weight)
+            found = _moments(X[taken], index[taken], len(self.classes_), np.ones(taken.sum()))
+            other._join(self, found, weight)
             weights = other._analysis()
         other.adapted_coef_, other.adapted_intercept_ = weights
         other.adapted_ = True
@@ -194,13 +199,13 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         """The most probable class of each cell, shape (N,); input as for `predict_proba`."""
         return self.classes_[self.predict_proba(X).argmax(1)]
 
-    def _drawn(self, X: NDArray[np.floating], index: NDArray[np.intp]) -> tuple[NDArray, NDArray[np.intp]]:
-        """Cells whose views aren't more than `MOST`."""
-        keep = self.MOST // X.shape[1]
-        if len(X) <= keep:
-            return X, index
-        rows = np.sort(np.random.default_rng(self.random_state).permutation(len(X))[:keep])
-        return X[rows], index[rows]
+    def _drawn(self, *arrays: NDArray) -> tuple[NDArray, ...]:
+        """Rows of the arrays, views first, such that views aren't more than `MOST`."""
+        count, keep = len(arrays[0]), self.MOST // arrays[0].shape[1]
+        if count <= keep:
+            return arrays
+        rows = np.sort(np.random.default_rng(self.random_state).permutation(count)[:keep])
+        return tuple(array[rows] for array in arrays)
 
     def _analysis(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weights (C, F) and offsets (C,) of the discriminant analysis; a class without a cell is never chosen."""
@@ -247,26 +252,30 @@ def _asked(X: NDArray[np.floating], weights: NDArray[np.float64], offsets: NDArr
     return found
 
 
-def _moments(X: NDArray[np.floating], index: NDArray[np.intp], classes: int) -> _Moments:
-    """Counts (C,), means (C, F) and scatter within classes (F, F) of the views (N, V, F) that aren't NaN."""
+def _moments(X: NDArray[np.floating], index: NDArray[np.intp], classes: int, weight: NDArray[np.float64]) -> _Moments:
+    """Counts (C,), means (C, F) and scatter within classes (F, F) of the views (N, V, F) that aren't NaN, weighted."""
     width = X.shape[2]
     counts, sums = np.zeros(classes), np.zeros((classes, width))
-    for rows, of in _chunks(X, index):
-        marks = np.eye(classes)[of]
+    for rows, of, weighs in _chunks(X, index, weight):
+        marks = np.eye(classes)[of] * weighs[:, None]
         counts += marks.sum(0)
         sums += marks.T @ rows
-    means = sums / np.maximum(counts, 1)[:, None]
+    means = sums / np.where(counts > 0, counts, 1)[:, None]
     scatter = np.zeros((width, width))
-    for rows, of in _chunks(X, index):
-        apart = (rows - means[of]).astype(np.float32)
+    for rows, of, weighs in _chunks(X, index, weight):
+        apart = ((rows - means[of]) * np.sqrt(weighs)[:, None]).astype(np.float32)
         scatter += apart.T @ apart
     return counts, means, scatter
 
 
-def _chunks(X: NDArray[np.floating], index: NDArray[np.intp]) -> Iterator[tuple[NDArray, NDArray[np.intp]]]:
-    """Views (M, F) that aren't NaN, and the class's index (M,) of each, some cells at a time."""
+def _chunks(
+    X: NDArray[np.floating], index: NDArray[np.intp], weight: NDArray[np.float64]
+) -> Iterator[tuple[NDArray, NDArray[np.intp], NDArray[np.float64]]]:
+    """Views (M, F) that aren't NaN, the class's index (M,) and the weight (M,) of each, some cells at a time."""
     for start in range(0, len(X), CHUNK):
         rows = X[start : start + CHUNK].astype(np.float64)
         there = ~np.isnan(rows[..., 0])
-        of = np.broadcast_to(index[start : start + CHUNK, None], there.shape)
-        yield rows[there], of[there]
+        of, weighs = (
+            np.broadcast_to(some[start : start + CHUNK, None], there.shape)[there] for some in (index, weight)
+        )
+        yield rows[there], of, weighs

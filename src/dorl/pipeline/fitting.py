@@ -33,6 +33,9 @@ from dorl.pipeline.runfolder import CLASSIFIERS, METRICS, slug
 from dorl.progress import say, track
 from dorl.reporting import write_results, write_tables
 
+#: a lab whose labels are learnt weighs at least this share of the one with most labels
+LEAST_LAB = 1 / 3
+
 
 def evaluate(
     labs: Sequence[str | Domain],
@@ -189,15 +192,22 @@ def _fit_classifiers(made: Represented, out: Path) -> None:
     rows, others = (np.flatnonzero(which) for which in (labelled, ~made.cells["domain"].isin(settings.source)))
     for name in track(settings.names, total=len(settings.names), what="fitting the run's classifiers"):
         model, features = make_classifier(name, made.config.seed), made.inputs(name, rows)
+        extra = {"viewsclassifier__sample_weight": lab_weights(made.cells["domain"].to_numpy(object)[rows])}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the iteration limits are the paper's
-            model.fit(features, learnt)
+            model.fit(features, learnt, **(extra if name == VIEWS else {}))
         place = out / CLASSIFIERS / f"{slug(name)}.skops"
         if calibration := calibrate(model, features, learnt, seed=made.config.seed):
             save_calibration(calibration, place.with_suffix(".json"))
         if name == VIEWS and len(others):
             model = make_pipeline(model[-1].suited(made.inputs(name, others)))
         save_classifier(model, place)
+
+
+def lab_weights(labs: np.ndarray) -> np.ndarray:
+    """Weight of each cell, by its lab's name (N,): a lab of few labels counts at least `LEAST_LAB` of the largest."""
+    _, index, counts = np.unique(labs.astype(str), return_inverse=True, return_counts=True)
+    return np.maximum(1.0, LEAST_LAB * counts.max() / counts)[index]
 
 
 def _finish(made: Represented, result: ProtocolResult | None, out: Path, started: float) -> None:

@@ -32,7 +32,8 @@ def suggest(
     Parameters
     ----------
     run : str or Path
-        That `fit` made; its features group the cells, its classifier's doubt chooses among them.
+        That `fit` made; its features, or what its classifier of views says, group the cells, and its classifier's doubt
+        chooses among them.
     images : str, Path or Domain
         An image, a folder (searched below, too), a manifest, or a lab.
     out : str or Path
@@ -72,8 +73,9 @@ def suggest(
         raise InputError("not one image could be read: give other images")
     features = np.concatenate(parts)
     probabilities = None if model.classifier is None else model.adapted(features).probabilities(features)
-    grouped = features.astype(np.float32).mean(1) if features.ndim == 3 else features
-    rows = select_cells(grouped, probabilities, n, seed=seed)
+    # what a classifier of views says of cells groups them better than what it says it by
+    said = features if features.ndim == 2 or probabilities is None else np.log(np.maximum(probabilities, 1e-6))
+    rows = select_cells(said, probabilities, n, seed=seed)
     place = lab.root.resolve().relative_to(out.resolve().parent)
     table = pd.DataFrame({"image": [(place / paths[row]).as_posix() for row in rows], "label": ""})
     if probabilities is not None:
