@@ -275,7 +275,6 @@ def _chunks(
     for start in range(0, len(X), CHUNK):
         rows = X[start : start + CHUNK].astype(np.float64)
         there = ~np.isnan(rows[..., 0])
-        of, weighs = (
-            np.broadcast_to(some[start : start + CHUNK, None], there.shape)[there] for some in (index, weight)
-        )
-        yield rows[there], of, weighs
+        of = np.broadcast_to(index[start : start + CHUNK, None], there.shape)
+        weighs = np.broadcast_to(weight[start : start + CHUNK, None], there.shape)
+        yield rows[there], of[there], weighs[there]
