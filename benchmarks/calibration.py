@@ -2,11 +2,11 @@
 
     python benchmarks/calibration.py RUN [--source acevedo] [--folds 4] [--seed 0]
 
-RUN is a folder that `dorl fit` or `dorl evaluate` made; its ``features.h5ad`` is read. For each other lab, the classes
-that it shares with the source lab in the tree are learnt, on all folds of the source lab but one, in turn, and
-calibrated there. Prints, as means over the folds: accuracy on the fold left out, the expected calibration error there
-without and with the calibration, and for the other lab the estimated accuracy, its 95 % interval and the truth; and one
-JSON line.
+RUN is a folder that `dorl fit` or `dorl evaluate` made; its ``features.h5ad`` and ``cells/`` are read. For each other
+lab, the classes that it shares with the source lab in the tree are learnt, on all folds of the source lab but one, in
+turn, and calibrated there; the classifier over views adapts to the other lab as `dorl predict` lets it. Prints, as
+means over the folds: accuracy on the fold left out, the expected calibration error there without and with the
+calibration, and for the other lab the estimated accuracy, its 95 % interval and the truth; and one JSON line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import anndata
 import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
-from dorl.classification import CLASSIFIERS, calibrate, calibration_error, make_classifier
+from dorl.cells import CellStore
+from dorl.classification import CLASSIFIERS, VIEWS, calibrate, calibration_error, make_classifier
 from dorl.taxonomy import shared_level
 
 
@@ -40,9 +41,14 @@ def fold(
     if calibration is None:
         raise SystemExit("the source lab has too few labels")
     model.fit(X[learn], y[learn])
-    said, there = model.predict_proba(X[ask]), model.predict_proba(other)
+    said = model.predict_proba(X[ask])
     right = model.classes_[said.argmax(1)] == y[ask]
-    share, low, high = calibration.estimate(calibration.apply(there).max(1))
+    suited = model[-1].suited(other) if name == VIEWS else model
+    there = suited.predict_proba(other)
+    confidences = [calibration.apply(there).max(1)]
+    if suited is not model and suited.adapted_:
+        confidences.insert(0, calibration.apply(suited.first_proba(other)).max(1))
+    share, low, high = calibration.estimate(*confidences)
     return {
         "accuracy": float(right.mean()),
         "ECE before": calibration_error(said, right),
@@ -64,7 +70,12 @@ def main() -> None:
     warnings.simplefilter("ignore")  # the iteration limits are the paper's
     table = anndata.read_h5ad(given.run / "features.h5ad")
     labelled = table[table.obs["label"].notna().to_numpy()]
-    X, y = np.asarray(labelled.X), labelled.obs["label"].astype(str).to_numpy(object)
+    y = labelled.obs["label"].astype(str).to_numpy(object)
+    taken = {name: np.asarray(labelled.X) for name in CLASSIFIERS}
+    store = CellStore.open(given.run / "cells")
+    place = {key: row for row, key in enumerate(store.table["key"])}
+    if "views" in store.header:
+        taken = {VIEWS: store.batch([place[key] for key in labelled.obs_names], "views")[0], **taken}
     lab = labelled.obs["domain"].astype(str).to_numpy()
     source = given.source or lab[0]
     found: dict[str, dict[str, dict[str, float]]] = {}
@@ -75,7 +86,7 @@ def main() -> None:
         own, theirs = (lab == source) & counted, (lab == other) & counted
         learnt, truth = projected[own].astype(str), projected[theirs].astype(str)
         rows = found[other] = {}
-        for name in CLASSIFIERS:
+        for name, X in taken.items():
             folds = StratifiedKFold(given.folds, shuffle=True, random_state=given.seed).split(X[own], learnt)
             measured = [fold(name, X[own], learnt, learn, ask, X[theirs], truth, given.seed) for learn, ask in folds]
             rows[name] = {key: round(float(np.mean([one[key] for one in measured])), 4) for key in measured[0]}

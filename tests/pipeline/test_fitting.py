@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from dorl.cells import CellStore
-from dorl.classification import Calibration, load_calibration
+from dorl.classification import CLASSIFIERS, Calibration, load_calibration
 from dorl.domains import read_domain
 from dorl.errors import InputError
 from dorl.pipeline import DoRL, fit
@@ -142,3 +142,27 @@ def test_a_lab_of_few_labels_weighs_a_third_of_the_largest() -> None:
     assert weights[:90].sum() == 90
     assert weights[90:100].sum() == pytest.approx(30)
     assert weights[100:].sum() == 60
+
+
+def test_a_run_without_views_has_the_papers_classifiers_alone(labs: list[str], tmp_path: Path) -> None:
+    model = fit(labs, out=tmp_path / "run", views=False, iterations=2, folds=2)
+    config = read_config(tmp_path / "run")
+    assert config.classifiers.names == list(CLASSIFIERS)
+    assert (config.views.plain, config.views.restained) == (0, 0)
+    assert model.classifier_name == config.classifiers.default == "SVM (linear)"
+
+
+def test_the_default_classifier_learns_from_views(fitted: Path, labs: list[str]) -> None:
+    config = read_config(fitted)
+    assert (config.classifiers.default, config.classifiers.names[0]) == ("Views", "Views")
+    store = CellStore.open(fitted / "cells")
+    (views,) = store.batch(range(len(store)), "views")
+    assert views.shape[1] == config.views.plain + config.views.restained
+    assert np.isfinite(views).all()  # both labs' labels are learnt
+    lab = read_domain(labs[0].split("=")[1])
+    model = DoRL.load(fitted)
+    (again, found) = model.inputs([lab.load(i) for i in range(3)])
+    assert found.all()
+    assert np.abs(again.astype(float) - views[:3, : config.views.plain]).max() < 0.05 * views[:3].astype(float).std()
+    own = pd.read_csv(fitted / "results.csv").query("train == test").groupby("classifier")["accuracy"].mean()
+    assert own["Views"] > 0.8

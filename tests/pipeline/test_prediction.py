@@ -70,7 +70,7 @@ def test_predict_writes_nothing_when_it_fails(
     def broken(self: DoRL, images: object) -> object:
         raise RuntimeError("no more memory")
 
-    monkeypatch.setattr(prediction.DoRL, "classify", broken)
+    monkeypatch.setattr(prediction.DoRL, "inputs", broken)
     with pytest.raises(RuntimeError):
         predict(fitted, rendered / "dune" / "images", out=tmp_path / "predictions.csv")
     assert list(tmp_path.iterdir()) == []
@@ -111,3 +111,35 @@ def test_folders_are_searched_whatever_they_say_of_classes(rendered: Path, tmp_p
         shutil.copy(image, tmp_path / folder / "a.png")
     assert read_images(tmp_path).table["path"].tolist() == ["Monocyte/a.png", "anything/deep/a.png"]
     assert read_images(tmp_path / "Monocyte" / "a.png").table["path"].tolist() == ["a.png"]
+
+
+def test_a_folder_of_another_lab_is_adapted_to_and_one_image_is_not(
+    fitted: Path, rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("dorl.classification.views.FEWEST", 20)
+    monkeypatch.setattr("dorl.classification.views.UNLIKE", 0.0)
+    images = rendered / "dune" / "images"
+    adapted = predict(fitted, images, out=tmp_path / "adapted.csv")
+    assert adapted.adapted
+    assert "look unlike those learnt from" in capsys.readouterr().err
+    as_it_was = predict(fitted, images, out=tmp_path / "plain.csv", adapt=False)
+    one = predict(fitted, next(images.iterdir()), out=tmp_path / "one.csv")
+    assert not as_it_was.adapted
+    assert not one.adapted
+    assert "unlike" not in capsys.readouterr().err
+    tables = [pd.read_csv(tmp_path / f"{name}.csv") for name in ("adapted", "plain")]
+    assert (tables[0]["probability"] != tables[1]["probability"]).any()
+    for done in (adapted, as_it_was):
+        assert done.accuracy is not None
+        assert done.accuracy[1] <= done.accuracy[0] <= done.accuracy[2]
+
+
+def test_one_of_the_papers_classifiers_predicts_where_it_is_asked_for(
+    fitted: Path, rendered: Path, tmp_path: Path
+) -> None:
+    done = predict(fitted, rendered / "dune" / "images", out=tmp_path / "lr.csv", classifier="LR")
+    assert (done.images, done.adapted) == (30, False)
+    model = DoRL.load(fitted, classifier="LR")
+    images = sorted((rendered / "dune" / "images").iterdir())[:3]
+    said = pd.read_csv(tmp_path / "lr.csv").set_index("path")
+    assert said.loc[[image.name for image in images], "class"].tolist() == model.predict(images).tolist()

@@ -177,11 +177,6 @@ class DoRL:
         """The likeliest class of each image: object array (N,) of str; input as for `transform`."""
         return np.array(self.classes_, object)[self.predict_proba(images).argmax(1)]
 
-    def classify(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Probabilities (B, C), and whether a cell was found, bool (B,), of one batch of uint8 images."""
-        features, found = self.inputs(images)
-        return self.probabilities(features), found
-
     def _features(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         tokens, masks, _ = segment_small(self.segmenter, prepared(images, self.segmenter.image_size))
         features = self.autoencoder.encode(torch.from_numpy(tokens)).cpu().numpy()
