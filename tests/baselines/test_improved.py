@@ -30,7 +30,7 @@ def test_each_part_can_be_left_out(two_labs: TwoLabs, less: dict) -> None:
     method = Improved(**{"plain": 1, "restained": 1, **less})
     (fitted,) = method.fit(source, [target], 0)
     widths = {True: 4, False: 1}
-    assert method._views(target, Views(method.plain, 0), 0).shape[2] == widths[method.parts] * (192 + 40 + 24)
+    assert method._views(target, Views(method.plain, 0)).shape[2] == widths[method.parts] * (192 + 40 + 24)
     assert (fitted.predict(source.cells) == source.labels).mean() > 0.8
 
 

@@ -126,7 +126,7 @@ def test_a_folder_of_another_lab_is_adapted_to_and_one_image_is_not(
     one = predict(fitted, next(images.iterdir()), out=tmp_path / "one.csv")
     assert not as_it_was.adapted
     assert not one.adapted
-    assert "unlike" not in capsys.readouterr().err
+    assert "look unlike" not in capsys.readouterr().err
     tables = [pd.read_csv(tmp_path / f"{name}.csv") for name in ("adapted", "plain")]
     assert (tables[0]["probability"] != tables[1]["probability"]).any()
     for done in (adapted, as_it_was):

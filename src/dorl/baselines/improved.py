@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +19,9 @@ from dorl.inference import over_batches
 from dorl.progress import track
 from dorl.views import Views, crop_views
 from dorl.views.describe import PARTS, grid_widths
+
+#: views that are described already: store → kind of views → row → (V, F)
+_DESCRIBED: WeakKeyDictionary[Any, dict[Any, dict[int, NDArray[np.float16]]]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -45,16 +50,12 @@ class Improved:
 
     def fit(self, source: Source, targets: Sequence[Cells], seed: int) -> list[Fitted]:
         """See `Method.fit`."""
-        learnt = self._views(source.cells, Views(self.plain, self.restained), seed)
+        learnt = self._views(source.cells, Views(self.plain, self.restained))
         model = ViewsClassifier(plain=self.plain, random_state=seed).fit(learnt, source.labels.astype(str))
         plain = Views(self.plain, 0)
-        known: dict[tuple[str, bytes], NDArray[np.float16]] = {}
 
         def seen(cells: Cells) -> NDArray[np.float16]:
-            key = cells.lab, cells.rows.tobytes()
-            if key not in known:
-                known[key] = self._views(cells, plain, seed)
-            return known[key]
+            return self._views(cells, plain)
 
         suited = {lab.lab: model.suited(seen(lab)) for lab in targets} if self.adapt else {}
 
@@ -74,27 +75,21 @@ class Improved:
         setting = f"{self.plain} + {self.restained} views" + (f", adapted to {done}" if done else "")
         return [Fitted(predict, setting=setting, estimate=None if calibration is None else estimate)]
 
-    def _views(self, cells: Cells, views: Views, seed: int) -> NDArray[np.float16]:
-        """Described views of cells, (N, V, F)."""
+    def _views(self, cells: Cells, views: Views) -> NDArray[np.float16]:
+        """Described views of cells, (N, V, F); each cell is described once, whatever it is asked for."""
+        kept = _DESCRIBED.setdefault(cells.square, {}).setdefault((views, self.references), {})
+        todo = [place for place, row in enumerate(cells.rows.tolist()) if row not in kept]
 
-        def made(rows: Sequence[int]) -> NDArray[np.float16]:
-            crops, masks = cells.batch(rows, "crops", "masks")
-            keys = [str(cells.rows[row]) for row in rows]
-            described = crop_views(
-                cells.backbone,
-                list(crops),
-                list(masks),
-                [views] * len(rows),
-                keys,
-                seed=seed,
-                references=self.references,
-            )
-            return np.stack(described).astype(np.float16)
+        def made(some: Sequence[int]) -> list[NDArray[np.float32]]:
+            crops, masks = (list(array) for array in cells.batch(some, "crops", "masks"))
+            keys = [str(row) for row in cells.rows[some]]
+            return crop_views(cells.backbone, crops, masks, [views] * len(keys), keys, references=self.references)
 
-        batches = over_batches(made, range(len(cells)), device=cells.backbone.device)
+        batches = over_batches(made, todo, device=cells.backbone.device)
         what = f"describing views of {cells.lab}"
-        parts = [part for _, part in track(batches, total=len(cells), what=what, size=lambda pair: len(pair[0]))]
-        found = np.concatenate(parts)
+        for some, described in track(batches, total=len(todo), what=what, size=lambda pair: len(pair[0])):
+            kept.update(zip(cells.rows[some].tolist(), (one.astype(np.float16) for one in described), strict=True))
+        found = np.stack([kept[row] for row in cells.rows.tolist()])
         if self.parts:
             return found
         widths = grid_widths(cells.backbone)
