@@ -43,6 +43,10 @@ Autoencoder = Annotated[
 Preset = Annotated[str, typer.Option(help="Autoencoder: published, small, or auto by the segmenter's width.")]
 Epochs = Annotated[int | None, typer.Option(help="Of the autoencoder, in place of the preset's.")]
 Iterations = Annotated[int | None, typer.Option(help="Limit on the autoencoder's iterations.")]
+Classes = Annotated[
+    str,
+    typer.Option(help="With commas, for example neutrophil,lymphocyte: labels are taken up to these. All by default."),
+]
 ManyViews = Annotated[
     bool, typer.Option("--views/--no-views", help="Describe each cell in several views, for the classifier Views.")
 ]
@@ -153,6 +157,7 @@ def fit(
     encoder: Encoder = None,
     autoencoder: Autoencoder = None,
     views: ManyViews = True,
+    classes: Classes = "",
     folds: Folds = 5,
     preset: Preset = "auto",
     epochs: Epochs = None,
@@ -171,6 +176,7 @@ def fit(
         encoder=encoder,
         autoencoder=autoencoder,
         views=views,
+        classes=_listed(classes),
         folds=folds,
         preset=preset,
         epochs=epochs,
@@ -191,6 +197,7 @@ def evaluate(
     encoder: Encoder = None,
     autoencoder: Autoencoder = None,
     views: ManyViews = True,
+    classes: Classes = "",
     folds: Folds = 5,
     preset: Preset = "auto",
     epochs: Epochs = None,
@@ -209,6 +216,7 @@ def evaluate(
         encoder=encoder,
         autoencoder=autoencoder,
         views=views,
+        classes=_listed(classes),
         folds=folds,
         preset=preset,
         epochs=epochs,
@@ -233,7 +241,7 @@ def benchmark(
     rows: Annotated[
         list[str] | None, typer.Option(help="One row, or several with commas; may be given again. All by default.")
     ] = None,
-    classes: Annotated[str, typer.Option(help="With commas, for example neutrophil,lymphocyte; all by default.")] = "",
+    classes: Classes = "",
     per_class: Annotated[
         int | None, typer.Option(help="Source cells learnt from of each class; 400 in quick, 0 for all.")
     ] = None,
@@ -263,7 +271,7 @@ def benchmark(
         source=source,
         protocols=protocol or ["transductive", "unseen"],
         rows=[name.strip() for text in rows or [] for name in text.split(",") if name.strip()],
-        classes=[name.strip() for name in classes.split(",") if name.strip()],
+        classes=_listed(classes),
         per_class=per_class,
         profile=profile,
         seeds=seeds,
@@ -346,6 +354,11 @@ def report(run: RunFolder) -> None:
     from dorl.pipeline import write_run_report
 
     print(write_run_report(run))
+
+
+def _listed(text: str) -> list[str]:
+    """Words between commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
 
 
 def _version(show: bool) -> None:

@@ -27,7 +27,7 @@ def test_a_run_folder_holds_what_the_design_says(fitted: Path) -> None:
         *("config.toml", "segmenter.safetensors", "autoencoder.safetensors", "cells", "features.h5ad"),
         *("classifiers", "metrics.json", "report.html", "README.md", "results.csv", "table.md"),
     }
-    assert len(list((fitted / "classifiers").glob("*.skops"))) == 6
+    assert len(list((fitted / "classifiers").glob("*.skops"))) == 7
     left = [path for path in fitted.rglob("*") if ".part" in path.name or path.suffix in NOT_OURS]
     assert left == []
     for name in ("grey_levels", "class_counts", "reconstructions", "latent_space", "loss", "confusion"):
@@ -144,9 +144,10 @@ def test_a_lab_of_few_labels_weighs_a_third_of_the_largest() -> None:
     assert weights[100:].sum() == 60
 
 
-def test_a_run_without_views_has_the_papers_classifiers_alone(labs: list[str], tmp_path: Path) -> None:
-    model = fit(labs, out=tmp_path / "run", views=False, iterations=2, folds=2)
+def test_a_run_without_views_of_some_classes_has_the_papers_classifiers_alone(labs: list[str], tmp_path: Path) -> None:
+    model = fit(labs, out=tmp_path / "run", views=False, classes=["granulocyte", "monocyte"], iterations=2, folds=2)
     config = read_config(tmp_path / "run")
+    assert model.classes_ == config.classifiers.classes == ["granulocyte", "monocyte"]
     assert config.classifiers.names == list(CLASSIFIERS)
     assert (config.views.plain, config.views.restained) == (0, 0)
     assert model.classifier_name == config.classifiers.default == "SVM (linear)"

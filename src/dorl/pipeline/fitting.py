@@ -46,6 +46,7 @@ def evaluate(
     encoder: str | Path | None = None,
     autoencoder: str | Path | None = None,
     views: bool = True,
+    classes: Sequence[str] = (),
     folds: int = 5,
     preset: str = "auto",
     epochs: int | None = None,
@@ -73,6 +74,9 @@ def evaluate(
     views : bool
         Whether to describe each cell in several views, too, and to learn the classifier "Views" from them. That takes a
         pass of the encoder for each view: `dorl.views.Views` says how many.
+    classes : sequence of str
+        Nodes of the tree of classes (`dorl.taxonomy`): labels are taken up to them, and cells of other classes count as
+        unlabelled. Without it all classes are learnt, as the labs name them.
     folds : int
     preset : {"auto", "published", "small"}
         Of the autoencoder; see `dorl.pipeline.presets`.
@@ -103,6 +107,7 @@ def evaluate(
         encoder=encoder,
         autoencoder=autoencoder,
         views=views,
+        classes=classes,
         protocols=protocols,
         folds=folds,
         preset=preset,
@@ -125,6 +130,7 @@ def fit(
     encoder: str | Path | None = None,
     autoencoder: str | Path | None = None,
     views: bool = True,
+    classes: Sequence[str] = (),
     folds: int = 5,
     preset: str = "auto",
     epochs: int | None = None,
@@ -140,7 +146,7 @@ def fit(
 
     Parameters
     ----------
-    labs, segmenter, encoder, autoencoder, views, folds, preset, epochs, iterations, seed, device
+    labs, segmenter, encoder, autoencoder, views, classes, folds, preset, epochs, iterations, seed, device
         As for `evaluate`.
     out : str or Path
         The run folder; a new one, or that of the same fit interrupted, which goes on.
@@ -166,6 +172,7 @@ def fit(
         encoder=encoder,
         autoencoder=autoencoder,
         views=views,
+        classes=classes,
         source=source,
         folds=folds,
         preset=preset,

@@ -16,6 +16,7 @@ from dorl.classification import CLASSIFIERS, VIEWS
 from dorl.domains import Domain, read_domains
 from dorl.errors import InputError
 from dorl.files import atomic
+from dorl.pipeline.classes import at_level, check_classes
 from dorl.pipeline.embedding import embed
 from dorl.pipeline.presets import (
     DEFAULT_CLASSIFIER,
@@ -138,6 +139,7 @@ def represent(
     autoencoder: str | Path | None = None,
     source: Sequence[str] | None = None,
     views: bool = True,
+    classes: Sequence[str] = (),
     protocols: Sequence[str] = ("transductive",),
     folds: int = 5,
     preset: str = "auto",
@@ -156,7 +158,8 @@ def represent(
         raise InputError(f"folds is {folds}: give 2 or more")
     check_seed(seed)
     check_folder(out)
-    domains = read_domains(labs)
+    level = check_classes(classes)
+    domains = [at_level(lab, level) for lab in read_domains(labs)]
     check(domains)
     labelled = [lab.name for lab in domains if len(lab.classes)]
     source = list(source) if source else labelled
@@ -203,6 +206,7 @@ def represent(
             names=[*([VIEWS] if looked_at else []), *(CLASSIFIERS if classified else [])],
             default=VIEWS if looked_at else DEFAULT_CLASSIFIER,
             source=source,
+            classes=[] if level is None else list(level.classes),
             folds=folds,
         ),
     )

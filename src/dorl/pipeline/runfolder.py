@@ -86,11 +86,12 @@ class AutoencoderSettings(_Part):
 
 
 class ClassifierSettings(_Part):
-    """Whose labels the classifiers learn from, and which of them predicts."""
+    """Whose labels the classifiers learn from, at which classes (as the labs name them if none), and which predicts."""
 
     names: list[str]
     default: str
     source: list[str]
+    classes: list[str] = Field(default_factory=list)
     folds: int
 
 
