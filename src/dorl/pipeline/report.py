@@ -37,7 +37,8 @@ INTRODUCTION = {
         "DoRL was measured on the labs below. Classifiers were trained on one lab's cells and tested on the held-out "
         "cells of the same lab and on every cell of each other lab. In rows named DoRL the segmenter's and the "
         "autoencoder's training may use the tested lab's images, never its labels; in rows named DoRL (unseen lab) "
-        "the autoencoder never saw them."
+        "the autoencoder never saw them. The classifier Views learns from views of each cell in place of the "
+        "autoencoder's features; in rows named DoRL it adapts to the tested lab's cells, without their labels."
     ),
 }
 
