@@ -114,3 +114,14 @@ def test_what_a_classifier_said_before_and_after_adapting_is_weighed_alike() -> 
     assert share == pytest.approx(0.7)
     assert low == found.estimate(before)[1]
     assert high == found.estimate(after)[2]
+
+
+def test_cells_that_are_all_right_do_not_make_every_confidence_high() -> None:
+    rng = np.random.default_rng(0)
+    X = np.concatenate([rng.normal(at, 0.3, (60, 3)) for at in (-2, 2)])
+    found = calibrate(make_classifier("LR"), X, np.repeat(["a", "b"], 60))
+    assert found is not None
+    assert found.accuracy == 1
+    unsure = found.apply([[0.55, 0.45]])[0]
+    assert unsure[0] < 0.9
+    assert found.estimate(np.full(50, unsure[0]))[0] == 0

@@ -46,7 +46,7 @@ def test_features_open_as_anndata_and_match_the_labs(fitted: Path, labs: list[st
 
 def test_results_cover_every_pair_classifier_and_fold(fitted: Path) -> None:
     results = pd.read_csv(fitted / "results.csv")
-    assert len(results) == 2 * 2 * 6 * 2
+    assert len(results) == 2 * 2 * 7 * 2
     assert list(results.columns) == [
         *("train", "test", "method", "classifier", "fold", "accuracy", "balanced_accuracy", "macro_f1")
     ]
@@ -57,7 +57,7 @@ def test_results_cover_every_pair_classifier_and_fold(fitted: Path) -> None:
 
 def test_every_classifier_is_calibrated_on_cells_it_had_not_learnt(fitted: Path) -> None:
     metrics = json.loads((fitted / "metrics.json").read_text())
-    assert len(metrics["calibration"]) == 6
+    assert len(metrics["calibration"]) == 7
     for name, said in metrics["calibration"].items():
         assert said["cells"] == 60
         assert load_calibration(fitted / "classifiers" / f"{slug(name)}.json") == Calibration(**said)

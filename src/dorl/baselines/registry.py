@@ -96,6 +96,7 @@ def _improved_row(name: str, title: str, *, asked: bool = False, **less: Any) ->
         sees="labs",
         code=(
             "dorl.baselines.improved",
+            "dorl.classification.calibration",
             "dorl.classification.views",
             "dorl.views.crop",
             "dorl.views.describe",

@@ -25,6 +25,8 @@ from dorl.files import write_json
 FOLDS = 3
 #: with fewer held-out cells nothing is said
 FEWEST = 30
+#: of held-out cells, with fewer wrong ones than this the fit is held back
+LEAST_WRONG = 10
 #: probabilities below this count as this much: a forest may say nought
 FLOOR = 1e-4
 #: of the standard normal distribution, for an interval of 95 %
@@ -178,7 +180,9 @@ def calibrate(model: Any, X: ArrayLike, y: ArrayLike, *, seed: int = 0) -> Calib
 def _platt(values: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[float, float]:
     """Slope, 0 or more, and offset of a logistic regression of `right` on `values`, both (N,).
 
-    Its targets are short of 0 and 1, as Platt's: cells that are all right are no proof that all would be.
+    Its targets are short of 0 and 1, as Platt's: cells that are all right are no proof that all would be. Where fewer
+    than `LEAST_WRONG` are wrong they can't tell doubt from certainty: the offset is 0 and the slope 1 or more then, so
+    that what was in doubt stays so.
     """
     hits, misses = right.sum(), (~right).sum()
     target = np.where(right, (hits + 1) / (hits + 2), 1 / (misses + 2))
@@ -187,7 +191,8 @@ def _platt(values: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[float
         at = parameters[0] * values + parameters[1]
         return -float((target * log_expit(at) + (1 - target) * log_expit(-at)).mean())
 
-    slope, offset = minimize(surprise, x0=(1.0, 0.0), bounds=((0, 50), (-50, 50))).x
+    limits = ((1, 50), (0, 0)) if misses < LEAST_WRONG else ((0, 50), (-50, 50))
+    slope, offset = minimize(surprise, x0=(1.0, 0.0), bounds=limits).x
     return float(slope), float(offset)
 
 
