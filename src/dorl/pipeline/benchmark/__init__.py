@@ -25,8 +25,9 @@ from dorl.pipeline.benchmark.jobs import (
     run_job,
     write_cached,
 )
-from dorl.pipeline.benchmark.labs import Lab, check_classes, draw, embed_lab, prepare_lab, readable
+from dorl.pipeline.benchmark.labs import Lab, draw, embed_lab, prepare_lab, readable
 from dorl.pipeline.benchmark.table import COLUMNS, write_benchmark
+from dorl.pipeline.classes import check_classes
 from dorl.pipeline.presets import check_seed
 from dorl.pipeline.runfolder import check_folder, make_folder, refuse_run
 from dorl.progress import say

@@ -23,7 +23,7 @@ from dorl.progress import say, track
 from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import find_cells
 from dorl.segmentation.segmenter import prepare
-from dorl.taxonomy import NODES, SharedLevel
+from dorl.taxonomy import SharedLevel
 from dorl.training import seeded
 from dorl.views import SIDE, square_crop
 
@@ -60,21 +60,6 @@ class Lab:
     def compared(self) -> NDArray[np.intp]:
         """Rows that have a class."""
         return np.flatnonzero([label is not None for label in self.labels])
-
-
-def check_classes(classes: Sequence[str]) -> SharedLevel | None:
-    """The level of the classes that were asked for; None for all classes, as the labs name them."""
-    for name in classes:
-        if name not in NODES:
-            raise InputError(f"class {name!r} is unknown: give some of {', '.join(NODES)}")
-    level = SharedLevel(tuple(sorted(set(classes))))
-    for name in level.classes:
-        others = SharedLevel(tuple(other for other in level.classes if other != name))
-        if above := others.project(name):
-            raise InputError(f"class {name!r} is a kind of {above!r}: give one of the two")
-    if len(level.classes) == 1:
-        raise InputError(f"classes are {level.classes[0]!r} alone: give two or more")
-    return level if level.classes else None
 
 
 def prepare_lab(domain: Domain, level: SharedLevel | None, *, only_source: bool) -> Lab:
