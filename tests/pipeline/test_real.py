@@ -42,7 +42,7 @@ def test_three_real_labs_give_the_whole_table_and_the_papers_figures(data: Path,
     results = pd.read_csv(tmp_path / "out" / "results.csv")
     found = set(zip(results["train"], results["test"], results["classifier"], strict=True))
     assert found == set(product(LABS, LABS, [VIEWS, *CLASSIFIERS]))
-    assert len(results) == 9 * 6 * 2
+    assert len(results) == 9 * 7 * 2
     assert results["accuracy"].between(0, 1).all()
     for name in ("grey_levels", "class_counts", "reconstructions", "latent_space"):
         assert (tmp_path / "out" / "figures" / f"{name}.png").stat().st_size > 5000

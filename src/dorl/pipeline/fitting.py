@@ -199,10 +199,12 @@ def _fit_classifiers(made: Represented, out: Path) -> None:
     rows, others = (np.flatnonzero(which) for which in (labelled, ~made.cells["domain"].isin(settings.source)))
     for name in track(settings.names, total=len(settings.names), what="fitting the run's classifiers"):
         model, features = make_classifier(name, made.config.seed), made.inputs(name, rows)
-        extra = {"viewsclassifier__sample_weight": lab_weights(made.cells["domain"].to_numpy(object)[rows])}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the iteration limits are the paper's
-            model.fit(features, learnt, **(extra if name == VIEWS else {}))
+            if name == VIEWS:  # a pipeline of one step; how weights are handed to steps depends on a global setting
+                model[-1].fit(features, learnt, lab_weights(made.cells["domain"].to_numpy(object)[rows]))
+            else:
+                model.fit(features, learnt)
         place = out / CLASSIFIERS / f"{slug(name)}.skops"
         if calibration := calibrate(model, features, learnt, seed=made.config.seed):
             save_calibration(calibration, place.with_suffix(".json"))

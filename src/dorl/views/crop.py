@@ -49,4 +49,6 @@ def square_crop(image: np.ndarray, mask: np.ndarray, size: int = SIDE) -> tuple[
     moved = (box[0] + x, box[1] + y, box[2] + x, box[3] + y)
     picture = Image.fromarray(padded).resize((size, size), Image.Resampling.BILINEAR, box=moved)
     small = Image.fromarray(marks).resize((size, size), Image.Resampling.NEAREST, box=moved)
-    return np.asarray(picture), np.asarray(small).astype(bool)
+    cell = np.asarray(small).astype(bool)
+    # of a picture or a cell that is a line, nothing may be left
+    return np.asarray(picture), cell if cell.any() else np.ones_like(cell)
