@@ -344,7 +344,7 @@ def test_a_run_of_another_version_is_refused(
         ("config.toml", "give one that dorl fit made"),
         ("segmenter.safetensors", "restore it, or fit anew into another folder"),
         ("autoencoder.safetensors", "restore it, or fit anew into another folder"),
-        ("classifiers/svm-linear.skops", "restore it, or fit anew into another folder"),
+        ("classifiers/views.skops", "restore it, or fit anew into another folder"),
         ("metrics.json", "fit again with the same --out"),
     ],
 )
@@ -360,7 +360,7 @@ def test_predict_names_the_file_that_a_run_lacks(
 
 @pytest.mark.parametrize("damage", ["cut", "empty", "noise", "swapped"])
 @pytest.mark.parametrize(
-    "name", ["segmenter.safetensors", "autoencoder.safetensors", "classifiers/svm-linear.skops", "config.toml"]
+    "name", ["segmenter.safetensors", "autoencoder.safetensors", "classifiers/views.skops", "config.toml"]
 )
 def test_predict_names_the_file_that_is_damaged(
     refused: Callable[..., str], run: Path, image: Path, tmp_path: Path, name: str, damage: str
@@ -388,7 +388,7 @@ def test_a_classifier_that_the_run_lacks_is_refused(
     refused: Callable[..., str], fitted: Path, image: Path, tmp_path: Path
 ) -> None:
     line = refused("predict", fitted, image, "--out", tmp_path / "p.csv", "--classifier", "KNN")
-    assert "give one of RF, XGBoost" in line
+    assert "give one of Views, RF, XGBoost" in line
 
 
 def test_inspect_says_what_it_left_out(
