@@ -270,7 +270,7 @@ def benchmark(
         out=out,
         source=source,
         protocols=protocol or ["transductive", "unseen"],
-        rows=[name.strip() for text in rows or [] for name in text.split(",") if name.strip()],
+        rows=_listed(",".join(rows or [])),
         classes=_listed(classes),
         per_class=per_class,
         profile=profile,

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dorl.baselines.published import Published, PublishedCells
+from dorl.baselines.cells import PublishedCells
+from dorl.baselines.published import Published
 
 from .two_labs import TwoLabs
 

@@ -27,8 +27,8 @@ class Cells:
     lab : str
         The lab's name.
     square : Store
-        Square crops around the cells: ``crops`` uint8 (B, 224, 224, 3), ``masks`` bool (B, S, S) and ``tokens``
-        float16 (B, D, G, G) of these crops.
+        Square crops around the cells, of the backbone's own size: ``crops`` uint8 (B, S, S, 3), ``masks`` bool
+        (B, S, S) and ``tokens`` float16 (B, D, G, G) of these crops.
     whole : Store, optional
         The published road, for methods that ask for it: ``tokens`` and ``masks`` of the whole image, ``crops`` uint8
         (B, 128, 128, 3), the cell alone on grey.
@@ -63,6 +63,35 @@ class Cells:
         if self.whole is None:
             raise ValueError("these cells come without the published road: set Row.whole where the row is registered")
         return self.whole.batch(self.rows[np.asarray(indices, np.intp)], *names)
+
+
+class PublishedCells:
+    """Labs one after another, as the autoencoder's training reads them.
+
+    Parameters
+    ----------
+    labs : sequence of Cells
+    """
+
+    def __init__(self, labs: Sequence[Cells]) -> None:
+        self.labs = labs
+        self.starts = np.cumsum([0, *(len(lab) for lab in labs)])
+        self.domain: NDArray[np.int64] = np.repeat(np.arange(len(labs), dtype=np.int64), np.diff(self.starts))
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def batch(self, indices: Sequence[int] | np.ndarray, *names: str) -> tuple[np.ndarray, ...]:
+        """Tokens and crops of the published road, in the order of `indices`."""
+        indices = np.asarray(indices, np.intp)
+        numbers = self.domain[indices]
+        order = np.argsort(numbers, kind="stable")
+        parts = [
+            self.labs[number].published(indices[numbers == number] - self.starts[number], *names)
+            for number in np.unique(numbers)
+        ]
+        back = np.argsort(order)
+        return tuple(np.concatenate(arrays)[back] for arrays in zip(*parts, strict=True))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dorl.baselines.bcsam import classified
-from dorl.baselines.cells import Cells, Source
+from dorl.baselines.cells import Cells, PublishedCells, Source
 from dorl.baselines.features import in_batches
 from dorl.baselines.method import Fitted
 from dorl.progress import track
@@ -102,26 +102,18 @@ class AECFE:
     def fit(self, source: Source, targets: Sequence[Cells], seed: int) -> list[Fitted]:
         """See `Method.fit`; `targets` are all other labs, or none."""
         place = default_device(self.device)
-        labs = [source.cells, *targets]
+        labs = PublishedCells([source.cells, *targets])
         first = source.cells.published([0], "tokens")[0]
         torch.manual_seed(seed)
         model = ConvolutionalAutoencoder(*first.shape[1:3]).to(place)
         optimizer = torch.optim.AdamW(model.parameters(), lr=self.learning_rate)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, self.iterations)
-        starts = np.cumsum([0, *(len(lab) for lab in labs)])
-        domain = np.repeat(np.arange(len(labs)), np.diff(starts))
-        batches = balanced_batches(domain, self.batch_size, self.iterations, seeded(seed))
+        batches = balanced_batches(labs.domain, self.batch_size, self.iterations, seeded(seed))
 
         def read(picked: NDArray[np.intp]) -> tuple[Tensor, Tensor, Tensor]:
-            order = np.sort(picked)  # by lab, so that a lab is read at once
-            parts = [
-                lab.published(order[domain[order] == number] - starts[number], "tokens", "crops")
-                for number, lab in enumerate(labs)
-                if (domain[order] == number).any()
-            ]
-            tokens, crops = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+            tokens, crops = labs.batch(picked, "tokens", "crops")
             pictures = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
-            return torch.from_numpy(tokens).float(), pictures, torch.from_numpy(domain[order])
+            return torch.from_numpy(tokens).float(), pictures, torch.from_numpy(labs.domain[picked])
 
         model.train()
         jobs = track(prefetch(read, batches), total=self.iterations, what="training AE-CFE's autoencoder")

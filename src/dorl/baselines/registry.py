@@ -52,6 +52,18 @@ def _adapted(name: str, options: Options) -> Any:
     return module.Adapted(method=name, scorer=options.scorer, epochs=15 if options.quick else 50)
 
 
+def _adapted_row(name: str) -> Row:
+    return Row(
+        name.lower(),
+        f"{name} on frozen features",
+        lambda options: _adapted(name, options),
+        sees="target",
+        code=("dorl.baselines.adaptation",),
+        needs=_SKADA,
+        remark=_ADAPTED,
+    )
+
+
 def _published(options: Options) -> Any:
     return import_module("dorl.baselines.published").Published(quick=options.quick, device=options.device)
 
@@ -131,24 +143,8 @@ ROWS: dict[str, Row] = {
             slow=True,
         ),
         *_CNNS,
-        Row(
-            "dann",
-            "DANN on frozen features",
-            lambda options: _adapted("DANN", options),
-            sees="target",
-            code=("dorl.baselines.adaptation",),
-            needs=_SKADA,
-            remark=_ADAPTED,
-        ),
-        Row(
-            "mcc",
-            "MCC on frozen features",
-            lambda options: _adapted("MCC", options),
-            sees="target",
-            code=("dorl.baselines.adaptation",),
-            needs=_SKADA,
-            remark=_ADAPTED,
-        ),
+        _adapted_row("DANN"),
+        _adapted_row("MCC"),
         Row(
             "dorl-published",
             "DoRL as published",
@@ -158,6 +154,7 @@ ROWS: dict[str, Row] = {
                 "dorl.baselines.published",
                 "dorl.representation.autoencoder",
                 "dorl.representation.losses",
+                "dorl.representation.presets",
                 "dorl.representation.training",
                 *_CLASSIFIERS,
             ),

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from dorl.domains import Domain
 from dorl.errors import InputError
 from dorl.taxonomy import NODES, SharedLevel
@@ -31,5 +29,4 @@ def at_level(lab: Domain, level: SharedLevel | None) -> Domain:
     """A lab whose labels are taken up to the classes of `level`; images of other classes count as unlabelled."""
     if level is None:
         return lab
-    labels = np.asarray(level.project_all(lab.labels), object)
-    return replace(lab, table=lab.table.assign(label=labels))
+    return replace(lab, table=lab.table.assign(label=level.project_all(lab.labels)))

@@ -79,7 +79,7 @@ def evaluate(
         unlabelled. Without it all classes are learnt, as the labs name them.
     folds : int
     preset : {"auto", "published", "small"}
-        Of the autoencoder; see `dorl.pipeline.presets`.
+        Of the autoencoder; see `dorl.representation.presets`.
     epochs, iterations : int, optional
         Of the autoencoder's training, in place of the preset's.
     seed : int

@@ -7,14 +7,12 @@ from dataclasses import replace
 from dorl.errors import InputError
 from dorl.pipeline.runfolder import AutoencoderSettings
 from dorl.representation import AutoencoderConfig, CrossDomainAutoencoder, TrainingSettings
-from dorl.representation.autoencoder import heads_for
+from dorl.representation.presets import preset as named
 from dorl.segmentation import Segmenter
 
 #: the published row with the best average over all pairs of labs
 DEFAULT_CLASSIFIER = "SVM (linear)"
 PRESETS = ("auto", "published", "small")
-#: backbones narrower than this take the small preset
-WIDE = 384
 
 
 def check_seed(seed: int) -> None:
@@ -32,12 +30,10 @@ def autoencoder_settings(
 ) -> AutoencoderSettings:
     """Shape and training of the autoencoder for a segmenter.
 
-    ``published`` is the paper's: 12 + 4 blocks, batch 64, 300 epochs, learning rate 1e-4. ``small`` suits the narrow
-    tokens of a bundled backbone and a laptop: 4 + 1 blocks, batch 16, at most 500 iterations, learning rate 5e-4.
-    ``auto`` is small for backbones narrower than 384 channels.
-
     Parameters
     ----------
+    preset : {"auto", "published", "small"}
+        See `dorl.representation.presets`.
     epochs, iterations : int, optional
         In place of the preset's; with `epochs` alone, the preset's limit on iterations no longer holds.
     """
@@ -46,17 +42,10 @@ def autoencoder_settings(
     for name, value in (("epochs", epochs), ("iterations", iterations)):
         if value is not None and value < 1:
             raise InputError(f"{name} is {value}: give 1 or more")
-    if preset == "auto":
-        preset = "published" if segmenter.width >= WIDE else "small"
-    if preset == "published":
-        shape = AutoencoderConfig(width=segmenter.width, heads=heads_for(segmenter.width), grid=segmenter.grid)
-        training = TrainingSettings()
-    else:
-        shape = AutoencoderConfig.scaled(segmenter.width, segmenter.grid, depth=4, decoder_depth=1)
-        training = TrainingSettings(max_iterations=500, batch_size=16, warmup=50, learning_rate=5e-4)
+    chosen, shape, training = named(preset, segmenter.width, segmenter.grid)
     limit = iterations if iterations is not None else (None if epochs is not None else training.max_iterations)
     training = replace(training, epochs=epochs if epochs is not None else training.epochs, max_iterations=limit)
-    return _settings(preset, shape, training)
+    return _settings(chosen, shape, training)
 
 
 def given_settings(model: CrossDomainAutoencoder) -> AutoencoderSettings:

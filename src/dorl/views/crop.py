@@ -5,13 +5,11 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-#: side of the crop in pixels
-SIDE = 224
 #: side of the square over the longer side of the cell's bounding box
 REACH = 1.25
 
 
-def square_crop(image: np.ndarray, mask: np.ndarray, size: int = SIDE) -> tuple[np.ndarray, np.ndarray]:
+def square_crop(image: np.ndarray, mask: np.ndarray, size: int = 224) -> tuple[np.ndarray, np.ndarray]:
     """Crop a square around a cell, so that small and large cells fill it alike.
 
     Parameters

@@ -17,15 +17,15 @@ from dorl.cells import CellStore
 from dorl.domains import Domain
 from dorl.errors import BadImageError, InputError
 from dorl.inference import over_batches
-from dorl.pipeline.embedding import segment_small
+from dorl.pipeline.classes import at_level
+from dorl.pipeline.embedding import prepared, segment_small
 from dorl.pipeline.represent import fingerprint
 from dorl.progress import say, track
 from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import find_cells
-from dorl.segmentation.segmenter import prepare
 from dorl.taxonomy import SharedLevel
 from dorl.training import seeded
-from dorl.views import SIDE, square_crop
+from dorl.views import square_crop
 
 #: tokens, masks and crops of a batch
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -68,7 +68,7 @@ def prepare_lab(domain: Domain, level: SharedLevel | None, *, only_source: bool)
     A lab that is only a source comes without the images that no class can be learnt from; the labels of a lab that is
     tested decide over none of its images, since methods may look at all of them.
     """
-    labels = domain.labels if level is None else level.project_all(domain.labels)
+    labels = at_level(domain, level).labels
     if only_source:
         kept = np.array([label is not None for label in labels], bool)
         domain, labels = domain.take(kept), labels[kept]
@@ -102,21 +102,20 @@ def embed_lab(lab: Lab, segmenter: Segmenter, folder: Path, *, whole: bool) -> C
         The published road, too.
     """
     place = folder / f"{lab.name}-{lab.digest}-{segmenter.digest()[:12]}"
-    square = _stored(lab, segmenter, place / "square", _square, SIDE, SIDE)
-    road = _stored(lab, segmenter, place / "whole", _whole, segmenter.image_size, 128) if whole else None
+    square = _stored(lab, segmenter, place / "square", _square, segmenter.image_size)
+    road = _stored(lab, segmenter, place / "whole", _whole, 128) if whole else None
     return Cells(lab.name, square, road, np.arange(len(lab.domain), dtype=np.intp), backbone=segmenter)
 
 
 def _square(segmenter: Segmenter, images: Sequence[np.ndarray]) -> Arrays:
     cells = find_cells(segmenter, images)
-    pairs = [square_crop(image, cell.mask) for image, cell in zip(images, cells, strict=True)]
+    pairs = [square_crop(image, cell.mask, segmenter.image_size) for image, cell in zip(images, cells, strict=True)]
     crops, masks = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
-    ready = np.stack([prepare(crop, segmenter.image_size) for crop in crops])
-    return segmenter(ready).tokens.half().cpu().numpy(), masks, crops
+    return segmenter(crops).tokens.half().cpu().numpy(), masks, crops
 
 
 def _whole(segmenter: Segmenter, images: Sequence[np.ndarray]) -> Arrays:
-    return segment_small(segmenter, np.stack([prepare(image, segmenter.image_size) for image in images]))
+    return segment_small(segmenter, prepared(images, segmenter.image_size))
 
 
 def _stored(
@@ -124,10 +123,11 @@ def _stored(
     segmenter: Segmenter,
     path: Path,
     make: Callable[[Segmenter, Sequence[np.ndarray]], Arrays],
-    mask_size: int,
     crop_size: int,
 ) -> CellStore:
-    store = CellStore.create(path, width=segmenter.width, grid=segmenter.grid, mask_size=mask_size, crop_size=crop_size)
+    store = CellStore.create(
+        path, width=segmenter.width, grid=segmenter.grid, mask_size=segmenter.image_size, crop_size=crop_size
+    )
     done, total = len(store), len(lab.domain)
     todo = range(done, total)
 
