@@ -21,7 +21,7 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from dorl.cells import CellStore
-from dorl.classification import CLASSIFIERS, VIEWS, calibrate, calibration_error, make_classifier
+from dorl.classification import CLASSIFIERS, VIEWS, calibrate, calibration_error, expected_accuracy, make_classifier
 from dorl.taxonomy import shared_level
 
 
@@ -45,10 +45,7 @@ def fold(
     right = model.classes_[said.argmax(1)] == y[ask]
     suited = model[-1].suited(other) if name == VIEWS else model
     there = suited.predict_proba(other)
-    confidences = [calibration.apply(there).max(1)]
-    if suited is not model and suited.adapted_:
-        confidences.insert(0, calibration.apply(suited.first_proba(other)).max(1))
-    share, low, high = calibration.estimate(*confidences)
+    share, low, high = expected_accuracy(calibration, suited, other)
     return {
         "accuracy": float(right.mean()),
         "ECE before": calibration_error(said, right),

@@ -9,11 +9,10 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import clone
 
 from dorl.baselines.cells import Cells, Source
 from dorl.baselines.method import Fitted
-from dorl.classification import calibrate
+from dorl.classification import calibrate, expected_accuracy
 from dorl.classification.views import ViewsClassifier
 from dorl.inference import over_batches
 from dorl.progress import track
@@ -62,14 +61,11 @@ class Improved:
         def predict(cells: Cells) -> NDArray[np.object_]:
             return suited.get(cells.lab, model).predict(seen(cells)).astype(object)
 
-        calibration = calibrate(clone(model), learnt, source.labels.astype(str), seed=seed)
+        calibration = calibrate(model, learnt, source.labels.astype(str), seed=seed)
 
         def estimate(cells: Cells) -> tuple[float, float, float]:
             assert calibration is not None
-            asked, chosen = seen(cells), suited.get(cells.lab, model)
-            kinds = [chosen.first_proba, *([chosen.predict_proba] if chosen.adapted_ else [])]
-            said = [calibration.apply(kind(asked)).max(1) for kind in kinds]
-            return calibration.estimate(*said)
+            return expected_accuracy(calibration, suited.get(cells.lab, model), seen(cells))
 
         done = ", ".join(name for name, adapted in suited.items() if adapted is not model)
         setting = f"{self.plain} + {self.restained} views" + (f", adapted to {done}" if done else "")

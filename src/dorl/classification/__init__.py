@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         Calibration,
         calibrate,
         calibration_error,
+        expected_accuracy,
         load_calibration,
         save_calibration,
     )
@@ -25,6 +26,7 @@ _WHERE = {
     "Calibration": "calibration",
     "calibrate": "calibration",
     "calibration_error": "calibration",
+    "expected_accuracy": "calibration",
     "save_calibration": "calibration",
     "load_calibration": "calibration",
     "CLASSIFIERS": "classifiers",
@@ -51,6 +53,7 @@ __all__ = [
     "calibration_error",
     "confusion",
     "cross_lab",
+    "expected_accuracy",
     "load_calibration",
     "load_classifier",
     "make_classifier",

@@ -115,6 +115,21 @@ class Calibration:
         return share, max(0.0, share - reach), min(1.0, share + reach)
 
 
+def expected_accuracy(calibration: Calibration, model: Any, X: ArrayLike) -> tuple[float, float, float]:
+    """`Calibration.estimate` of what a classifier says of cells, and said before it adapted where it has.
+
+    Parameters
+    ----------
+    calibration : Calibration
+        Of the classifier before it adapted.
+    model : scikit-learn classifier
+        Fitted; a `ViewsClassifier` may have adapted.
+    X : array, as `model` takes it
+    """
+    kinds = [model.predict_proba] if not getattr(model, "adapted_", False) else [model.first_proba, model.predict_proba]
+    return calibration.estimate(*(calibration.apply(kind(X)).max(1) for kind in kinds))
+
+
 def _logit(probabilities: ArrayLike) -> NDArray[np.float64]:
     """Of the likeliest class of each cell (N,)."""
     return logit(np.clip(np.asarray(probabilities, np.float64).max(axis=1), FLOOR, 1 - FLOOR))

@@ -152,13 +152,17 @@ class DoRL:
         Parameters
         ----------
         inputs : array of shape (N, V, F)
-            As `inputs` gives them; `ViewsClassifier.suited` says when there is something to adapt to. Other classifiers
-            than the one over views stay as they are.
+            As `inputs` gives them; `ViewsClassifier.suited` says when there is something to adapt to.
+
+        Returns
+        -------
+        DoRL
+            This very one where there is nothing to adapt to, and with another classifier than the one over views.
         """
-        if self.classifier_name != VIEWS:
+        if self.classifier_name != VIEWS or (suited := self._fitted()[-1].suited(inputs)) is self._fitted()[-1]:
             return self
         other = copy(self)
-        other.classifier = make_pipeline(self._fitted()[-1].suited(inputs))
+        other.classifier = make_pipeline(suited)
         return other
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:

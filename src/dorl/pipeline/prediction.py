@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import IO, TextIO
 
 import numpy as np
 import pandas as pd
@@ -120,21 +120,16 @@ def predict(
     tell_left_out(lab)
     result = Predicted(0, 0, list(lab.left_out.itertuples(index=False, name=None)))
     with atomic(out) as temporary, _opened(temporary, out) as file, tempfile.TemporaryFile() as held:
-        paths: list[str] = []
-        shape: tuple[int, ...] = ()
-        for some, arrays in read_batches(lab, result):
-            inputs, found = model.inputs(arrays)
-            held.write(inputs.tobytes())
-            paths += some
-            shape, kind = inputs.shape[1:], inputs.dtype
-            result.without_cell += int((~found).sum())
-        result.images = len(paths)
-        if not paths:
-            raise InputError("not one image could be read: give other images")
-        held.flush()
-        inputs = np.memmap(held, kind, "r", shape=(len(paths), *shape))
+        paths, inputs = _held(model, lab, result, held)
         if adapt:
-            model, result.adapted = _adapted(model, inputs)
+            rows = np.unique(np.linspace(0, len(inputs) - 1, min(MOST, len(inputs))).astype(int))
+            before, model = model, model.adapted(np.asarray(inputs[rows]))
+            result.adapted = model is not before
+        if result.adapted:
+            say(
+                f"these {len(inputs)} cells look unlike those learnt from: the classifier adapts to them, without "
+                "labels (--no-adapt leaves it as it is)"
+            )
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "class", "probability", *classes])
         confidence: list[np.ndarray] = []
@@ -146,7 +141,7 @@ def predict(
             confidence.append(probabilities.max(1))
             if (first := model.first_probabilities(some_inputs)) is not None:
                 at_first.append(first.max(1))
-            for path, row, index in zip(paths[start:], probabilities, best, strict=False):
+            for path, row, index in zip(paths[start : start + CHUNK], probabilities, best, strict=True):
                 writer.writerow([path, classes[index], f"{row[index]:.6f}", *(f"{value:.6f}" for value in row)])
     if model.calibration is not None:
         said = [np.concatenate(values) for values in (at_first, confidence) if values]
@@ -164,17 +159,19 @@ def predict(
     return result
 
 
-def _adapted(model: DoRL, inputs: np.ndarray) -> tuple[DoRL, bool]:
-    """The model, adapted to cells like those of `inputs` where that is of use, and whether it was."""
-    rows = np.unique(np.linspace(0, len(inputs) - 1, min(MOST, len(inputs))).astype(int))
-    other = model.adapted(np.asarray(inputs[rows]))
-    done = other.classifier is not model.classifier and other.classifier[-1] is not model.classifier[-1]
-    if done:
-        say(
-            f"these {len(inputs)} cells look unlike those learnt from: the classifier adapts to them, without labels "
-            "(--no-adapt leaves it as it is)"
-        )
-    return other, done
+def _held(model: DoRL, lab: Domain, result: Predicted, file: IO[bytes]) -> tuple[list[str], np.ndarray]:
+    """Paths of the images that can be read, and what the classifier takes of them, memory-mapped, kept in `file`."""
+    paths: list[str] = []
+    for some, arrays in read_batches(lab, result):
+        inputs, found = model.inputs(arrays)
+        file.write(inputs.tobytes())
+        paths += some
+        result.without_cell += int((~found).sum())
+    result.images = len(paths)
+    if not paths:
+        raise InputError("not one image could be read: give other images")
+    file.flush()
+    return paths, np.memmap(file, inputs.dtype, "r", shape=(len(paths), *inputs.shape[1:]))  # type: ignore[call-overload]
 
 
 def _opened(temporary: Path, out: Path) -> TextIO:

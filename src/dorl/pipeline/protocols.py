@@ -48,15 +48,11 @@ def run_protocols(made: Represented, *, device: str | None = None) -> ProtocolRe
     common: dict[str, Any] = {"classifiers": list(CLASSIFIERS), "folds": settings.folds, "seed": made.config.seed}
     parts = []
     if "transductive" in made.config.protocols:
-        method = METHODS["transductive"]
-        if VIEWS in settings.names:
-            views = {"classifiers": [VIEWS], "method": method, "trains": trains, "tests": names, "adapt": True}
-            parts.append(cross_lab(_lab_views(made, names), **{**common, **views}))
+        parts += _views(made, names, trains, common, "transductive", adapt=True)
         labs = lab_features(made, names, made.features)
-        parts.append(cross_lab(labs, method=method, trains=trains, tests=names, **common))
+        parts.append(cross_lab(labs, method=METHODS["transductive"], trains=trains, tests=names, **common))
     if "unseen" in made.config.protocols:
-        if VIEWS in settings.names:
-            parts += [_unseen_views(made, name, trains, common) for name in names if set(trains) - {name}]
+        parts += _views(made, names, trains, common, "unseen", own=False)
         parts += [_unseen(made, name, trains, common, device) for name in names if set(trains) - {name}]
     result = ProtocolResult.concat(parts)
     single = [f"{name}: has a single class: tested on, not trained on." for name in names if name not in trains]
@@ -74,18 +70,17 @@ def lab_features(made: Represented, names: Sequence[str], X: np.ndarray) -> dict
     return found
 
 
-def _lab_views(made: Represented, names: Sequence[str]) -> dict[str, LabFeatures]:
-    """Views and labels by lab."""
+def _views(
+    made: Represented, names: Sequence[str], trains: Sequence[str], common: dict, protocol: str, **more: bool
+) -> list[ProtocolResult]:
+    """The classifier over views, where the run has one; views of a lab depend on no other lab."""
+    if VIEWS not in made.config.classifiers.names:
+        return []
     labels = made.cells["label"].where(made.cells["label"].notna(), None).to_numpy(object)
     rows = {name: np.flatnonzero(made.cells["domain"] == name) for name in names}
-    return {name: LabFeatures(made.inputs(VIEWS, of), labels[of]) for name, of in rows.items()}
-
-
-def _unseen_views(made: Represented, tested: str, trains: Sequence[str], common: dict) -> ProtocolResult:
-    """Views of other labs learnt, and no cell of the tested one adapted to."""
-    sources = [name for name in trains if name != tested]
-    settings = {"classifiers": [VIEWS], "method": METHODS["unseen"], "trains": sources, "tests": [tested], "own": False}
-    return cross_lab(_lab_views(made, [*sources, tested]), **{**common, **settings})
+    labs = {name: LabFeatures(made.inputs(VIEWS, of), labels[of]) for name, of in rows.items()}
+    settings = {**common, "classifiers": [VIEWS], **more}
+    return [cross_lab(labs, method=METHODS[protocol], trains=trains, tests=names, **settings)]
 
 
 def _unseen(made: Represented, tested: str, trains: Sequence[str], common: dict, device: str | None) -> ProtocolResult:

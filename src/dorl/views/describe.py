@@ -157,17 +157,16 @@ def describe(segmenter: Segmenter, images: np.ndarray, cells: np.ndarray, nuclei
     float32 array of shape (B, F)
         For each grid: mean and standard deviation in the cell, mean in the nucleus, mean in the cytoplasm.
     """
-    cell, nucleus = (torch.from_numpy(marks.astype(np.float32)).to(segmenter.device) for marks in (cells, nuclei))
+    # (B, 3, S, S): the cell, its nucleus, its cytoplasm
+    parts = torch.from_numpy(np.stack([cells, nuclei, cells & ~nuclei], 1).astype(np.float32)).to(segmenter.device)
     found: list[Tensor] = []
     with torch.inference_mode():
         for grid in segmenter.grids(torch.from_numpy(images)):
-            mean = _mean(grid, cell)
-            spread = _mean((grid - mean[:, :, None, None]) ** 2, cell).sqrt()
-            found += [mean, spread, _mean(grid, nucleus), _mean(grid, cell * (1 - nucleus))]
+            # how much of each place a part covers
+            weight = F.adaptive_avg_pool2d(parts, (grid.shape[2], grid.shape[3])) + LITTLE
+            weight = weight / weight.sum((2, 3), keepdim=True)
+            in_cell, in_nucleus, in_cytoplasm = torch.einsum("bchw,bkhw->kbc", grid, weight)
+            apart = (grid - in_cell[:, :, None, None]) ** 2
+            spread = torch.einsum("bchw,bhw->bc", apart, weight[:, 0]).sqrt()
+            found += [in_cell, spread, in_nucleus, in_cytoplasm]
     return torch.cat(found, 1).cpu().numpy()
-
-
-def _mean(grid: Tensor, marks: Tensor) -> Tensor:
-    """Mean (B, C) of a grid (B, C, H, W), weighted by how much of each place the marks (B, S, S) cover."""
-    weight = F.adaptive_avg_pool2d(marks[:, None], (grid.shape[2], grid.shape[3])) + LITTLE
-    return (grid * weight).sum((2, 3)) / weight.sum((2, 3))
