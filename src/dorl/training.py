@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,6 +58,11 @@ def has_bf16(device: torch.device) -> bool:
         probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
         return bool(probe and probe())
     return False
+
+
+def drawing_threads(device: torch.device) -> int:
+    """Threads that draw pictures for a network in training: one beside a CPU's own, eight for a GPU."""
+    return 1 if device.type == "cpu" else min(8, os.cpu_count() or 1)
 
 
 def prefetch(

@@ -20,7 +20,7 @@ from dorl.baselines.selection import choose_on_source, split_source
 from dorl.pretraining.train import MEAN, STD
 from dorl.pretraining.views import look, nearby_geometry
 from dorl.progress import track
-from dorl.training import default_device, prefetch, seeded, set_learning_rate, warmup_cosine
+from dorl.training import default_device, drawing_threads, prefetch, seeded, set_learning_rate, warmup_cosine
 from dorl.views import restain
 
 #: crops that are classified at once
@@ -147,7 +147,9 @@ class FineTuned:
             return step, normalised(change(torch.from_numpy(crops), generator, self.side)), torch.from_numpy(wanted)
 
         what = f"fine-tuning {self.kind}"
-        for step, pixels, labels in track(prefetch(read, range(steps)), total=steps, what=what):
+        for step, pixels, labels in track(
+            prefetch(read, range(steps), workers=drawing_threads(place)), total=steps, what=what
+        ):
             set_learning_rate(optimizer, rate * warmup_cosine(step, warmup=max(1, steps // 20), total=steps))
             loss = F.cross_entropy(network(pixels.to(place)), labels.to(place), label_smoothing=0.05)
             optimizer.zero_grad(set_to_none=True)

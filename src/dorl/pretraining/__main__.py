@@ -32,6 +32,7 @@ def main() -> None:
     )
     parser.add_argument("--rendered", type=int, default=1500, help="rendered cells, each in a style of its own")
     parser.add_argument("--imagenet", type=Path, help="EfficientNet-Lite0's .pth; the installed package's by default")
+    parser.add_argument("--device", help="cpu or cuda; the GPU where there is one, by default")
     for field in fields(Settings):
         if field.name != "rounds":
             parser.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
@@ -52,7 +53,7 @@ def main() -> None:
         seed=settings.seed,
     )
     encoder = imagenet_state(read_pth(given.imagenet or packaged())) if settings.design == "compact" else None
-    print(Trainer(bank, settings, given.out, encoder=encoder).run())
+    print(Trainer(bank, settings, given.out, encoder=encoder, device=given.device).run())
 
 
 def packaged() -> Path:

@@ -83,7 +83,7 @@ def mask_loss(logits: Tensor, cell: Tensor, weight: Tensor) -> Tensor:
     difference = (logits[:, 1] - logits[:, 0]).float()
     entropy = F.binary_cross_entropy_with_logits(difference, cell, weight, reduction="sum") / weight.sum().clamp_min(1)
     probability = difference.sigmoid()
-    dice = torch.zeros(())
+    dice = logits.new_zeros(()).float()
     for p, t in ((probability, cell), (1 - probability, 1 - cell)):
         size = (weight * (p**2 + t**2)).sum()
         dice = dice + 0.5 * (1 - (2 * (weight * p * t).sum() + 1) / (size + 1))
@@ -146,10 +146,10 @@ def code_loss(model: Pretraining, first: Tensor, second: Tensor, labs: Tensor, u
     if not len(labs):
         return first.sum()
     same = labs[:, None] == labs[None]
-    own = torch.eye(len(labs), dtype=torch.bool)
+    own = torch.eye(len(labs), dtype=torch.bool, device=labs.device)
     old = model.queue[labs]
-    empty = torch.arange(QUEUE)[None] >= model.filled[labs][:, None]
-    total = torch.zeros(())
+    empty = torch.arange(QUEUE, device=labs.device)[None] >= model.filled[labs][:, None]
+    total = first.new_zeros(())
     for query, key in ((first, second), (second, first)):
         near = (query @ key.T).masked_fill(~same, -1e4)
         past = torch.einsum("bd,bkd->bk", query, old).masked_fill(empty, -1e4)

@@ -39,7 +39,16 @@ from dorl.segmentation.checkpoints import save_base
 from dorl.segmentation.compact import CompactSpec
 from dorl.segmentation.sam import SamSpec
 from dorl.segmentation.segmenter import Segmenter
-from dorl.training import load_progress, prefetch, save_progress, seeded, set_learning_rate, warmup_cosine
+from dorl.training import (
+    default_device,
+    drawing_threads,
+    load_progress,
+    prefetch,
+    save_progress,
+    seeded,
+    set_learning_rate,
+    warmup_cosine,
+)
 from dorl.views import restain
 
 #: the two designs that were compared
@@ -110,10 +119,22 @@ class Trainer:
         Gets ``tiny.safetensors``, ``curve.csv``, ``card.json``, and what an interrupted training goes on from.
     encoder : dict of str to Tensor, optional
         Weights that the encoder starts from, under its own names.
+    device : str, optional
+        ``"cpu"``, ``"cuda"``; the GPU where there is one, by default. Pictures are drawn on the CPU in either case, by
+        more threads for a GPU; the shipped weights were trained on a CPU.
     """
 
-    def __init__(self, bank: Bank, settings: Settings, out: Path, *, encoder: dict[str, Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        bank: Bank,
+        settings: Settings,
+        out: Path,
+        *,
+        encoder: dict[str, Tensor] | None = None,
+        device: str | None = None,
+    ) -> None:
         self.bank, self.settings, self.out = bank, settings, out
+        self.device = default_device(device)
         self.labs = sorted(bank.table["lab"].unique())
         self.lab_of = torch.from_numpy(np.searchsorted(self.labs, bank.table["lab"].to_numpy(str)).astype(np.int64))
         spec = DESIGNS[settings.design]
@@ -129,9 +150,9 @@ class Trainer:
         self.average.load_state_dict(self.model.state_dict())
         for own, other in zip(self.model.parameters(), self.average.parameters(), strict=True):
             other.requires_grad_(own.requires_grad)
-        self.segmenter = self._segmenter(self.model)
         for network in (self.model, self.average):
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.segmenter = self._segmenter(self.model)
         groups: list[dict[str, Any]] = [{"params": [], "share": 1.0}, {"params": [], "share": settings.pretrained_rate}]
         for name, parameter in self.model.named_parameters():
             if parameter.requires_grad:
@@ -147,7 +168,7 @@ class Trainer:
 
     def _segmenter(self, model: Pretraining) -> Segmenter:
         spec = DESIGNS[self.settings.design]
-        return Segmenter(model.sam, spec, base="tiny", mean=MEAN, std=STD, device="cpu", precision="float32")
+        return Segmenter(model.sam, spec, base="tiny", mean=MEAN, std=STD, device=str(self.device), precision="float32")
 
     def run(self) -> Path:
         """Train, from where an earlier run stopped."""
@@ -176,7 +197,8 @@ class Trainer:
                     save(begin)
                 self._round(number)
             todo = range(max(begin, done), end)
-            batches = prefetch(self._batch, todo, workers=1, ahead=2)
+            workers = drawing_threads(self.device)
+            batches = prefetch(self._batch, todo, workers=workers, ahead=2 * workers)
             for step, batch in zip(
                 todo, track(batches, total=total, what="training tiny", done=todo.start), strict=True
             ):
@@ -208,7 +230,8 @@ class Trainer:
             network.sam.eval()
 
             def predict(views: Tensor) -> Tensor:
-                return network.spec.decode(network.sam, network.spec.encode(network.sam, normalised(views)))
+                pixels = normalised(views.to(self.device))
+                return network.spec.decode(network.sam, network.spec.encode(network.sam, pixels)).cpu()
 
             masks, counts = pseudo_masks(self.bank, np.sort(np.concatenate(rows)), predict, size=network.image_size)
             with atomic(place) as temporary:
@@ -265,6 +288,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] *= group["share"]
         self.model.train()
+        batch = {name: tensor.to(self.device) for name, tensor in batch.items()}
         views = normalised(batch["views"])
         terms = self._masked(views, step) if step < settings.masked_steps else self._losses(views, batch)
         self.optimizer.zero_grad(set_to_none=True)
@@ -306,7 +330,7 @@ class Trainer:
         spec: Any = self.segmenter.spec
         generator = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + step)
         hide = (torch.rand(len(views), 1, spec.grid, spec.grid, generator=generator) < 0.6).float()
-        hide = F.interpolate(hide, scale_factor=16.0, mode="nearest")
+        hide = F.interpolate(hide.to(views.device), scale_factor=16.0, mode="nearest")
         tokens = spec.encode(self.model.sam, views * (1 - hide))
         picture = F.pixel_shuffle(self.model.picture(tokens).permute(0, 3, 1, 2), 16)
         return {"picture": ((picture - views).abs() * hide).sum() / (3 * hide.sum())}
@@ -314,5 +338,5 @@ class Trainer:
 
 def normalised(views: Tensor) -> Tensor:
     """Views (B, 3, S, S), 0-1, as the network takes them."""
-    mean, std = torch.tensor(MEAN).view(3, 1, 1) / 255, torch.tensor(STD).view(3, 1, 1) / 255
+    mean, std = (torch.tensor(value, device=views.device).view(3, 1, 1) / 255 for value in (MEAN, STD))
     return (views - mean) / std
