@@ -17,6 +17,7 @@ from dorl.taxonomy import (
     MATEK_CODES,
     MATEK_LEFT_OUT,
     NODES,
+    UNCOMMON,
     ancestors,
     flat,
     is_a,
@@ -44,6 +45,8 @@ def test_the_tree():
     assert not is_a("lymphocyte", "lymphocyte_atypical")
     assert not is_a("erythroblast", "leukocyte")
     assert not is_a("smudge_cell", "leukocyte")
+    assert set(NODES) > UNCOMMON
+    assert all(name in UNCOMMON for name in NODES if is_a(name, "immature_granulocyte"))
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,14 @@ _PARENTS: dict[str, str | None] = {
 #: every node of the tree, the root ``"cell"`` first and each parent before its children
 NODES: tuple[str, ...] = tuple(_PARENTS)
 
+#: leaves and nodes that healthy blood hardly holds
+UNCOMMON: frozenset[str] = frozenset(
+    {
+        *("immature_granulocyte", "promyelocyte", "myelocyte", "metamyelocyte", "myeloblast"),
+        *("erythroblast", "lymphocyte_atypical", "smudge_cell"),
+    }
+)
+
 #: folders of AML-Cytomorphology_LMU (Matek-19)
 MATEK_CODES: dict[str, str] = {
     "BAS": "basophil",

@@ -101,6 +101,27 @@ def test_adapting_leaves_the_model_as_it_was() -> None:
     assert adapted.counts_.sum() == pytest.approx(1.5 * counts.sum())
 
 
+def test_classes_that_blood_hardly_holds_are_not_learnt_without_labels() -> None:
+    X, y = cells()
+    other, truth = cells(seed=1, shift=0.6)
+    names = np.where(y == "eosinophil", "erythroblast", y)
+    model = ViewsClassifier().fit(X, names)
+    adapted = model.adapted(other)
+    number = model.classes_.tolist().index("erythroblast")
+    assert (adapted.means_[number] == model.means_[number]).all()
+    assert (adapted.means_ != model.means_).any(1).sum() == 2
+    assert (adapted.predict(other) == np.where(truth == "eosinophil", "erythroblast", truth)).mean() > 0.9
+
+
+def test_a_lab_that_seems_to_hold_uncommon_cells_alone_is_not_adapted_to() -> None:
+    X, y = cells()
+    names = np.select([y == "eosinophil", y == "lymphocyte"], ["erythroblast", "myeloblast"], y)
+    model = ViewsClassifier().fit(X, names)
+    clear = (model.predict_proba(X).max(1) > 0.9) & (model.predict(X) == names)
+    assert model.adapted(X[clear & (names != "neutrophil")]) is model
+    assert model.adapted(X[clear]) is not model
+
+
 def test_a_lab_without_some_class_can_be_adapted_to() -> None:
     model = ViewsClassifier().fit(*cells())
     other, truth = cells(seed=6, shift=2)

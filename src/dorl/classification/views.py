@@ -16,6 +16,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
+from dorl.taxonomy import UNCOMMON
+
 #: cells that are read at once
 CHUNK = 512
 #: with fewer cells than this nothing is learnt from them without their classes
@@ -107,7 +109,9 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         """A copy that has learnt from another lab's cells, too, whose classes nobody gave: self-training.
 
         In each round it classifies them, takes the surest of each class at its word, and lets the discriminant analysis
-        learn those beside the cells that it was fitted to.
+        learn those beside the cells that it was fitted to. Classes that blood hardly holds
+        (`dorl.taxonomy.UNCOMMON`) are not learnt so: most cells that it would take for theirs are common ones that
+        another lab's stain or camera made to look like them, and each round would take in more. It still finds them.
 
         Parameters
         ----------
@@ -118,6 +122,11 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         weight : float
             Of all these cells together, where all that it was fitted to weighs 1.
 
+        Returns
+        -------
+        ViewsClassifier
+            Itself where there is nothing to learn: no cell seems to be of a common class.
+
         References
         ----------
         Lee, *Pseudo-Label*, ICML 2013 workshop; Zou et al. 2018, arXiv 1810.07911 (the share of each class).
@@ -126,13 +135,16 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         X = np.asarray(X)[:, : self.plain]
         other = copy(self)
         weights = self._analysis()
+        common = ~np.isin(self.classes_, list(UNCOMMON))
         for _ in range(rounds):
             said = _asked(X, *weights)
             index, sure = said.argmax(1), said.max(1)
             taken = np.zeros(len(X), bool)
-            for number in np.unique(index):
+            for number in np.unique(index[common[index]]):
                 members = index == number
                 taken |= members & (sure >= np.quantile(sure[members], 1 - share))
+            if not taken.any():
+                return self
             found = _moments(X[taken], index[taken], len(self.classes_), np.ones(taken.sum()))
             other._join(self, found, weight)
             weights = other._analysis()
