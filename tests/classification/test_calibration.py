@@ -125,3 +125,12 @@ def test_cells_that_are_all_right_do_not_make_every_confidence_high() -> None:
     unsure = found.apply([[0.55, 0.45]])[0]
     assert unsure[0] < 0.9
     assert found.estimate(np.full(50, unsure[0]))[0] == 0
+
+
+def test_where_it_could_adapt_its_agreement_with_that_counts() -> None:
+    sure = np.full(200, 0.9)
+    alone, low, high = GOOD.estimate(sure)
+    share, lower, higher = GOOD.estimate(sure, agreement=0.5)
+    assert share == pytest.approx((alone + 0.5) / 2)
+    assert lower < 0.5 < low
+    assert higher == high

@@ -89,6 +89,17 @@ def test_it_adapts_to_another_lab_and_not_to_its_own() -> None:
     assert np.median(model.distance(other)) > 1.5
 
 
+def test_agreement_with_its_adapted_self_tells_how_many_it_has_right() -> None:
+    X, y = cells()
+    model = ViewsClassifier().fit(X, y)
+    other, truth = cells(seed=1, shift=0.6)
+    right = (model.predict(other) == truth).mean()
+    assert model.agreement(other) == pytest.approx(right, abs=0.1)
+    assert model.agreement(cells(seed=2)[0]) is None
+    assert model.agreement(other[:50]) is None
+    assert model.adapted(other).agreement(other) is None
+
+
 def test_adapting_leaves_the_model_as_it_was() -> None:
     model = ViewsClassifier().fit(*cells())
     other, _ = cells(seed=5, shift=2)

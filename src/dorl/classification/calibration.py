@@ -80,7 +80,9 @@ class Calibration:
         rest[rows, best] = sure
         return rest
 
-    def estimate(self, confidence: ArrayLike, adapted: ArrayLike | None = None) -> tuple[float, float, float]:
+    def estimate(
+        self, confidence: ArrayLike, adapted: ArrayLike | None = None, *, agreement: float | None = None
+    ) -> tuple[float, float, float]:
         """How many of some cells without labels are likely to be classified rightly.
 
         The share of cells that are more confident than `threshold` (average thresholded confidence, Garg et al. 2022,
@@ -95,28 +97,41 @@ class Calibration:
             The same of the classifier after it has adapted to these cells. What it said before knows nothing of what
             adapting brings, and what it says now it has taught itself: the middle is taken, and the interval holds
             those of both.
+        agreement : float, optional
+            Share of the cells, 0-1, to which the classifier would give the same class after adapting, where it could
+            but hasn't. That, too, tells how many are right (Jiang et al. 2022, arXiv 2106.13799): again the middle is
+            taken, and the interval holds both.
 
         Returns
         -------
         (estimate, low, high) : tuple of float
             0-1; low and high are the limits of a 95 % interval.
         """
+        count = len(np.atleast_1d(confidence))
+        found = [self._reach(self._share(confidence), count)]
         if adapted is not None:
-            both = self.estimate(confidence), self.estimate(adapted)
-            return (both[0][0] + both[1][0]) / 2, min(low for _, low, _ in both), max(high for *_, high in both)
-        confidence = np.asarray(confidence, np.float64)
-        share = float((confidence >= self.threshold).mean())
+            found.append(self._reach(self._share(adapted), count))
+        if agreement is not None:
+            found.append(self._reach(agreement, count))
+        shares, low, high = zip(*found, strict=True)
+        return sum(shares) / len(shares), min(low), max(high)
+
+    def _share(self, confidence: ArrayLike) -> float:
+        return float((np.asarray(confidence, np.float64) >= self.threshold).mean())
+
+    def _reach(self, share: float, count: int) -> tuple[float, float, float]:
+        """A share of so many cells, and its interval."""
         # a cell of each kind is added, so that no interval is empty
         spread = sum(
-            (right + 1) / (count + 2) * (1 - (right + 1) / (count + 2)) / (count + 2)
-            for right, count in ((share * len(confidence), len(confidence)), (self.accuracy * self.cells, self.cells))
+            (right + 1) / (cells + 2) * (1 - (right + 1) / (cells + 2)) / (cells + 2)
+            for right, cells in ((share * count, count), (self.accuracy * self.cells, self.cells))
         )
         reach = Z95 * math.sqrt(spread)
         return share, max(0.0, share - reach), min(1.0, share + reach)
 
 
 def expected_accuracy(calibration: Calibration, model: Any, X: ArrayLike) -> tuple[float, float, float]:
-    """`Calibration.estimate` of what a classifier says of cells, and said before it adapted where it has.
+    """`Calibration.estimate` of what a classifier says of cells, and said before it adapted or would say after it.
 
     Parameters
     ----------
@@ -126,8 +141,11 @@ def expected_accuracy(calibration: Calibration, model: Any, X: ArrayLike) -> tup
         Fitted; a `ViewsClassifier` may have adapted.
     X : array, as `model` takes it
     """
-    kinds = [model.predict_proba] if not getattr(model, "adapted_", False) else [model.first_proba, model.predict_proba]
-    return calibration.estimate(*(calibration.apply(kind(X)).max(1) for kind in kinds))
+    if not hasattr(model, "agreement"):
+        return calibration.estimate(calibration.apply(model.predict_proba(X)).max(1))
+    kinds = [model.first_proba, model.predict_proba] if model.adapted_ else [model.predict_proba]
+    said = [calibration.apply(kind(X)).max(1) for kind in kinds]
+    return calibration.estimate(*said, agreement=model.agreement(X))
 
 
 def _logit(probabilities: ArrayLike) -> NDArray[np.float64]:

@@ -185,6 +185,12 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
             return self
         return self.adapted(X)
 
+    def agreement(self, X: ArrayLike) -> float | None:
+        """Share of cells, 0-1, to which it and what `suited` gives give one class; None where that is itself."""
+        if self.adapted_ or (other := self.suited(X)) is self:
+            return None
+        return float((self.predict(X) == other.predict(X)).mean())
+
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Probabilities of the classes, the mean over the plain views.
 

@@ -177,6 +177,10 @@ class DoRL:
         said = self._fitted()[-1].first_proba(inputs)
         return said if self.calibration is None else self.calibration.apply(said)
 
+    def agreement(self, inputs: np.ndarray) -> float | None:
+        """Share of cells whose class would stay if the classifier adapted to them; None where it wouldn't adapt."""
+        return self._fitted()[-1].agreement(inputs) if self.classifier_name == VIEWS else None
+
     def predict(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
         """The likeliest class of each image: object array (N,) of str; input as for `transform`."""
         return np.array(self.classes_, object)[self.predict_proba(images).argmax(1)]

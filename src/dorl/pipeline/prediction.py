@@ -121,10 +121,13 @@ def predict(
     result = Predicted(0, 0, list(lab.left_out.itertuples(index=False, name=None)))
     with atomic(out) as temporary, _opened(temporary, out) as file, tempfile.TemporaryFile() as held:
         paths, inputs = _held(model, lab, result, held)
+        rows = np.unique(np.linspace(0, len(inputs) - 1, min(MOST, len(inputs))).astype(int))
+        agreement = None
         if adapt:
-            rows = np.unique(np.linspace(0, len(inputs) - 1, min(MOST, len(inputs))).astype(int))
             before, model = model, model.adapted(np.asarray(inputs[rows]))
             result.adapted = model is not before
+        elif model.calibration is not None:
+            agreement = model.agreement(np.asarray(inputs[rows]))
         if result.adapted:
             say(
                 f"these {len(inputs)} cells look unlike those learnt from: the classifier adapts to them, without "
@@ -145,7 +148,7 @@ def predict(
                 writer.writerow([path, classes[index], f"{row[index]:.6f}", *(f"{value:.6f}" for value in row)])
     if model.calibration is not None:
         said = [np.concatenate(values) for values in (at_first, confidence) if values]
-        result.accuracy = model.calibration.estimate(*said)
+        result.accuracy = model.calibration.estimate(*said, agreement=agreement)
         share, low, high = (100 * value for value in result.accuracy)
         say(
             f"by its confidence {share:.0f} % are right (95 % interval {low:.0f} to {high:.0f}); held-out cells of the "
