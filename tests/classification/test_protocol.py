@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from dorl.classification import COLUMNS, LabFeatures, ProtocolResult, cross_lab
+from dorl.classification.protocol import MISTAKES
 from dorl.errors import InputError
 
 from .made_up import fine_and_coarse, lab
@@ -137,3 +138,28 @@ def test_labs_of_different_width_are_told():
 def test_one_label_a_row():
     with pytest.raises(InputError, match="one label a row"):
         LabFeatures(np.zeros((3, 2)), np.array(["monocyte"]))
+
+
+def test_mistakes_are_listed_with_what_the_classifier_gave_to_its_answer():
+    classes = {"neutrophil_banded": 30, "neutrophil_segmented": 30, "monocyte": 30}
+    labs = {"one": lab(classes), "other": lab(classes, shift=0.3, seed=1), "coarse": lab({"neutrophil": 30}, seed=2)}
+    found = cross_lab(labs, classifiers=["LR", "RF"], folds=3, trains=["one"], explain=["LR"])
+    wrong = found.mistakes
+    assert list(wrong.columns) == list(MISTAKES)
+    assert set(wrong["classifier"]) == {"LR"}
+    for (train, test), part in wrong.groupby(["train", "test"]):
+        classes, counts = found.confusions[train, test, "LR"]
+        assert len(part) == counts.sum() - np.trace(counts)
+    assert (wrong["true"] == labs["other"].y[wrong["cell"].to_numpy(int)])[wrong["test"] == "other"].all()
+    assert set(wrong["test"]) == {"one", "other"}  # a banded neutrophil is a right answer for "neutrophil"
+    assert wrong["probability"].between(1 / 3, 1).all()
+    assert cross_lab(labs, classifiers=["LR"], folds=3, trains=["one"]).mistakes.empty
+
+
+def test_of_a_pair_compared_twice_the_first_matrix_stays_and_all_mistakes():
+    classes = {"neutrophil_banded": 20, "neutrophil_segmented": 20}
+    labs = {"a": lab(classes), "b": lab(classes, seed=1)}
+    parts = [cross_lab(labs, method=m, classifiers=["LR"], seed=s, explain=["LR"]) for s, m in enumerate("xy")]
+    joined = ProtocolResult.concat(parts)
+    assert joined.confusions["a", "b", "LR"] is parts[0].confusions["a", "b", "LR"]
+    assert len(joined.mistakes) == sum(len(part.mistakes) for part in parts) > 0

@@ -62,6 +62,13 @@ class Comparison:
             confusion(true[counted], projected[counted], self.classes),
         )
 
+    def wrong(self, cells: NDArray[np.intp], predicted: NDArray[np.object_]) -> NDArray[np.bool_]:
+        """Whether each cell counts as wrong in the comparison by the tree; parameters as for `tree`, result (n,)."""
+        projected = np.asarray(self._level.project_all(predicted), dtype=object)
+        return np.array(
+            [true is not None and said != true for true, said in zip(self._true[cells], projected, strict=True)], bool
+        )
+
     def flat(self, cells: NDArray[np.intp], predicted: NDArray[np.object_]) -> dict[str, float]:
         """Scores of the paper's comparison: flat names, all cells; parameters as for `tree`."""
         flattened = np.array([flat(name) for name in predicted], dtype=object)

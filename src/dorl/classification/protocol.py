@@ -10,16 +10,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from sklearn.dummy import DummyClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.pipeline import make_pipeline
 
 from dorl.classification.classifiers import CLASSIFIERS, make_classifier
 from dorl.classification.comparison import Comparison
+from dorl.classification.views import ViewsClassifier
 from dorl.errors import InputError
 from dorl.progress import track
 
+#: columns of `ProtocolResult.mistakes`, one row for each wrong answer
+MISTAKES = ("train", "test", "method", "classifier", "fold", "cell", "true", "predicted", "probability")
 #: columns of a table of results, one row for each train, test, classifier and fold; scores from 0 to 1
 COLUMNS = ("train", "test", "method", "classifier", "fold", "accuracy", "balanced_accuracy", "macro_f1")
+
+
+def _no_mistakes() -> pd.DataFrame:
+    return pd.DataFrame(columns=list(MISTAKES))
 
 
 @dataclass
@@ -75,18 +84,27 @@ class ProtocolResult:
     pairs: pd.DataFrame
     confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.int64]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    mistakes: pd.DataFrame = field(default_factory=_no_mistakes)
 
     @staticmethod
     def concat(parts: Sequence[ProtocolResult]) -> ProtocolResult:
-        """Join results, for example those of one call a tested lab in the "unseen lab" protocol."""
+        """Join results, for example those of one call a tested lab in the "unseen lab" protocol.
+
+        Of a pair that several of them compared with the same classifier, the first's confusion matrix is kept.
+        """
+        wrong = [part.mistakes for part in parts if len(part.mistakes)]
+        confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.int64]]] = {}
+        for part in parts:
+            confusions |= {key: value for key, value in part.confusions.items() if key not in confusions}
         return ProtocolResult(
             results=pd.concat([part.results for part in parts], ignore_index=True),
             results_flat=pd.concat([part.results_flat for part in parts], ignore_index=True),
             pairs=pd.concat([part.pairs for part in parts], ignore_index=True).drop_duplicates(
                 ["train", "test"], ignore_index=True
             ),
-            confusions={key: value for part in parts for key, value in part.confusions.items()},
+            confusions=confusions,
             notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
+            mistakes=pd.concat(wrong, ignore_index=True) if wrong else _no_mistakes(),
         )
 
 
@@ -101,6 +119,7 @@ def cross_lab(
     tests: Sequence[str] | None = None,
     own: bool = True,
     adapt: bool = False,
+    explain: Sequence[str] = (),
 ) -> ProtocolResult:
     """Train on each lab, test on each lab.
 
@@ -128,6 +147,8 @@ def cross_lab(
     adapt : bool, default False
         Let the classifier over views adapt to the tested lab's cells, all of them and without their labels, as
         `ViewsClassifier.suited` does.
+    explain : sequence of str, optional
+        Classifiers whose mistakes are listed.
 
     Returns
     -------
@@ -161,29 +182,38 @@ def cross_lab(
     tree: list[dict[str, Any]] = []
     flat: list[dict[str, Any]] = []
     confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.int64]]] = {}
+    mistakes: list[pd.DataFrame] = []
     for train, name, fold in track(jobs, total=len(jobs), what=f"fitting classifiers on {method} features"):
         lab = data[train]
         learn, held_out = splits[train][fold]
-        predict = _fit(name, seed, lab.X[learn], lab.y[learn])
+        model = _fit(name, seed, lab.X[learn], lab.y[learn])
         for test in tests:
             comparison = comparisons.get((train, test))
             if comparison is None:
                 continue
             cells = held_out if test == train else np.arange(len(data[test].y))
             # all of the lab's cells, labelled or not, may be adapted to
-            predicted = predict(data[test].X[cells], labs[test].X if adapt and test != train else None)
+            suits = adapt and test != train and isinstance(model[-1], ViewsClassifier)
+            chosen = model[-1].suited(labs[test].X) if suits else model
+            predicted = chosen.predict(data[test].X[cells]).astype(object)
             row = {"train": train, "test": test, "method": method, "classifier": name, "fold": fold}
             scored, counts = comparison.tree(cells, predicted)
             tree.append({**row, **scored})
             flat.append({**row, **comparison.flat(cells, predicted)})
             classes, sum_ = confusions.get((train, test, name), (comparison.classes, 0))
             confusions[train, test, name] = (classes, sum_ + counts)
+            if name in explain and (wrong := comparison.wrong(cells, predicted)).any():
+                rows = cells[wrong]
+                sure = chosen.predict_proba(data[test].X[rows]).max(axis=1)
+                found = {"cell": rows, "true": data[test].y[rows], "predicted": predicted[wrong], "probability": sure}
+                mistakes.append(pd.DataFrame({**row, **found}))
     return ProtocolResult(
         results=pd.DataFrame(tree, columns=list(COLUMNS)),
         results_flat=pd.DataFrame(flat, columns=list(COLUMNS)),
         pairs=pd.DataFrame([comparison.summary() for comparison in comparisons.values()]),
         confusions=confusions,
         notes=notes,
+        mistakes=pd.concat(mistakes, ignore_index=True)[list(MISTAKES)] if mistakes else _no_mistakes(),
     )
 
 
@@ -235,19 +265,10 @@ def _split(
 
 
 def _fit(name: str, seed: int, X: NDArray[np.float32], y: NDArray[np.object_]) -> Any:
-    """A function from features, and those of cells to adapt to, to predicted classes."""
-    if len(set(y)) == 1:
-        # happens where a lab's other classes all lie in the held-out fold; some classifiers refuse one class
-        only = y[0]
-        return lambda cells, all_cells: np.full(len(cells), only, dtype=object)
-    model = make_classifier(name, seed)
+    """A fitted pipeline."""
+    # one class happens where a lab's other classes all lie in the held-out fold; some classifiers refuse it
+    model = make_classifier(name, seed) if len(set(y)) > 1 else make_pipeline(DummyClassifier())
     with warnings.catch_warnings():
         # the iteration limits are the paper's
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(X, y.astype(str))
-
-    def predict(cells: NDArray[np.float32], all_cells: NDArray[np.float32] | None) -> NDArray[np.object_]:
-        chosen = model if all_cells is None else model[-1].suited(all_cells)
-        return chosen.predict(cells).astype(object)
-
-    return predict
+        return model.fit(X, y.astype(str))

@@ -48,8 +48,8 @@ def draw_labs(labs: list[Domain], folder: Path, *, limit: int | None = GREY_SAMP
     class_counts(count_classes(labs), folder / "class_counts.png")
 
 
-def draw_run(made: Represented, result: ProtocolResult | None, out: Path) -> None:
-    """Every figure of a run, into ``figures/``."""
+def draw_run(made: Represented, result: ProtocolResult | None, out: Path) -> np.ndarray:
+    """Every figure of a run, into ``figures/``; returns each cell's place in the plane, float32 (N, 2)."""
     folder = out / FOLDER
     say("drawing the figures")
     draw_labs(made.labs, folder, seed=made.config.seed)
@@ -68,6 +68,7 @@ def draw_run(made: Represented, result: ProtocolResult | None, out: Path) -> Non
             if classifier == default
         }
         confusion_matrices(shown, folder / "confusion.png")
+    return placed
 
 
 def _panel(made: Represented) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:

@@ -24,12 +24,16 @@ from dorl.classification import (
 )
 from dorl.domains import Domain
 from dorl.files import write_json
-from dorl.pipeline.figures import draw_run
+from dorl.pipeline.card import write_card
+from dorl.pipeline.distances import distances
+from dorl.pipeline.expected import expected_on, expected_without_labels
+from dorl.pipeline.figures import FOLDER, draw_run
+from dorl.pipeline.mistakes import confident_mistakes, draw_mistakes
 from dorl.pipeline.model import DoRL
 from dorl.pipeline.protocols import check_protocols, run_protocols, trainable
-from dorl.pipeline.report import write_card, write_run_report
-from dorl.pipeline.represent import HISTORY, Represented, learnt_level, represent
-from dorl.pipeline.runfolder import CLASSIFIERS, METRICS, slug
+from dorl.pipeline.report import write_run_report
+from dorl.pipeline.represent import HISTORY, Represented, learnt_level, represent, write_features
+from dorl.pipeline.runfolder import CLASSIFIERS, FEATURES, METRICS, slug
 from dorl.progress import say, track
 from dorl.reporting import write_results, write_tables
 
@@ -117,7 +121,7 @@ def evaluate(
         device=device,
     )
     result = run_protocols(made, device=device)
-    _finish(made, result, out, started)
+    _finish(made, result, expected_without_labels(made, trainable(made.labs)), out, started)
     return result.results
 
 
@@ -181,18 +185,24 @@ def fit(
         seed=seed,
         device=device,
     )
+    expected = []
     if made.config.classifiers.names:
-        _fit_classifiers(made, out)
+        expected = _fit_classifiers(made, out)
     else:
         say("no classifier is fitted: that needs labels of two classes or more")
     result = run_protocols(made, device=device) if trainable(made.labs) else None
-    _finish(made, result, out, started)
+    _finish(made, result, expected, out, started)
     return DoRL.load(out, device=device)
 
 
-def _fit_classifiers(made: Represented, out: Path) -> None:
-    """Fit each on the source labs' labels, and calibrate it where there are labels enough."""
+def _fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
+    """Fit each on the source labs' labels, and calibrate it where there are labels enough.
+
+    Returns what the default one is expected to do on the other labs.
+    """
     settings = made.config.classifiers
+    elsewhere = [lab.name for lab in made.labs if lab.name not in settings.source]
+    expected = []
     labelled = made.cells["domain"].isin(settings.source) & made.cells["label"].notna()
     labels = made.cells.loc[labelled, "label"].to_numpy(object)
     learnt = learnt_level(labels).project_all(labels).astype(str)
@@ -211,6 +221,9 @@ def _fit_classifiers(made: Represented, out: Path) -> None:
         if name == VIEWS and len(others):
             model = make_pipeline(model[-1].suited(made.inputs(name, others)))
         save_classifier(model, place)
+        if name == settings.default and calibration:
+            expected = [expected_on(made, lab, name, model, calibration, settings.source) for lab in elsewhere]
+    return expected
 
 
 def lab_weights(labs: np.ndarray) -> np.ndarray:
@@ -219,13 +232,19 @@ def lab_weights(labs: np.ndarray) -> np.ndarray:
     return np.maximum(1.0, LEAST_LAB * counts.max() / counts)[index]
 
 
-def _finish(made: Represented, result: ProtocolResult | None, out: Path, started: float) -> None:
+def _finish(
+    made: Represented, result: ProtocolResult | None, expected: list[dict[str, Any]], out: Path, started: float
+) -> None:
     """Tables, figures, metrics, model card and report, in this order: metrics.json marks a finished run."""
     if result is not None:
         write_results(result, out)
         write_tables(result, out, [lab.name for lab in made.labs])
-    draw_run(made, result, out)
-    metrics = measured(made, result, time.monotonic() - started)
+    placed = draw_run(made, result, out)
+    write_features(out / FEATURES, made.features, made.cells, placed)
+    mistakes = [] if result is None else confident_mistakes(made, result)
+    draw_mistakes(made, mistakes, out / FOLDER)
+    more = {"expected": expected, "distances": distances(made), "mistakes": mistakes}
+    metrics = measured(made, result, time.monotonic() - started) | more
     if made.config.kind == "run":
         write_card(out, made.config, metrics)
     write_json(out / METRICS, metrics)

@@ -45,7 +45,12 @@ def run_protocols(made: Represented, *, device: str | None = None) -> ProtocolRe
     names = [lab.name for lab in made.labs if len(lab.classes)]
     trains = trainable(made.labs)
     settings = made.config.classifiers
-    common: dict[str, Any] = {"classifiers": list(CLASSIFIERS), "folds": settings.folds, "seed": made.config.seed}
+    common: dict[str, Any] = {
+        "classifiers": list(CLASSIFIERS),
+        "folds": settings.folds,
+        "seed": made.config.seed,
+        "explain": [settings.default],
+    }
     parts = []
     if "transductive" in made.config.protocols:
         parts += _views(made, names, trains, common, "transductive", adapt=True)

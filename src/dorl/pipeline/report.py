@@ -1,4 +1,4 @@
-"""The report and the model card of a run, made from what lies in its folder."""
+"""The report of a run, made from what lies in its folder."""
 
 from __future__ import annotations
 
@@ -10,19 +10,14 @@ import pandas as pd
 
 from dorl.classification import COLUMNS
 from dorl.errors import InputError
-from dorl.files import write_text
-from dorl.pipeline.figures import CAPTIONS, FOLDER
-from dorl.pipeline.runfolder import CARD, METRICS, REPORT, RunConfig, read_config
-from dorl.reporting import SCORES, Notes, Picture, Table, Text, cells, write_report
+from dorl.pipeline import sections as parts
+from dorl.pipeline.cautions import cautions
+from dorl.pipeline.figures import FOLDER
+from dorl.pipeline.runfolder import METRICS, REPORT, RunConfig, read_config
+from dorl.reporting import SCORES, Notes, Settings, Table, Text, cells, write_report
 
 #: which comparison each table shows, by the name that `dorl.reporting.SCORES` uses
 _RESULTS = {"results": "results.csv", "results_flat": "results_flat.csv"}
-
-#: what a run can be used for, by whether it has classifiers
-USE = {
-    True: "dorl predict RUN IMAGES --out predictions.csv",
-    False: "dorl fit LAB... --segmenter RUN --autoencoder RUN --out RUN2",
-}
 
 INTRODUCTION = {
     "run": (
@@ -77,137 +72,78 @@ def write_run_report(run: Path) -> Path:
     lacking = [lab.name for lab in config.labs if lab.name not in metrics["labs"]]
     if lacking:
         raise InputError(f"{run}: {METRICS} says nothing of lab {lacking[0]!r}; restore it or fit again")
+    folder = run / FOLDER
     sections: list[Any] = [Text(INTRODUCTION[config.kind if config.labs else "imported"])]
     if config.labs:
-        sections += _lab_sections(config, metrics)
+        if warnings := cautions(metrics):
+            sections.append(Notes(warnings, heading="Warnings"))
+        sections.append(parts.labs_table(config, metrics))
     if "pairs" in metrics:
-        order = [lab.name for lab in config.labs]
-        for heading, meaning, frame, score in SCORES:
-            shown = cells(read_results(run / _RESULTS[frame]), order, score=score)
-            sections.append(Table(shown, heading=heading, caption=meaning))
-        pairs = pd.DataFrame(metrics["pairs"])
-        sections.append(Table(pairs, heading="What each pair compares", index=False))
-    if metrics.get("calibration"):
-        sections.append(_calibration_table(metrics["calibration"]))
+        sections += _measured(run, config, metrics)
+    sections += [
+        parts.mistakes(folder, metrics),
+        parts.expected(metrics),
+        parts.latent_space(run, folder, config),
+        parts.distances(metrics),
+        parts.figure(folder, "grey_levels"),
+        parts.figure(folder, "class_counts"),
+        parts.figure(folder, "reconstructions", "Original, segmented, reconstructed"),
+        parts.calibration(metrics),
+        parts.figure(folder, "loss", "The autoencoder's training"),
+    ]
+    if left_out := _left_out(metrics):
+        sections.append(Notes(left_out, heading="What was left out, and what to know of the labs"))
     if metrics["notes"]:
         sections.append(Notes(metrics["notes"]))
-    for name, caption in CAPTIONS.items():
-        picture = run / FOLDER / f"{name}.png"
-        if picture.is_file():
-            sections.append(Picture(picture, heading=name.replace("_", " ").capitalize(), caption=caption))
-    kind = "Run" if config.kind == "run" else "Evaluation"
+    sections.append(Settings(_settings(config), heading="All settings", folded=True))
     write_report(
         run / REPORT,
-        title=f"DoRL {kind.lower()} {run.resolve().name}",
-        subtitle=f"dorl {config.dorl}, seed {config.seed}, {metrics['seconds']:.0f} s",
-        sections=sections,
-        settings={
-            "segmenter": config.segmenter.model_dump(exclude={"digest"}),
-            "autoencoder": config.autoencoder.model_dump(),
-            "classifiers": config.classifiers.model_dump(),
-            "protocols": config.protocols,
-        },
+        title=f"DoRL {config.kind}: {run.resolve().name}",
+        subtitle=_what_was_run(config, metrics),
+        sections=[section for section in sections if section is not None],
     )
     return run / REPORT
 
 
-def _calibration_table(calibrations: dict[str, Any]) -> Table:
-    rows = [
-        {
-            "classifier": name,
-            "held-out cells": one["cells"],
-            "accuracy %": round(100 * one["accuracy"], 1),
-            "calibration error before, %": round(100 * one["error_before"], 1),
-            "after, %": round(100 * one["error_after"], 1),
-        }
-        for name, one in calibrations.items()
-    ]
-    caption = (
-        "Cells of the labs learnt from, each asked about by a classifier that hadn't learnt it. The error is how far "
-        "confidence and accuracy lie apart on average; predictions are corrected for it. It says nothing of other labs."
-    )
-    return Table(
-        pd.DataFrame(rows), heading="How far probabilities can be taken at their word", caption=caption, index=False
+def _measured(run: Path, config: RunConfig, metrics: dict[str, Any]) -> list[Any]:
+    """The protocol's tables, from the short one to the details."""
+    order = [lab.name for lab in config.labs]
+    results = {name: read_results(run / file) for name, file in _RESULTS.items()}
+    found: list[Any] = [parts.overview(results["results"], config)]
+    for heading, meaning, frame, score in SCORES:
+        found.append(Table(cells(results[frame], order, score=score), heading=heading, caption=meaning))
+    pairs = pd.DataFrame(metrics["pairs"])
+    pairs.insert(0, "labs", pairs.pop("train") + " → " + pairs.pop("test"))
+    pairs.columns = [name.replace("_", " ") for name in pairs.columns]
+    found.append(Table(pairs, heading="What each pair compares", index=False, folded=True))
+    return [*found, parts.confusions(config, metrics)]
+
+
+def _what_was_run(config: RunConfig, metrics: dict[str, Any]) -> str:
+    """One line."""
+    names = ", ".join(lab.name for lab in config.labs)
+    return (
+        f"dorl {config.dorl}{f' on {names}' if names else ''}; segmenter {Path(config.segmenter.name).name}, "
+        f"autoencoder {config.autoencoder.width} wide (preset {config.autoencoder.preset}), seed {config.seed}; "
+        f"{metrics['seconds']:.0f} s."
     )
 
 
-def _lab_sections(config: RunConfig, metrics: dict[str, Any]) -> list[Any]:
-    rows = [
-        {
-            "lab": lab.name,
-            "layout": lab.layout,
-            "cells": metrics["labs"][lab.name]["cells"],
-            "labelled": lab.labelled,
-            "classes": len(metrics["labs"][lab.name]["classes"]),
-            "images without a cell": metrics["labs"][lab.name]["without_cell"],
-            "left out": sum(metrics["labs"][lab.name]["left_out"].values()),
-        }
-        for lab in config.labs
-    ]
-    sections: list[Any] = [Table(pd.DataFrame(rows), heading="Labs", index=False)]
+def _settings(config: RunConfig) -> dict[str, Any]:
+    return {
+        "segmenter": config.segmenter.model_dump(exclude={"digest"}),
+        "views": config.views.model_dump(),
+        "autoencoder": config.autoencoder.model_dump(),
+        "classifiers": config.classifiers.model_dump(),
+        "protocols": config.protocols,
+    }
+
+
+def _left_out(metrics: dict[str, Any]) -> list[str]:
+    """Every reason why a file was left out, and what was remarked when the labs were read."""
     notes = [
         f"{name}: {count} left out: {reason}"
         for name, lab in metrics["labs"].items()
         for reason, count in lab["left_out"].items()
     ]
-    notes += [f"{name}: {note}" for name, lab in metrics["labs"].items() for note in lab["notes"]]
-    if notes:
-        sections.append(Notes(notes, heading="What was left out, and what to know of the labs"))
-    return sections
-
-
-def write_card(run: Path, config: RunConfig, metrics: dict[str, Any]) -> None:
-    """Write the run's model card, ``README.md``."""
-    labs = "\n".join(
-        f"- {lab.name}: {lab.images} images, {lab.labelled} labelled, layout {lab.layout}" for lab in config.labs
-    )
-    learnt = ", ".join(config.classifiers.source) or "no lab"
-    notes = "\n\n".join(metrics["notes"]) if not labs else ""
-    write_text(
-        run / CARD,
-        f"""# DoRL run
-
-{"Classifies" if config.classifiers.names else "Gives features of"} single-cell images of white blood cells. \
-Made by dorl {config.dorl}, seed {config.seed}.
-
-## Trained on
-{labs or notes}
-
-Segmenter `{config.segmenter.name}` (base {config.segmenter.base}, LoRA rank {config.segmenter.rank}); autoencoder \
-{config.autoencoder.width} wide, preset {config.autoencoder.preset}. The labels learnt are those of: {learnt}.
-
-## Measured
-{_card_scores(config, metrics)}
-
-## Use
-    {USE[bool(config.classifiers.names)]}
-
-A result is a help for research; it is no diagnosis and was not validated for clinical use.
-""",
-    )
-
-
-def _card_scores(config: RunConfig, metrics: dict[str, Any]) -> str:
-    """How well the default classifier did from lab to lab, or that nothing is known of it."""
-    default = config.classifiers.default
-    measured = [row for row in metrics["results"] if row["classifier"] == default]
-    if not measured:
-        return "Nothing: no lab here has labels of two classes or more."
-    scores = "\n".join(
-        f"| {row['train']} | {row['test']} | {100 * row['accuracy']:.1f} | {100 * row['balanced_accuracy']:.1f} |"
-        for row in measured
-    )
-    autoencoder = (
-        "the autoencoder was trained elsewhere"
-        if config.autoencoder.preset == "given"
-        else "the autoencoder saw the images of all these labs, without labels"
-    )
-    return f"""Classifier {default}, mean of {config.classifiers.folds} folds, classes compared by the tree. One lab's \
-classifier on another's cells; {autoencoder}.
-
-| trained on | tested on | accuracy % | balanced accuracy % |
-|---|---|---|---|
-{scores}
-
-The classifiers in this folder learnt all source labs together. On a lab that is not listed here expect less than on \
-any of these, until it was measured there."""
+    return notes + [f"{name}: {note}" for name, lab in metrics["labs"].items() for note in lab["notes"]]

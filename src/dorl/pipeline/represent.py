@@ -28,7 +28,6 @@ from dorl.pipeline.presets import (
 from dorl.pipeline.runfolder import (
     AUTOENCODER,
     CELLS,
-    FEATURES,
     SEGMENTER,
     ClassifierSettings,
     LabConfig,
@@ -46,6 +45,8 @@ from dorl.taxonomy import SharedLevel, shared_level
 from dorl.views import Views
 
 HISTORY = "history.csv"
+#: of ``features.h5ad``: each cell's place in the plane
+PLACED = "X_umap"
 
 
 def learnt_level(labels: Iterable[str]) -> SharedLevel:
@@ -244,7 +245,6 @@ def represent(
         model = given
         model.save(out / AUTOENCODER)
     features = encode_cells(model, embedded.store)
-    write_features(out / FEATURES, features, cells)
     left_out = {lab.name: list(lab.left_out.itertuples(index=False, name=None)) for lab in domains}
     for key, reason in embedded.left_out:
         name, _, path = key.partition("/")
@@ -303,12 +303,15 @@ def trained(
     return model
 
 
-def write_features(path: Path, features: np.ndarray, cells: pd.DataFrame) -> None:
-    """Write features as AnnData: X float32, obs path, domain, label, split, patient, cell_found."""
+def write_features(path: Path, features: np.ndarray, cells: pd.DataFrame, placed: np.ndarray | None = None) -> None:
+    """Write features as AnnData: X float32, obs path, domain, label, split, patient, cell_found.
+
+    Where each cell is `placed` in the plane (N, 2) goes to obsm ``X_umap``, which scanpy draws.
+    """
     import anndata
 
     obs = cells.set_index("key")[["path", "domain", "label", "split", "patient", "cell_found"]].copy()
     for name in ("domain", "label", "split", "patient"):
         obs[name] = pd.Categorical(obs[name].where(obs[name].notna(), None))
     with atomic(path) as temporary:
-        anndata.AnnData(X=features, obs=obs).write_h5ad(temporary)
+        anndata.AnnData(X=features, obs=obs, obsm=None if placed is None else {PLACED: placed}).write_h5ad(temporary)

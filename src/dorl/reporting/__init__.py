@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dorl.reporting.cellmap import CellMap
     from dorl.reporting.figures import (
         class_counts,
         confusion_matrices,
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
         loss_curve,
         reconstruction_panel,
     )
-    from dorl.reporting.html import Notes, Picture, Table, Text, write_report
+    from dorl.reporting.html import write_report
+    from dorl.reporting.sections import Gallery, Matrices, Notes, Picture, Settings, Table, Text
     from dorl.reporting.tables import SCORES, cells, summary, table, write_results, write_tables
 
 _WHERE = {
@@ -29,10 +31,14 @@ _WHERE = {
     "latent_space": "figures",
     "loss_curve": "figures",
     "reconstruction_panel": "figures",
-    "Notes": "html",
-    "Picture": "html",
-    "Table": "html",
-    "Text": "html",
+    "CellMap": "cellmap",
+    "Gallery": "sections",
+    "Matrices": "sections",
+    "Notes": "sections",
+    "Picture": "sections",
+    "Settings": "sections",
+    "Table": "sections",
+    "Text": "sections",
     "write_report": "html",
     "SCORES": "tables",
     "cells": "tables",
@@ -44,8 +50,12 @@ _WHERE = {
 
 __all__ = [
     "SCORES",
+    "CellMap",
+    "Gallery",
+    "Matrices",
     "Notes",
     "Picture",
+    "Settings",
     "Table",
     "Text",
     "cells",

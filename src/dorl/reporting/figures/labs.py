@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dorl.reporting.figures.style import faint_grid, new_figure, style, styles, write
+from dorl.reporting.figures.style import faint_grid, new_figure, style, write
+from dorl.reporting.palette import styles
 
 
 def grey_levels(histograms: Mapping[str, NDArray[np.generic]], path: str | Path) -> None:
@@ -22,7 +23,7 @@ def grey_levels(histograms: Mapping[str, NDArray[np.generic]], path: str | Path)
     path : str or Path
     """
     with style():
-        figure = new_figure(6.4, 3.4)
+        figure = new_figure(5.2, 3.0)
         axes = figure.subplots()
         looks = styles(list(histograms))
         for lab, counts in histograms.items():
@@ -53,7 +54,7 @@ def class_counts(counts: pd.DataFrame, path: str | Path) -> None:
     """
     with style():
         labs = [str(lab) for lab in counts.columns]
-        figure = new_figure(7.0, max(2.4, 0.14 * len(counts) * (len(labs) + 1) + 0.8))
+        figure = new_figure(5.4, max(2.4, 0.13 * len(counts) * (len(labs) + 0.7) + 1.0))
         axes = figure.subplots()
         looks = styles(labs)
         thick = 0.8 / max(len(labs), 1)
@@ -77,5 +78,5 @@ def class_counts(counts: pd.DataFrame, path: str | Path) -> None:
         axes.xaxis.set_major_formatter("{x:.0f}")
         axes.set_xlabel("cells (count, logarithmic)")
         faint_grid(axes, "x")
-        axes.legend(title="lab", loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        figure.legend(loc="outside upper left", ncols=3)
         write(figure, path)

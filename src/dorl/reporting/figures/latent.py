@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dorl.reporting.figures.style import new_figure, style, styles, write
+from dorl.reporting.figures.style import new_figure, style, write
+from dorl.reporting.palette import styles
 
 #: cells that UMAP learns its map from; the rest are placed on the finished map
 LEARNT_FROM = 3000

@@ -1,8 +1,7 @@
-"""What all figures share: colours, marks, and how they are written."""
+"""What all figures share: their settings, and how they are written."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from dorl.files import atomic
-
-#: Okabe & Ito's colours, told apart with any colour vision; yellow last, since it is faint on white
-OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#F0E442")
-#: a second round of the colours gets another mark and line, so that no two entries of a legend look alike
-MARKERS = ("o", "^", "s", "X")
-LINES = ("-", "--", ":", "-.")
-HATCHES = ("", "///", "...", "xxx")
 
 DPI = 150
 
@@ -31,19 +23,6 @@ _SETTINGS: dict[Any, Any] = {
     # a lab may be called "$1": names are text, never mathematics
     "text.parse_math": False,
 }
-
-
-def styles(names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Colour, marker, line and hatch of each name, in the order given."""
-    return {
-        name: {
-            "color": OKABE_ITO[i % len(OKABE_ITO)],
-            "marker": MARKERS[i // len(OKABE_ITO) % len(MARKERS)],
-            "line": LINES[i // len(OKABE_ITO) % len(LINES)],
-            "hatch": HATCHES[i // len(OKABE_ITO) % len(HATCHES)],
-        }
-        for i, name in enumerate(names)
-    }
 
 
 def style() -> Any:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from dorl.reporting.figures.style import faint_grid, new_figure, style, styles, write
+from dorl.reporting.figures.style import faint_grid, new_figure, style, write
+from dorl.reporting.palette import styles
 
 #: columns that say when, the first found of which is the horizontal axis
 WHEN = ("epoch", "step")
@@ -26,7 +27,7 @@ def loss_curve(history: pd.DataFrame, path: str | Path) -> None:
     path : str or Path
     """
     with style():
-        figure = new_figure(6.4, 3.6)
+        figure = new_figure(5.2, 3.4)
         axes = figure.subplots()
         when = next((name for name in WHEN if name in history), None)
         if when == "epoch" and "step" in history and history["epoch"].duplicated().any():
@@ -56,5 +57,5 @@ def loss_curve(history: pd.DataFrame, path: str | Path) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         faint_grid(axes)
         if losses:
-            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+            figure.legend(loc="outside upper left", ncols=3)
         write(figure, path)

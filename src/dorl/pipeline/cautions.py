@@ -1,0 +1,60 @@
+"""What a reader must know before believing a run's numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from dorl.classification.distances import UNLIKE, unlike_all_others
+
+#: a class of fewer cells in a lab is tiny: one cell more or less moves its recall by five points or more
+TINY = 20
+#: of the tiny classes, so many are named
+NAMED = 4
+#: shares of a lab's images, left out or without a cell, that are worth a warning
+SHARE = 0.05
+#: a lower accuracy expected on a lab is worth a warning
+DOUBTFUL = 0.7
+
+
+def cautions(metrics: dict[str, Any]) -> list[str]:
+    """Warnings, one sentence each, from what ``metrics.json`` of a run holds; an empty list where there are none."""
+    found = []
+    for name, lab in metrics["labs"].items():
+        tiny = sorted((count, label) for label, count in lab["classes"].items() if count < TINY)
+        if tiny:
+            named = ", ".join(f"{label} {count}" for count, label in tiny[:NAMED]) + (", …" if tiny[NAMED:] else "")
+            found.append(
+                f"{name}: {len(tiny)} of {len(lab['classes'])} classes have fewer than {TINY} cells ({named}): scores "
+                "on them are rough."
+            )
+        left_out = sum(lab["left_out"].values())
+        if left_out:
+            of = left_out + lab["cells"]
+            found.append(f"{name}: {left_out} of {of} files were left out; the reasons stand below.")
+        if lab["without_cell"] > SHARE * lab["cells"]:
+            found.append(
+                f"{name}: no white cell was found in {lab['without_cell']} of {lab['cells']} images: look at its masks "
+                "(dorl segment --overlay), and at what the images show."
+            )
+        if not lab["classes"]:
+            found.append(f"{name}: has no labels, so nothing is measured on it.")
+    found += [
+        f"{name} is unlike all other labs: by the autoencoder's features its nearest lab lies more than {UNLIKE} times "
+        "further than the others from each other. Expect less on it, and check its cells by eye."
+        for name in unlike_all_others(distance_table(metrics, "after"))
+    ]
+    found += [
+        f"{row['lab']}: by the confidence of the classifier learnt from {', '.join(row['source'])}, only "
+        f"{100 * row['accuracy']:.0f} % of its answers are right."
+        for row in metrics.get("expected", [])
+        if row["accuracy"] < DOUBTFUL
+    ]
+    return found
+
+
+def distance_table(metrics: dict[str, Any], stage: str) -> pd.DataFrame:
+    """The distances of one stage; without rows where none were measured."""
+    rows = [row for row in metrics.get("distances", []) if row["stage"] == stage]
+    return pd.DataFrame(rows, columns=["first", "second", "cells", "mmd", "told_apart", "proxy_a"])

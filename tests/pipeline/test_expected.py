@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dorl.cells import CellStore
+from dorl.classification import VIEWS
+from dorl.domains import read_domains
+from dorl.pipeline import DoRL
+from dorl.pipeline.expected import expected_on, expected_without_labels
+from dorl.pipeline.represent import Represented
+
+
+@pytest.fixture
+def made(fitted: Path, labs: list[str]) -> Represented:
+    """The fitted run with dune's labels taken away."""
+    model, store = DoRL.load(fitted), CellStore.open(fitted / "cells")
+    cells = store.table
+    cells.loc[cells["domain"] == "dune", "label"] = None
+    harbour, dune = read_domains(labs)
+    bare = replace(dune, table=dune.table.assign(label=None))
+    features = np.zeros((len(store), 4), np.float32)
+    return Represented([harbour, bare], model.config, store, cells, features, model.autoencoder, {})
+
+
+def test_each_lab_that_can_teach_is_asked_about_each_lab_without_labels(made: Represented) -> None:
+    (row,) = expected_without_labels(made, ["harbour"])
+    assert (row["source"], row["lab"], row["cells"]) == (["harbour"], "dune", 30)
+    assert 0 <= row["low"] <= row["accuracy"] <= row["high"] <= 1
+    assert row["adapted"] is False  # thirty cells are too few to adapt to
+    assert expected_without_labels(replace(made, labs=made.labs[:1]), ["harbour"]) == []
+
+
+def test_a_lab_too_small_to_calibrate_by_gives_no_estimate(made: Represented) -> None:
+    few = made.cells.copy()
+    few.loc[few.index[few["domain"] == "harbour"][10:], "label"] = None
+    assert expected_without_labels(replace(made, cells=few), ["harbour"]) == []
+
+
+def test_the_estimate_is_that_of_the_runs_own_classifier(made: Represented, fitted: Path) -> None:
+    model = DoRL.load(fitted)
+    assert model.classifier_name == VIEWS
+    assert model.calibration is not None
+    row = expected_on(made, "dune", VIEWS, model.classifier, model.calibration, ["harbour", "dune"])
+    inputs = made.inputs(VIEWS, np.flatnonzero(made.cells["domain"] == "dune"))
+    assert row["accuracy"] == pytest.approx(model.calibration.estimate(model.probabilities(inputs).max(1))[0], abs=1e-4)
