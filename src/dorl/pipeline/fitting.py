@@ -26,10 +26,11 @@ from dorl.domains import Domain
 from dorl.files import write_json
 from dorl.pipeline.figures import draw_run
 from dorl.pipeline.model import DoRL
-from dorl.pipeline.protocols import check_protocols, run_protocols, trainable
+from dorl.pipeline.protocols import check_protocols, follow_protocols, run_protocols, trainable
 from dorl.pipeline.report import write_card, write_run_report
 from dorl.pipeline.represent import HISTORY, Represented, learnt_level, represent
 from dorl.pipeline.runfolder import CLASSIFIERS, METRICS, slug
+from dorl.processes import is_main, wait
 from dorl.progress import say, track
 from dorl.reporting import write_results, write_tables
 
@@ -51,6 +52,7 @@ def evaluate(
     preset: str = "auto",
     epochs: int | None = None,
     iterations: int | None = None,
+    accumulate: int = 1,
     seed: int = 0,
     device: str | None = None,
 ) -> pd.DataFrame:
@@ -82,6 +84,9 @@ def evaluate(
         Of the autoencoder; see `dorl.representation.presets`.
     epochs, iterations : int, optional
         Of the autoencoder's training, in place of the preset's.
+    accumulate : int
+        Parts that each of its batches is computed in, one after the other, for as much less memory; see
+        `dorl.representation.TrainingSettings`.
     seed : int
         The same seed, labs and settings on the same machine give the same table.
     device : str, optional
@@ -113,11 +118,17 @@ def evaluate(
         preset=preset,
         epochs=epochs,
         iterations=iterations,
+        accumulate=accumulate,
         seed=seed,
         device=device,
     )
+    if not is_main():
+        follow_protocols(made, device=device)
+        wait()
+        return pd.read_csv(out / "results.csv")
     result = run_protocols(made, device=device)
     _finish(made, result, out, started)
+    wait()
     return result.results
 
 
@@ -135,6 +146,7 @@ def fit(
     preset: str = "auto",
     epochs: int | None = None,
     iterations: int | None = None,
+    accumulate: int = 1,
     seed: int = 0,
     device: str | None = None,
 ) -> DoRL:
@@ -146,7 +158,7 @@ def fit(
 
     Parameters
     ----------
-    labs, segmenter, encoder, autoencoder, views, classes, folds, preset, epochs, iterations, seed, device
+    labs, segmenter, encoder, autoencoder, views, classes, folds, preset, epochs, iterations, accumulate, seed, device
         As for `evaluate`.
     out : str or Path
         The run folder; a new one, or that of the same fit interrupted, which goes on.
@@ -178,15 +190,18 @@ def fit(
         preset=preset,
         epochs=epochs,
         iterations=iterations,
+        accumulate=accumulate,
         seed=seed,
         device=device,
     )
-    if made.config.classifiers.names:
-        _fit_classifiers(made, out)
-    else:
-        say("no classifier is fitted: that needs labels of two classes or more")
-    result = run_protocols(made, device=device) if trainable(made.labs) else None
-    _finish(made, result, out, started)
+    if is_main():
+        if made.config.classifiers.names:
+            _fit_classifiers(made, out)
+        else:
+            say("no classifier is fitted: that needs labels of two classes or more")
+        result = run_protocols(made, device=device) if trainable(made.labs) else None
+        _finish(made, result, out, started)
+    wait()
     return DoRL.load(out, device=device)
 
 
