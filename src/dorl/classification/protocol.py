@@ -10,16 +10,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from dorl.classification.classifiers import CLASSIFIERS, make_classifier
 from dorl.classification.comparison import Comparison
+from dorl.classification.parallel import in_parallel
 from dorl.errors import InputError
 from dorl.progress import track
 
 #: columns of a table of results, one row for each train, test, classifier and fold; scores from 0 to 1
 COLUMNS = ("train", "test", "method", "classifier", "fold", "accuracy", "balanced_accuracy", "macro_f1")
+
+#: classifiers by the time that they take
+SLOWEST = ("XGBoost", "RF", "SVM (poly)", "SVM (linear)", "ANN", "LR")
 
 
 @dataclass
@@ -161,17 +164,33 @@ def cross_lab(
     tree: list[dict[str, Any]] = []
     flat: list[dict[str, Any]] = []
     confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.int64]]] = {}
-    for train, name, fold in track(jobs, total=len(jobs), what=f"fitting classifiers on {method} features"):
-        lab = data[train]
+
+    def answers(job: tuple[str, str, int]) -> dict[str, NDArray[np.object_]]:
+        """What a classifier of one lab, fitted without one fold, says of each tested lab's cells."""
+        train, name, fold = job
         learn, held_out = splits[train][fold]
-        predict = _fit(name, seed, lab.X[learn], lab.y[learn])
-        for test in tests:
-            comparison = comparisons.get((train, test))
-            if comparison is None:
-                continue
-            cells = held_out if test == train else np.arange(len(data[test].y))
+        predict = _fit(name, seed, data[train].X[learn], data[train].y[learn])
+        return {
             # all of the lab's cells, labelled or not, may be adapted to
-            predicted = predict(data[test].X[cells], labs[test].X if adapt and test != train else None)
+            test: predict(
+                data[test].X[held_out] if test == train else data[test].X,
+                labs[test].X if adapt and test != train else None,
+            )
+            for test in tests
+            if (train, test) in comparisons
+        }
+
+    # what takes longest first, so that no core waits at the end
+    order = sorted(jobs, key=lambda job: SLOWEST.index(job[1]) if job[1] in SLOWEST else len(SLOWEST))
+    size = max(lab.X.size * lab.X.dtype.itemsize for lab in data.values())
+    done = in_parallel(answers, order, size=size)
+    found = {}
+    for number, predictions in track(done, total=len(jobs), what=f"fitting classifiers on {method} features"):
+        found[order[number]] = predictions
+    for train, name, fold in jobs:
+        for test, predicted in found[train, name, fold].items():
+            comparison = comparisons[train, test]
+            cells = splits[train][fold][1] if test == train else np.arange(len(data[test].y))
             row = {"train": train, "test": test, "method": method, "classifier": name, "fold": fold}
             scored, counts = comparison.tree(cells, predicted)
             tree.append({**row, **scored})
@@ -241,10 +260,7 @@ def _fit(name: str, seed: int, X: NDArray[np.float32], y: NDArray[np.object_]) -
         only = y[0]
         return lambda cells, all_cells: np.full(len(cells), only, dtype=object)
     model = make_classifier(name, seed)
-    with warnings.catch_warnings():
-        # the iteration limits are the paper's
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(X, y.astype(str))
+    model.fit(X, y.astype(str))
 
     def predict(cells: NDArray[np.float32], all_cells: NDArray[np.float32] | None) -> NDArray[np.object_]:
         chosen = model if all_cells is None else model[-1].suited(all_cells)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from dorl.classification import (
     save_calibration,
     save_classifier,
 )
+from dorl.classification.parallel import in_parallel
 from dorl.domains import Domain
 from dorl.files import write_json
 from dorl.pipeline.figures import draw_run
@@ -212,20 +213,26 @@ def _fit_classifiers(made: Represented, out: Path) -> None:
     labels = made.cells.loc[labelled, "label"].to_numpy(object)
     learnt = learnt_level(labels).project_all(labels).astype(str)
     rows, others = (np.flatnonzero(which) for which in (labelled, ~made.cells["domain"].isin(settings.source)))
-    for name in track(settings.names, total=len(settings.names), what="fitting the run's classifiers"):
+
+    def fit_one(name: str) -> None:
         model, features = make_classifier(name, made.config.seed), made.inputs(name, rows)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the iteration limits are the paper's
-            if name == VIEWS:  # a pipeline of one step; how weights are handed to steps depends on a global setting
-                model[-1].fit(features, learnt, lab_weights(made.cells["domain"].to_numpy(object)[rows]))
-            else:
-                model.fit(features, learnt)
+        if name == VIEWS:  # a pipeline of one step; how weights are handed to steps depends on a global setting
+            model[-1].fit(features, learnt, lab_weights(made.cells["domain"].to_numpy(object)[rows]))
+        else:
+            model.fit(features, learnt)
         place = out / CLASSIFIERS / f"{slug(name)}.skops"
         if calibration := calibrate(model, features, learnt, seed=made.config.seed):
             save_calibration(calibration, place.with_suffix(".json"))
         if name == VIEWS and len(others):
             model = make_pipeline(model[-1].suited(made.inputs(name, others)))
         save_classifier(model, place)
+
+    # the one over views takes most memory, and all cores by itself
+    over_views = [name for name in settings.names if name == VIEWS]
+    jobs = [name for name in settings.names if name != VIEWS]
+    done = chain(map(fit_one, over_views), in_parallel(fit_one, jobs, size=made.features.nbytes))
+    for _ in track(done, total=len(settings.names), what="fitting the run's classifiers"):
+        pass
 
 
 def lab_weights(labs: np.ndarray) -> np.ndarray:
