@@ -235,6 +235,10 @@ class CellStore:
             self._let_go(stored)
         return tuple(found)
 
+    def record(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
+        """Shape and type of a cell's "tokens", "crops" or "views" on disk."""
+        return self._records[name]
+
     def cells(self, indices: Sequence[int] | np.ndarray) -> tuple[Any, ...]:
         """Some cells whole, as `append` takes them: tokens, masks, crops, rows and views (None where it holds none)."""
         tokens, masks, crops = self.batch(indices, "tokens", "masks", "crops")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold, StratifiedKFold
 
-from dorl.classification.classifiers import CLASSIFIERS, make_classifier
+from dorl.classification.classifiers import CLASSIFIERS, VIEWS, make_classifier
 from dorl.classification.comparison import Comparison
 from dorl.classification.parallel import in_parallel
 from dorl.errors import InputError
@@ -21,6 +22,8 @@ from dorl.progress import track
 #: columns of a table of results, one row for each train, test, classifier and fold; scores from 0 to 1
 COLUMNS = ("train", "test", "method", "classifier", "fold", "accuracy", "balanced_accuracy", "macro_f1")
 
+#: cells that are read at once
+CHUNK = 4096
 #: classifiers by the time that they take
 SLOWEST = ("XGBoost", "RF", "SVM (poly)", "SVM (linear)", "ANN", "LR")
 
@@ -32,17 +35,17 @@ class LabFeatures:
     Parameters
     ----------
     X : array of shape (n_cells, n_features), or (n_cells, n_views, n_features) for the classifier over views
+        Views may be anything that is indexed as `dorl.cells.rows.StoredRows` is.
     y : array of str, shape (n_cells,)
         Class names; None, NaN or "" where a cell is unlabelled.
     """
 
-    X: NDArray[np.float32]
+    X: Any
     y: NDArray[np.object_]
 
     def __post_init__(self) -> None:
-        self.X = np.asarray(self.X)
-        if self.X.ndim != 3:  # views take much room, and stay in half precision
-            self.X = self.X.astype(np.float32, copy=False)
+        if getattr(self.X, "ndim", None) != 3:  # views take much room, and stay in half precision, or on disk
+            self.X = np.asarray(self.X, np.float32)
         self.y = np.asarray(self.y, dtype=object)
         if self.X.ndim not in (2, 3) or self.y.shape != self.X.shape[:1]:
             raise InputError(f"features {self.X.shape} and labels {self.y.shape} don't fit: give one label a row")
@@ -182,7 +185,8 @@ def cross_lab(
 
     # what takes longest first, so that no core waits at the end
     order = sorted(jobs, key=lambda job: SLOWEST.index(job[1]) if job[1] in SLOWEST else len(SLOWEST))
-    size = max(lab.X.size * lab.X.dtype.itemsize for lab in data.values())
+    # the classifier over views takes much memory, and all cores by itself
+    size = sys.maxsize if VIEWS in names else max(lab.X.nbytes for lab in data.values())
     done = in_parallel(answers, order, size=size)
     found = {}
     for number, predictions in track(done, total=len(jobs), what=f"fitting classifiers on {method} features"):
@@ -217,7 +221,8 @@ def _prepare(labs: Mapping[str, LabFeatures], wanted: Iterable[str], notes: list
                 f"{name}: no cell has a label; the protocol needs labels in every lab it trains or tests on"
             )
         # of views, all but the first may be missing
-        if not np.isfinite(lab.X if lab.X.ndim == 2 else lab.X[:, 0]).all():
+        slices = (lab.X[start : start + CHUNK] for start in range(0, len(lab.y), CHUNK))
+        if not all(np.isfinite(part if part.ndim == 2 else part[:, 0]).all() for part in slices):
             raise InputError(f"{name}: features hold NaN or infinity; extract them anew")
         if dropped := len(labs[name].y) - len(lab.y):
             notes.append(f"{name}: {dropped} unlabelled cells are left out.")

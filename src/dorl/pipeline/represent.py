@@ -12,6 +12,7 @@ import pandas as pd
 
 import dorl
 from dorl.cells import CellStore
+from dorl.cells.rows import StoredRows
 from dorl.classification import CLASSIFIERS, VIEWS
 from dorl.domains import Domain, read_domains
 from dorl.errors import InputError
@@ -81,9 +82,9 @@ class Represented:
     model: CrossDomainAutoencoder
     left_out: dict[str, list[tuple[str, str]]]
 
-    def inputs(self, classifier: str, rows: np.ndarray) -> np.ndarray:
-        """What a classifier takes of some cells: features s (M, D), or float16 views (M, V, F)."""
-        return self.store.batch(rows, "views")[0] if classifier == VIEWS else self.features[rows]
+    def inputs(self, classifier: str, rows: np.ndarray) -> np.ndarray | StoredRows:
+        """What a classifier takes of some cells: features s (M, D), or float16 views (M, V, F), which stay on disk."""
+        return StoredRows(self.store, "views", rows) if classifier == VIEWS else self.features[rows]
 
     @property
     def domain_index(self) -> np.ndarray:
