@@ -4,8 +4,9 @@
 
 The plain way is what one writes down: each fold of each classifier after the other, scikit-learn's and XGBoost's own
 estimators with the paper's settings. Ours is `dorl.classification.cross_lab`. Both have the same folds of the same
-made-up features of 11 classes. In each round one is run after the other; the medians over the rounds are compared. With fewer
-`--plain-folds` the plain way runs only so many of the folds, and its time is multiplied up: the folds are alike.
+made-up features of 11 classes. In each round one is run after the other; the medians over the rounds are compared.
+With fewer `--plain-folds` the plain way runs only so many of the folds, and its time is multiplied up: the folds are
+alike.
 Prints a table and one JSON line.
 """
 

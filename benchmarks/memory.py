@@ -5,8 +5,8 @@
 Each stage and each number of cells runs in a process of its own; the peak is the operating system's (`VmHWM`: all
 resident pages, those of the memory map included). Images are one rendered cell, shown many times under many names. The
 stage "fit" makes up the cells, at `tiny`'s width, 11 classes in two labs, and writes them straight into the store; from
-there on it is `dorl.fit` with few iterations of the autoencoder and two folds: features, seven classifiers and their calibration, the
-protocol, figures and the report.
+there on it is `dorl.fit` with few iterations of the autoencoder and two folds: features, seven
+classifiers and their calibration, the protocol, figures and the report.
 Prints a table and one JSON line.
 """
 

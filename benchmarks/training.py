@@ -5,8 +5,8 @@
 The plain step: float32, all 196 tokens through the encoder with the hidden ones set to 0, attention as softmax(Q·Kᵀ)·V,
 AdamW without a fused kernel. Ours: hidden tokens left out, fused attention, bfloat16 where the processor has it, fused
 AdamW. Plain extraction: a cell at a time through the same plain attention; ours: `dorl.representation.encode_cells`
-over a store. Each round runs one after the other; the medians over the rounds are compared. `--compile` also times the step
-through `torch.compile`, and how long that takes to start. Prints a table and one JSON line.
+over a store. Each round runs one after the other; the medians over the rounds are compared. `--compile` also times the
+step through `torch.compile`, and how long that takes to start. Prints a table and one JSON line.
 """
 
 from __future__ import annotations
