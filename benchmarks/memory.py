@@ -1,9 +1,12 @@
-"""Peak memory of embedding and of training the autoencoder against the number of cells.
+"""Peak memory of embedding, of training the autoencoder and of all that `fit` does after embedding, by number of cells.
 
-    python benchmarks/memory.py [--cells 1000 10000]
+    python benchmarks/memory.py [--cells 2000 20000] [--stages embed train fit]
 
 Each stage and each number of cells runs in a process of its own; the peak is the operating system's (`VmHWM`: all
-resident pages, those of the memory map included). Images are one rendered cell, shown many times under many names.
+resident pages, those of the memory map included). Images are one rendered cell, shown many times under many names. The
+stage "fit" makes up the cells, at `tiny`'s width, 11 classes in two labs, and writes them straight into the store; from
+there on it is `dorl.fit` with few iterations of the autoencoder and two folds: features, seven
+classifiers and their calibration, the protocol, figures and the report.
 Prints a table and one JSON line.
 """
 
@@ -15,9 +18,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+
+if TYPE_CHECKING:
+    from dorl.domains import Domain
+    from dorl.pipeline.embedding import Embedded
+    from dorl.segmentation import Segmenter
 
 SIZE = 224
 
@@ -80,25 +89,105 @@ def train_stage(folder: Path, cells: int) -> None:
     encode_cells(model, store)
 
 
+CLASSES = (
+    "basophil",
+    "eosinophil",
+    "erythroblast",
+    "myeloblast",
+    "promyelocyte",
+    "myelocyte",
+    "metamyelocyte",
+    "neutrophil_banded",
+    "neutrophil_segmented",
+    "monocyte",
+    "lymphocyte_typical",
+)
+
+
+def made_up_cells(labs: list[Domain], segmenter: Segmenter, path: Path, **given: object) -> Embedded:
+    """In place of `dorl.pipeline.embedding.embed`: each class has its own tokens and views, and each cell its noise."""
+    from dorl.cells import CellStore
+    from dorl.pipeline.embedding import Embedded
+    from dorl.views import Views, described_width
+
+    views = Views()
+    shapes = {
+        "tokens": (segmenter.width, segmenter.grid, segmenter.grid),
+        "views": (views.total, described_width(segmenter)),
+    }
+    rng = np.random.default_rng(0)
+    means = {name: rng.normal(size=(len(CLASSES), *shape)).astype(np.float32) for name, shape in shapes.items()}
+    noise = {name: rng.normal(size=(257, *shape)).astype(np.float32) for name, shape in shapes.items()}
+    store = CellStore.create(path, width=segmenter.width, grid=segmenter.grid, views=shapes["views"])
+    masks, crops = np.ones((100, 224, 224), bool), np.full((100, 128, 128, 3), 128, np.uint8)
+    crops[:, 32:96, 32:96] = 90
+    for lab in labs:
+        for start in range(0, len(lab), 100):
+            told = lab.table.iloc[start : start + 100]
+            index = np.array([CLASSES.index(label) for label in told["label"]])
+            pick = rng.integers(0, 257, (2, len(told)))
+            values = {
+                name: 0.1 * means[name][index] + noise[name][pick[0]] - noise[name][pick[1]] * 0.7 for name in shapes
+            }
+            rows = [
+                {
+                    "key": lab.key(start + i),
+                    "domain": lab.name,
+                    **{name: row[name] for name in ("path", "label", "patient", "split")},
+                    "height": SIZE,
+                    "width": SIZE,
+                    "cell_found": True,
+                }
+                for i, row in enumerate(told.to_dict("records"))
+            ]
+            part = slice(0, len(told))
+            store.append(values["tokens"], masks[part], crops[part], rows, values["views"])
+    return Embedded(store)
+
+
+def fit_stage(folder: Path, cells: int) -> None:
+    """`dorl.fit` on made-up cells."""
+    from unittest import mock
+
+    import dorl
+    from dorl.domains import Domain
+    from dorl.domains.rendered import STYLES, render_cell
+
+    image = render_cell("monocyte", STYLES["harbour"], np.random.default_rng(0), SIZE).image
+    count = cells // 2
+    labels = np.array(CLASSES, dtype=object)[np.random.default_rng(1).integers(0, len(CLASSES), count)]
+    table = pd.DataFrame({"path": [f"{i}.png" for i in range(count)], "label": labels})
+    labs = [Domain(name, folder, "made-up", table.copy(), source=OneImage(image)) for name in ("a", "b")]
+    with mock.patch("dorl.pipeline.represent.embed", made_up_cells):
+        dorl.fit(labs, out=folder / "run", iterations=20, folds=2)
+
+
+STAGES = {"embed": embed_stage, "train": train_stage, "fit": fit_stage}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", type=int, nargs="+", default=[1000, 10000])
-    parser.add_argument("--stage", choices=["embed", "train"], help=argparse.SUPPRESS)
+    parser.add_argument("--cells", type=int, nargs="+", default=[2000, 20000])
+    parser.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES))
+    parser.add_argument("--stage", choices=list(STAGES), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.stage:
-        {"embed": embed_stage, "train": train_stage}[given.stage](given.folder, given.cells[0])
+        STAGES[given.stage](given.folder, given.cells[0])
         print(json.dumps({"stage": given.stage, "cells": given.cells[0], "peak_mb": round(peak_mb())}))
         return
     rows = []
+    stages = [name for name in STAGES if name in given.stages or (name == "embed" and "train" in given.stages)]
     for cells in given.cells:
         with tempfile.TemporaryDirectory() as folder:
-            for stage in ("embed", "train"):
+            for stage in stages:
                 words = [sys.executable, __file__, "--stage", stage, "--folder", folder, "--cells", str(cells)]
                 done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
                 rows.append(json.loads(done.stdout.splitlines()[-1]))
-    print(pd.DataFrame(rows).pivot(index="stage", columns="cells", values="peak_mb").to_string())
-    print(json.dumps(rows))
+    peaks = pd.DataFrame(rows).pivot(index="stage", columns="cells", values="peak_mb")
+    print(peaks.to_string())
+    grown = (peaks[max(given.cells)] - peaks[min(given.cells)]).to_dict()
+    print(json.dumps({"cells": given.cells, "peaks": rows, "grown_mb": {name: int(mb) for name, mb in grown.items()}}))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +12,10 @@ import typer
 import dorl
 from dorl.errors import DorlError, InputError
 from dorl.memory import keep_memory
+from dorl.processes import LOST, SUPERVISED, is_main, launch, lost_another, several
+
+#: commands that several processes may do together
+DIVISIBLE = ("embed", "fit", "evaluate")
 
 app = typer.Typer(
     name="dorl",
@@ -42,6 +47,10 @@ Autoencoder = Annotated[
 ]
 Preset = Annotated[str, typer.Option(help="Autoencoder: published, small, or auto by the segmenter's width.")]
 Epochs = Annotated[int | None, typer.Option(help="Of the autoencoder, in place of the preset's.")]
+Accumulate = Annotated[
+    int, typer.Option(help="Parts that a batch of the autoencoder's is computed in, for less memory.")
+]
+Processes = Annotated[int, typer.Option(help="That share the embedding and the autoencoder's training.")]
 Iterations = Annotated[int | None, typer.Option(help="Limit on the autoencoder's iterations.")]
 Classes = Annotated[
     str,
@@ -138,8 +147,16 @@ def finetune(
 
 
 @app.command()
-def embed(labs: Labs, out: Out, segmenter: Base = "tiny", encoder: Encoder = None, device: Device = None) -> None:
+def embed(
+    labs: Labs,
+    out: Out,
+    segmenter: Base = "tiny",
+    encoder: Encoder = None,
+    processes: Processes = 1,
+    device: Device = None,
+) -> None:
     """Frozen features: an encoder's tokens averaged inside each cell's mask."""
+    _divide(processes)
     from dorl.pipeline import embed as run
 
     run(labs, out=out, segmenter=segmenter, encoder=encoder, device=device)
@@ -162,10 +179,13 @@ def fit(
     preset: Preset = "auto",
     epochs: Epochs = None,
     iterations: Iterations = None,
+    accumulate: Accumulate = 1,
+    processes: Processes = 1,
     seed: Seed = 0,
     device: Device = None,
 ) -> None:
     """Segment, embed, train the autoencoder, extract features, train classifiers."""
+    _divide(processes)
     from dorl.pipeline import fit as run
 
     run(
@@ -181,6 +201,7 @@ def fit(
         preset=preset,
         epochs=epochs,
         iterations=iterations,
+        accumulate=accumulate,
         seed=seed,
         device=device,
     )
@@ -202,10 +223,13 @@ def evaluate(
     preset: Preset = "auto",
     epochs: Epochs = None,
     iterations: Iterations = None,
+    accumulate: Accumulate = 1,
+    processes: Processes = 1,
     seed: Seed = 0,
     device: Device = None,
 ) -> None:
     """The protocol: train on each lab, test on each; results.csv, table.md, figures, a report."""
+    _divide(processes)
     from dorl.pipeline import evaluate as run
 
     run(
@@ -221,10 +245,12 @@ def evaluate(
         preset=preset,
         epochs=epochs,
         iterations=iterations,
+        accumulate=accumulate,
         seed=seed,
         device=device,
     )
-    print((out / "table.md").read_text(encoding="utf-8"))
+    if is_main():
+        print((out / "table.md").read_text(encoding="utf-8"))
 
 
 @app.command()
@@ -356,6 +382,12 @@ def report(run: RunFolder) -> None:
     print(write_run_report(run))
 
 
+def _divide(processes: int) -> None:
+    """Start the same command in several processes, and leave with their exit status; nothing for one, or in these."""
+    if processes != 1 and not several():
+        raise typer.Exit(launch(sys.argv[1:], processes))
+
+
 def _listed(text: str) -> list[str]:
     """Words between commas."""
     return [word.strip() for word in text.split(",") if word.strip()]
@@ -369,10 +401,13 @@ def _version(show: bool) -> None:
 
 @app.callback()
 def options(
+    context: typer.Context,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show a traceback when something fails.")] = False,
 ) -> None:
     """Options of every command; `main` takes --debug out before, so that it may stand anywhere."""
+    if several() and context.invoked_subcommand not in DIVISIBLE:
+        raise InputError(f"{context.invoked_subcommand} is done by one process; {', '.join(DIVISIBLE)} take several")
 
 
 def main() -> None:
@@ -386,6 +421,14 @@ def main() -> None:
     except KeyboardInterrupt:
         status = 130
     except Exception as error:
+        if lost_another(error):
+            if SUPERVISED not in os.environ:
+                print(
+                    "dorl: another process has ended; the same command goes on from the last checkpoint",
+                    file=sys.stderr,
+                )
+            sys.stderr.flush()
+            os._exit(LOST)  # what is left of the group would wait for the other
         if hasattr(error, "format_message"):  # wrong usage; older typers raise click's error, newer ones their own
             print(f"dorl: {_usage(error)}", file=sys.stderr)
             sys.exit(2)
@@ -396,7 +439,7 @@ def main() -> None:
         hint = "" if isinstance(error, DorlError) else " (give --debug for where it happened)"
         print(f"dorl: {' '.join(text.split())}{hint}", file=sys.stderr)
         sys.exit(kind)
-    if status == 130:
+    if status == 130 and is_main() and SUPERVISED not in os.environ:
         print("stopped; the same command goes on from here", file=sys.stderr)
     sys.exit(status or 0)
 

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from dorl.processes import is_main
+
 T = TypeVar("T")
 
 #: seconds between two plain lines where standard error is no terminal
@@ -14,8 +16,9 @@ LINE_EVERY = 20.0
 
 
 def say(message: str) -> None:
-    """One line for the user about what is going on."""
-    print(message, file=sys.stderr, flush=True)
+    """One line for the user about what is going on; of several processes the main one speaks."""
+    if is_main():
+        print(message, file=sys.stderr, flush=True)
 
 
 def track(
@@ -35,7 +38,7 @@ def track(
     size : callable, optional
         How many of `total` an item stands for; one by default.
     """
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() and is_main():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

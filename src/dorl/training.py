@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from dorl.errors import InputError
+from dorl.processes import connect, several
 from dorl.tensorfiles import load_tensors, save_tensors
 
 T = TypeVar("T")
@@ -39,8 +40,11 @@ def seeded(*words: int) -> np.random.Generator:
 
 
 def default_device(name: str | None = None) -> torch.device:
-    """The named device, else the GPU where there is one, else the CPU."""
-    if name is None or name == "auto":
+    """The named device, else the GPU where there is one, else the CPU; of several processes each has its own GPU."""
+    name = None if name == "auto" else name
+    if several() and name in (None, "cpu", "cuda"):
+        return connect(name)
+    if name is None:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
@@ -115,8 +119,9 @@ def load_progress(path: Path, module: nn.Module, optimizer: torch.optim.Optimize
                 raise InputError(f"{path}: checkpoint of another network: remove it to start again") from error
             # AdamW has none for a parameter that no gradient ever reached
             moments = {k: tensors[f"{k}/{name}"] for k in ("step", "exp_avg", "exp_avg_sq") if f"{k}/{name}" in tensors}
+            fused = bool(optimizer.defaults.get("fused"))  # only then the count of steps lies where the parameter does
             if moments:
                 optimizer.state[parameter] = {
-                    k: v if k == "step" else v.to(parameter.device) for k, v in moments.items()
+                    k: v.to(parameter.device) if fused or k != "step" else v for k, v in moments.items()
                 }
     return header

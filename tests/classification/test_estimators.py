@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.special import expit
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
 
+from dorl.classification import estimators, load_classifier, save_classifier
 from dorl.classification.estimators import EarlyStoppingMLP, SoftmaxSVC, SteadyForest, XGBoostClassifier
 
 from .made_up import lab
@@ -66,3 +70,53 @@ def test_settings_survive_cloning_and_an_unfitted_one_says_so(model: XGBoostClas
     assert clone(model).get_params() == model.get_params()
     with pytest.raises(NotFittedError):
         clone(model).predict_proba(TWO.X)
+
+
+def four_classes(cells: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Features (cells, 12) of classes that overlap, and their names."""
+    rng = np.random.default_rng(0)
+    index = rng.choice(4, cells, p=[0.4, 0.3, 0.2, 0.1])
+    names = np.array(["basophil", "eosinophil", "monocyte", "neutrophil"])
+    return (rng.normal(size=(cells, 12)) + index[:, None] * 0.4).astype(np.float32), names[index]
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("kernel", ["linear", "poly", "rbf"])
+def test_decisions_are_those_of_scikit_learns_svc(kernel: str, classes: int) -> None:
+    X, y = four_classes()
+    y = y if classes == 4 else np.where(y == "monocyte", "monocyte", "other")
+    ours = SoftmaxSVC(kernel=kernel, break_ties=True).fit(X[:300], y[:300])
+    theirs = SVC(kernel=kernel, break_ties=True).fit(X[:300], y[:300])
+    np.testing.assert_allclose(ours.decision_function(X), theirs.decision_function(X), atol=1e-9)
+    assert (ours.predict(X) == theirs.predict(X)).all()
+    assert (ours.classes_[ours.predict_proba(X).argmax(1)] == ours.predict(X)).all()
+
+
+@pytest.mark.parametrize("classes", [2, 4])
+@pytest.mark.parametrize("kernel", ["linear", "poly"])
+def test_scikit_learn_intelex_learns_the_same_machine_which_scikit_learn_can_ask(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kernel: str, classes: int
+) -> None:
+    pytest.importorskip("sklearnex")
+    X, y = four_classes()
+    y = y if classes == 4 else np.where(y == "monocyte", "monocyte", "other")
+    monkeypatch.setattr(SoftmaxSVC, "MANY", 1)
+    quick = SoftmaxSVC(kernel=kernel, break_ties=True).fit(X[:300], y[:300])
+    monkeypatch.setattr(SoftmaxSVC, "MANY", 10**9)
+    slow = SoftmaxSVC(kernel=kernel, break_ties=True).fit(X[:300], y[:300])
+    assert quick.__dict__.keys() == slow.__dict__.keys()
+    assert (quick.predict(X) == slow.predict(X)).mean() > 0.99
+    np.testing.assert_allclose(quick.intercept_, slow.intercept_, atol=0.01)
+    np.testing.assert_allclose(SVC.decision_function(quick, X), quick.decision_function(X), atol=1e-9)
+    path = tmp_path / "svm.skops"
+    save_classifier(make_pipeline(quick), path)
+    np.testing.assert_array_equal(load_classifier(path).predict(X), quick.predict(X))
+
+
+def test_few_values_are_learnt_by_libsvm_and_no_other_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never() -> None:
+        raise AssertionError("asked for scikit-learn-intelex")
+
+    monkeypatch.setattr(estimators, "_intel_svc", never)
+    X, y = four_classes()
+    assert SoftmaxSVC(kernel="linear").fit(X, y).score(X, y) > 0.4

@@ -22,8 +22,9 @@ from dorl.representation import (
     train_autoencoder,
 )
 from dorl.representation import training as module
+from dorl.representation.batches import balanced_batches
 from dorl.representation.losses import mmd_loss, ssim
-from dorl.representation.training import balanced_batches, loss_terms
+from dorl.representation.training import loss_terms
 
 CONFIG = AutoencoderConfig(
     width=16, depth=1, heads=2, decoder_depth=1, grid=4, z_width=5, image_channels=(8, 8, 8, 8), image_size=16

@@ -18,8 +18,8 @@ from dorl.baselines.cells import Cells, PublishedCells, Source
 from dorl.baselines.features import in_batches
 from dorl.baselines.method import Fitted
 from dorl.progress import track
+from dorl.representation.batches import balanced_batches
 from dorl.representation.losses import mmd_loss, ssim
-from dorl.representation.training import balanced_batches
 from dorl.training import default_device, prefetch, seeded
 
 #: of the picture that is drawn, in pixels

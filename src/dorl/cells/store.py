@@ -235,6 +235,16 @@ class CellStore:
             self._let_go(stored)
         return tuple(found)
 
+    def record(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
+        """Shape and type of a cell's "tokens", "crops" or "views" on disk."""
+        return self._records[name]
+
+    def cells(self, indices: Sequence[int] | np.ndarray) -> tuple[Any, ...]:
+        """Some cells whole, as `append` takes them: tokens, masks, crops, rows and views (None where it holds none)."""
+        tokens, masks, crops = self.batch(indices, "tokens", "masks", "crops")
+        views = self.batch(indices, "views")[0] if "views" in self._records else None
+        return tokens, masks, crops, [dict(self._rows[index]) for index in indices], views
+
     def _unpack(self, packed: np.ndarray) -> np.ndarray:
         side = self.header["mask_size"]
         return np.unpackbits(packed, axis=1, count=side * side).reshape(-1, side, side).astype(bool)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
-from dorl.classification.classifiers import CLASSIFIERS, make_classifier
+from dorl.classification.classifiers import CLASSIFIERS, VIEWS, make_classifier
 from dorl.classification.comparison import Comparison
+from dorl.classification.parallel import in_parallel
 from dorl.classification.views import ViewsClassifier
 from dorl.errors import InputError
 from dorl.progress import track
@@ -25,6 +26,11 @@ from dorl.progress import track
 MISTAKES = ("train", "test", "method", "classifier", "fold", "cell", "true", "predicted", "probability")
 #: columns of a table of results, one row for each train, test, classifier and fold; scores from 0 to 1
 COLUMNS = ("train", "test", "method", "classifier", "fold", "accuracy", "balanced_accuracy", "macro_f1")
+
+#: cells that are read at once
+CHUNK = 4096
+#: classifiers by the time that they take
+SLOWEST = ("XGBoost", "RF", "SVM (poly)", "SVM (linear)", "ANN", "LR")
 
 
 def _no_mistakes() -> pd.DataFrame:
@@ -38,17 +44,17 @@ class LabFeatures:
     Parameters
     ----------
     X : array of shape (n_cells, n_features), or (n_cells, n_views, n_features) for the classifier over views
+        Views may be anything that is indexed as `dorl.cells.rows.StoredRows` is.
     y : array of str, shape (n_cells,)
         Class names; None, NaN or "" where a cell is unlabelled.
     """
 
-    X: NDArray[np.float32]
+    X: Any
     y: NDArray[np.object_]
 
     def __post_init__(self) -> None:
-        self.X = np.asarray(self.X)
-        if self.X.ndim != 3:  # views take much room, and stay in half precision
-            self.X = self.X.astype(np.float32, copy=False)
+        if getattr(self.X, "ndim", None) != 3:  # views take much room, and stay in half precision, or on disk
+            self.X = np.asarray(self.X, np.float32)
         self.y = np.asarray(self.y, dtype=object)
         if self.X.ndim not in (2, 3) or self.y.shape != self.X.shape[:1]:
             raise InputError(f"features {self.X.shape} and labels {self.y.shape} don't fit: give one label a row")
@@ -183,29 +189,44 @@ def cross_lab(
     flat: list[dict[str, Any]] = []
     confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.int64]]] = {}
     mistakes: list[pd.DataFrame] = []
-    for train, name, fold in track(jobs, total=len(jobs), what=f"fitting classifiers on {method} features"):
-        lab = data[train]
+
+    def answers(job: tuple[str, str, int]) -> dict[str, tuple[NDArray[np.object_], NDArray[np.float64] | None]]:
+        """What a classifier of one lab, fitted without one fold, says of each tested lab's cells, and how surely."""
+        train, name, fold = job
         learn, held_out = splits[train][fold]
-        model = _fit(name, seed, lab.X[learn], lab.y[learn])
-        for test in tests:
-            comparison = comparisons.get((train, test))
-            if comparison is None:
-                continue
-            cells = held_out if test == train else np.arange(len(data[test].y))
+        model = _fit(name, seed, data[train].X[learn], data[train].y[learn])
+        said = {}
+        for test in (test for test in tests if (train, test) in comparisons):
+            asked = data[test].X[held_out] if test == train else data[test].X
             # all of the lab's cells, labelled or not, may be adapted to
             suits = adapt and test != train and isinstance(model[-1], ViewsClassifier)
             chosen = model[-1].suited(labs[test].X) if suits else model
-            predicted = chosen.predict(data[test].X[cells]).astype(object)
+            sure = chosen.predict_proba(asked).max(axis=1) if name in explain else None
+            said[test] = chosen.predict(asked).astype(object), sure
+        return said
+
+    # what takes longest first, so that no core waits at the end
+    order = sorted(jobs, key=lambda job: SLOWEST.index(job[1]) if job[1] in SLOWEST else len(SLOWEST))
+    # the classifier over views takes much memory, and all cores by itself
+    size = sys.maxsize if VIEWS in names else max(lab.X.nbytes for lab in data.values())
+    done = in_parallel(answers, order, size=size)
+    answered = {}
+    for number, said in track(done, total=len(jobs), what=f"fitting classifiers on {method} features"):
+        answered[order[number]] = said
+    for train, name, fold in jobs:
+        for test, (predicted, sure) in answered[train, name, fold].items():
+            comparison = comparisons[train, test]
+            cells = splits[train][fold][1] if test == train else np.arange(len(data[test].y))
             row = {"train": train, "test": test, "method": method, "classifier": name, "fold": fold}
             scored, counts = comparison.tree(cells, predicted)
             tree.append({**row, **scored})
             flat.append({**row, **comparison.flat(cells, predicted)})
             classes, sum_ = confusions.get((train, test, name), (comparison.classes, 0))
             confusions[train, test, name] = (classes, sum_ + counts)
-            if name in explain and (wrong := comparison.wrong(cells, predicted)).any():
+            if sure is not None and (wrong := comparison.wrong(cells, predicted)).any():
                 rows = cells[wrong]
-                sure = chosen.predict_proba(data[test].X[rows]).max(axis=1)
-                found = {"cell": rows, "true": data[test].y[rows], "predicted": predicted[wrong], "probability": sure}
+                found = {"cell": rows, "true": data[test].y[rows], "predicted": predicted[wrong]}
+                found["probability"] = sure[wrong]
                 mistakes.append(pd.DataFrame({**row, **found}))
     return ProtocolResult(
         results=pd.DataFrame(tree, columns=list(COLUMNS)),
@@ -228,7 +249,8 @@ def _prepare(labs: Mapping[str, LabFeatures], wanted: Iterable[str], notes: list
                 f"{name}: no cell has a label; the protocol needs labels in every lab it trains or tests on"
             )
         # of views, all but the first may be missing
-        if not np.isfinite(lab.X if lab.X.ndim == 2 else lab.X[:, 0]).all():
+        slices = (lab.X[start : start + CHUNK] for start in range(0, len(lab.y), CHUNK))
+        if not all(np.isfinite(part if part.ndim == 2 else part[:, 0]).all() for part in slices):
             raise InputError(f"{name}: features hold NaN or infinity; extract them anew")
         if dropped := len(labs[name].y) - len(lab.y):
             notes.append(f"{name}: {dropped} unlabelled cells are left out.")
@@ -268,7 +290,4 @@ def _fit(name: str, seed: int, X: NDArray[np.float32], y: NDArray[np.object_]) -
     """A fitted pipeline."""
     # one class happens where a lab's other classes all lie in the held-out fold; some classifiers refuse it
     model = make_classifier(name, seed) if len(set(y)) > 1 else make_pipeline(DummyClassifier())
-    with warnings.catch_warnings():
-        # the iteration limits are the paper's
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(X, y.astype(str))
+    return model.fit(X, y.astype(str))

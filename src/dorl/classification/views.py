@@ -78,26 +78,32 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : float array of shape (N, V, F)
-            V views of each cell, the plain ones first; a view that is NaN is passed over.
+        X : float array of shape (N, V, F), or `dorl.cells.rows.StoredRows` of that shape
+            V views of each cell, the plain ones first; a view that is NaN is passed over. It is read slice by slice,
+            here and wherever else X is taken.
         y : array of str, shape (N,)
         sample_weight : float array of shape (N,), optional
             Above 0; 1 each otherwise.
         """
-        X = np.asarray(X)
+        cells = _sliceable(X)
         self.classes_, index = np.unique(np.asarray(y), return_inverse=True)
-        weight = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, np.float64)
-        self.counts_, self.means_, self.scatter_ = _moments(X, index, len(self.classes_), weight)
+        weight = np.ones(len(cells)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+        self.counts_, self.means_, self.scatter_ = _moments(cells, index, len(self.classes_), weight)
         self.adapted_ = False
         middle, scale, within = self._spread()
         # rows times this have the identity as their covariance within classes
         whiten = solve_triangular(cholesky(within, lower=True), np.diag(scale), lower=True).T
-        chunks = _chunks(*self._drawn(X, index, weight))
-        parts = [(((rows - middle) @ whiten).astype(np.float32), of, weighs) for rows, of, weighs in chunks]
+        drawn = self._drawn(cells, index, weight)
+        most = len(drawn[0]) * cells.shape[1]
+        learnt = np.empty((most, cells.shape[2]), np.float32), np.empty(most, np.intp), np.empty(most)
+        count = 0
+        for rows, of, weighs in _chunks(*drawn):
+            part = slice(count, count := count + len(rows))
+            learnt[0][part], learnt[1][part], learnt[2][part] = (rows - middle) @ whiten, of, weighs
         model = LogisticRegression(C=self.C, max_iter=50)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # what is left to gain after so many is noise
-            model.fit(*(np.concatenate(some) for some in zip(*parts, strict=True)))
+            model.fit(*(array[:count] for array in learnt))
         weights, offsets = model.coef_, model.intercept_
         if len(self.classes_) == 2:  # scikit-learn keeps the second class's alone
             weights, offsets = np.vstack([0 * weights, weights]), np.append(0 * offsets, offsets)
@@ -132,20 +138,20 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         Lee, *Pseudo-Label*, ICML 2013 workshop; Zou et al. 2018, arXiv 1810.07911 (the share of each class).
         """
         check_is_fitted(self, "coef_")
-        X = np.asarray(X)[:, : self.plain]
+        cells = _sliceable(X)[:, : self.plain]
         other = copy(self)
         weights = self._analysis()
         common = ~np.isin(self.classes_, list(UNCOMMON))
         for _ in range(rounds):
-            said = _asked(X, *weights)
+            said = _asked(cells, *weights)
             index, sure = said.argmax(1), said.max(1)
-            taken = np.zeros(len(X), bool)
+            taken = np.zeros(len(cells), bool)
             for number in np.unique(index[common[index]]):
                 members = index == number
                 taken |= members & (sure >= np.quantile(sure[members], 1 - share))
             if not taken.any():
                 return self
-            found = _moments(X[taken], index[taken], len(self.classes_), np.ones(taken.sum()))
+            found = _moments(cells[taken], index[taken], len(self.classes_), np.ones(taken.sum()))
             other._join(self, found, weight)
             weights = other._analysis()
         other.adapted_coef_, other.adapted_intercept_ = weights
@@ -172,8 +178,9 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         weights = cho_solve(factor, means.T)
         usual = np.trace(cho_solve(factor, self.scatter_ / self.counts_.sum() * scale * scale[:, None]))
         found = []
-        for start in range(0, len(X := np.asarray(X)), CHUNK):
-            rows = (X[start : start + CHUNK, : self.plain].astype(np.float64) - middle) * scale
+        cells = _sliceable(X)
+        for start in range(0, len(cells), CHUNK):
+            rows = (cells[start : start + CHUNK][:, : self.plain].astype(np.float64) - middle) * scale
             own = (rows * cho_solve(factor, rows.reshape(-1, len(middle)).T).T.reshape(rows.shape)).sum(2)
             to_class = own[..., None] - 2 * rows @ weights + (means.T * weights).sum(0)
             found.append(to_class.min(2).mean(1) / max(usual, 1e-12))
@@ -181,7 +188,7 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
 
     def suited(self, X: ArrayLike) -> ViewsClassifier:
         """`adapted` to cells where there are `FEWEST` of them or more, and they are another lab's; else itself."""
-        if len(np.asarray(X)) < FEWEST or np.median(self.distance(X)) <= UNLIKE:
+        if len(_sliceable(X)) < FEWEST or np.median(self.distance(X)) <= UNLIKE:
             return self
         return self.adapted(X)
 
@@ -206,12 +213,12 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         said = self.first_proba(X)
         if not self.adapted_:
             return said
-        return (said + _asked(np.asarray(X)[:, : self.plain], self.adapted_coef_, self.adapted_intercept_)) / 2
+        return (said + _asked(_sliceable(X)[:, : self.plain], self.adapted_coef_, self.adapted_intercept_)) / 2
 
     def first_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """What it says, or said before it adapted; input and result as for `predict_proba`."""
         check_is_fitted(self, "coef_")
-        return _asked(np.asarray(X)[:, : self.plain], self.coef_, self.intercept_)
+        return _asked(_sliceable(X)[:, : self.plain], self.coef_, self.intercept_)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable class of each cell, shape (N,); input as for `predict_proba`."""
@@ -259,6 +266,11 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         within *= 1 - self.shrinkage
         within[np.diag_indices_from(within)] += max(self.shrinkage, 1e-6) * size
         return middle, scale, within
+
+
+def _sliceable(X: ArrayLike) -> Any:
+    """`X` itself where it can be read in slices, else as an array."""
+    return X if getattr(X, "ndim", None) == 3 else np.asarray(X)
 
 
 def _asked(X: NDArray[np.floating], weights: NDArray[np.float64], offsets: NDArray[np.float64]) -> NDArray[np.float64]:

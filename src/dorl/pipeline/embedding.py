@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from dorl.cells import CellStore
+from dorl.cells.shards import Shards
 from dorl.domains import Domain
 from dorl.errors import BadImageError
-from dorl.inference import over_batches
+from dorl.inference import batch_size, over_batches
+from dorl.processes import count, gathered, in_turn, several, share, wait
 from dorl.progress import say, track
 from dorl.segmentation import Segmenter, cell_crop
 from dorl.segmentation.cell import find_cells
@@ -52,6 +55,8 @@ def embed(
 ) -> Embedded:
     """Segment and embed every image of every lab into a store.
 
+    Several processes take turns with the batches, each with a shard of its own; the main one joins them.
+
     Parameters
     ----------
     labs : sequence of Domain
@@ -72,30 +77,38 @@ def embed(
     -------
     Embedded
     """
-    store = CellStore.create(
-        path,
+    make = partial(
+        CellStore.create,
         width=segmenter.width,
         grid=segmenter.grid,
         mask_size=segmenter.image_size,
         views=None if views is None else (views.total, described_width(segmenter)),
         source=source,
     )
-    have = store.keys
+    store = in_turn(lambda: make(path), lambda: CellStore.open(path))
+    shards = Shards(path)
+    have = store.keys | shards.keys
     todo = [(lab, i) for lab in labs for i in range(len(lab)) if lab.key(i) not in have]
-    result = Embedded(store)
     if have:
         say(f"{len(have)} cells are embedded already")
-    made = over_batches(lambda batch: _made(segmenter, batch, views, learnt, seed), todo, device=segmenter.device)
-    total = len(have) + len(todo)
-    for _, (cells, left_out) in track(
-        made, total=total, what="embedding cells", done=len(have), size=lambda pair: len(pair[0])
-    ):
-        for key, reason in left_out:
-            result.left_out.append((key, reason))
+    wait()
+    apart = several() or bool(shards.keys)
+    own = make(shards.own) if apart else store
+    part, done = (share(todo, batch_size(segmenter.device)), 0) if several() else (todo, len(have))
+    made = over_batches(lambda batch: _made(segmenter, batch, views, learnt, seed), part, device=segmenter.device)
+    what = "embedding cells" + (f" (process 1 of {count()})" if several() else "")
+    left_out = []
+    for _, (cells, unread) in track(made, total=done + len(part), what=what, done=done, size=lambda pair: len(pair[0])):
+        for key, reason in unread:
+            left_out.append((key, reason))
             say(f"left out: {key}: {reason}")
         if cells is not None:
-            store.append(*cells)
-    return result
+            own.append(*cells)
+    if apart:
+        left_out = [pair for pairs in gathered(left_out) for pair in pairs]
+        order = [lab.key(i) for lab in labs for i in range(len(lab))]
+        store = in_turn(lambda: Shards(path).join(store, order), lambda: CellStore.open(path))
+    return Embedded(store, left_out)
 
 
 #: tokens, masks, crops, rows and views of the cells of a batch, as the store takes them

@@ -8,12 +8,14 @@ from pathlib import Path
 import anndata
 import numpy as np
 
+from dorl.cells import CellStore
 from dorl.cells.pooling import masked_mean
 from dorl.domains import Domain, read_domains
 from dorl.errors import InputError
 from dorl.pipeline.embedding import embed as embed_cells
 from dorl.pipeline.represent import write_features
 from dorl.pipeline.runfolder import CELLS, FEATURES, check_folder, make_folder, refuse_run
+from dorl.processes import in_turn, is_main, wait
 from dorl.progress import say, track
 from dorl.segmentation import Segmenter
 
@@ -55,7 +57,7 @@ def embed(
     refuse_run(out)
     domains = read_domains(labs)
     network = Segmenter.load(segmenter, encoder=encoder, device=device)
-    make_folder(out)
+    in_turn(lambda: make_folder(out), lambda: None)
     source = {"segmenter": network.digest(), "precision": str(network.dtype).removeprefix("torch.")}
     made = embed_cells(domains, network, out / CELLS, source=source)
     if not len(made.store):
@@ -64,11 +66,18 @@ def embed(
     others = sorted(set(made.store.table["domain"]) - names)
     if others:
         raise InputError(f"{out}: holds cells of {', '.join(others)} too; choose another folder for --out")
-    features = np.empty((len(made.store), network.width), np.float32)
+    if is_main():
+        _averaged(made.store, out)
+    wait()
+    return anndata.read_h5ad(out / FEATURES)
+
+
+def _averaged(store: CellStore, out: Path) -> None:
+    """Write the tokens of each cell, averaged inside its mask."""
+    features = np.empty((len(store), store.header["width"]), np.float32)
     starts = range(0, len(features), BATCH)
     for start in track(starts, total=len(starts), what="averaging tokens inside the masks"):
         rows = np.arange(start, min(start + BATCH, len(features)))
-        features[rows] = masked_mean(*made.store.batch(rows, "tokens", "masks"))
-    write_features(out / FEATURES, features, made.store.table)
-    say(f"{len(features)} cells, {network.width} features each: {out / FEATURES}")
-    return anndata.read_h5ad(out / FEATURES)
+        features[rows] = masked_mean(*store.batch(rows, "tokens", "masks"))
+    write_features(out / FEATURES, features, store.table)
+    say(f"{len(features)} cells, {features.shape[1]} features each: {out / FEATURES}")

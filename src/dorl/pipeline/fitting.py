@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from dorl.classification import (
     save_calibration,
     save_classifier,
 )
+from dorl.classification.parallel import in_parallel
 from dorl.domains import Domain
 from dorl.files import write_json
 from dorl.pipeline.card import write_card
@@ -30,10 +31,11 @@ from dorl.pipeline.expected import expected_on, expected_without_labels
 from dorl.pipeline.figures import FOLDER, draw_run
 from dorl.pipeline.mistakes import confident_mistakes, draw_mistakes
 from dorl.pipeline.model import DoRL
-from dorl.pipeline.protocols import check_protocols, run_protocols, trainable
+from dorl.pipeline.protocols import check_protocols, follow_protocols, run_protocols, trainable
 from dorl.pipeline.report import write_run_report
 from dorl.pipeline.represent import HISTORY, Represented, learnt_level, represent, write_features
 from dorl.pipeline.runfolder import CLASSIFIERS, FEATURES, METRICS, slug
+from dorl.processes import is_main, wait
 from dorl.progress import say, track
 from dorl.reporting import write_results, write_tables
 
@@ -55,6 +57,7 @@ def evaluate(
     preset: str = "auto",
     epochs: int | None = None,
     iterations: int | None = None,
+    accumulate: int = 1,
     seed: int = 0,
     device: str | None = None,
 ) -> pd.DataFrame:
@@ -86,6 +89,9 @@ def evaluate(
         Of the autoencoder; see `dorl.representation.presets`.
     epochs, iterations : int, optional
         Of the autoencoder's training, in place of the preset's.
+    accumulate : int
+        Parts that each of its batches is computed in, one after the other, for as much less memory; see
+        `dorl.representation.TrainingSettings`.
     seed : int
         The same seed, labs and settings on the same machine give the same table.
     device : str, optional
@@ -117,11 +123,17 @@ def evaluate(
         preset=preset,
         epochs=epochs,
         iterations=iterations,
+        accumulate=accumulate,
         seed=seed,
         device=device,
     )
+    if not is_main():
+        follow_protocols(made, device=device)
+        wait()
+        return pd.read_csv(out / "results.csv")
     result = run_protocols(made, device=device)
     _finish(made, result, expected_without_labels(made, trainable(made.labs)), out, started)
+    wait()
     return result.results
 
 
@@ -139,6 +151,7 @@ def fit(
     preset: str = "auto",
     epochs: int | None = None,
     iterations: int | None = None,
+    accumulate: int = 1,
     seed: int = 0,
     device: str | None = None,
 ) -> DoRL:
@@ -150,7 +163,7 @@ def fit(
 
     Parameters
     ----------
-    labs, segmenter, encoder, autoencoder, views, classes, folds, preset, epochs, iterations, seed, device
+    labs, segmenter, encoder, autoencoder, views, classes, folds, preset, epochs, iterations, accumulate, seed, device
         As for `evaluate`.
     out : str or Path
         The run folder; a new one, or that of the same fit interrupted, which goes on.
@@ -182,16 +195,19 @@ def fit(
         preset=preset,
         epochs=epochs,
         iterations=iterations,
+        accumulate=accumulate,
         seed=seed,
         device=device,
     )
-    expected = []
-    if made.config.classifiers.names:
-        expected = _fit_classifiers(made, out)
-    else:
-        say("no classifier is fitted: that needs labels of two classes or more")
-    result = run_protocols(made, device=device) if trainable(made.labs) else None
-    _finish(made, result, expected, out, started)
+    if is_main():
+        expected = []
+        if made.config.classifiers.names:
+            expected = _fit_classifiers(made, out)
+        else:
+            say("no classifier is fitted: that needs labels of two classes or more")
+        result = run_protocols(made, device=device) if trainable(made.labs) else None
+        _finish(made, result, expected, out, started)
+    wait()
     return DoRL.load(out, device=device)
 
 
@@ -202,28 +218,35 @@ def _fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
     """
     settings = made.config.classifiers
     elsewhere = [lab.name for lab in made.labs if lab.name not in settings.source]
-    expected = []
     labelled = made.cells["domain"].isin(settings.source) & made.cells["label"].notna()
     labels = made.cells.loc[labelled, "label"].to_numpy(object)
     learnt = learnt_level(labels).project_all(labels).astype(str)
     rows, others = (np.flatnonzero(which) for which in (labelled, ~made.cells["domain"].isin(settings.source)))
-    for name in track(settings.names, total=len(settings.names), what="fitting the run's classifiers"):
+
+    def fit_one(name: str) -> list[dict[str, Any]]:
         model, features = make_classifier(name, made.config.seed), made.inputs(name, rows)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the iteration limits are the paper's
-            if name == VIEWS:  # a pipeline of one step; how weights are handed to steps depends on a global setting
-                model[-1].fit(features, learnt, lab_weights(made.cells["domain"].to_numpy(object)[rows]))
-            else:
-                model.fit(features, learnt)
+        if name == VIEWS:  # a pipeline of one step; how weights are handed to steps depends on a global setting
+            model[-1].fit(features, learnt, lab_weights(made.cells["domain"].to_numpy(object)[rows]))
+        else:
+            model.fit(features, learnt)
         place = out / CLASSIFIERS / f"{slug(name)}.skops"
         if calibration := calibrate(model, features, learnt, seed=made.config.seed):
             save_calibration(calibration, place.with_suffix(".json"))
         if name == VIEWS and len(others):
             model = make_pipeline(model[-1].suited(made.inputs(name, others)))
         save_classifier(model, place)
-        if name == settings.default and calibration:
-            expected = [expected_on(made, lab, name, model, calibration, settings.source) for lab in elsewhere]
-    return expected
+        if name != settings.default or not calibration:
+            return []
+        return [expected_on(made, lab, name, model, calibration, settings.source) for lab in elsewhere]
+
+    # the one over views takes most memory, and all cores by itself
+    over_views = [name for name in settings.names if name == VIEWS]
+    jobs = [name for name in settings.names if name != VIEWS]
+    beside = (found for _, found in in_parallel(fit_one, jobs, size=made.features.nbytes))
+    done = chain(map(fit_one, over_views), beside)
+    return [
+        one for found in track(done, total=len(settings.names), what="fitting the run's classifiers") for one in found
+    ]
 
 
 def lab_weights(labs: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from dorl.errors import InputError
 from dorl.pipeline.runfolder import AutoencoderSettings
+from dorl.processes import count
 from dorl.representation import AutoencoderConfig, CrossDomainAutoencoder, TrainingSettings
 from dorl.representation.presets import preset as named
 from dorl.segmentation import Segmenter
@@ -27,6 +28,7 @@ def autoencoder_settings(
     *,
     epochs: int | None = None,
     iterations: int | None = None,
+    accumulate: int = 1,
 ) -> AutoencoderSettings:
     """Shape and training of the autoencoder for a segmenter.
 
@@ -36,6 +38,8 @@ def autoencoder_settings(
         See `dorl.representation.presets`.
     epochs, iterations : int, optional
         In place of the preset's; with `epochs` alone, the preset's limit on iterations no longer holds.
+    accumulate : int
+        Parts that a batch is computed in.
     """
     if preset not in PRESETS:
         raise InputError(f"preset {preset!r} is unknown: give one of {', '.join(PRESETS)}")
@@ -44,7 +48,13 @@ def autoencoder_settings(
             raise InputError(f"{name} is {value}: give 1 or more")
     chosen, shape, training = named(preset, segmenter.width, segmenter.grid)
     limit = iterations if iterations is not None else (None if epochs is not None else training.max_iterations)
-    training = replace(training, epochs=epochs if epochs is not None else training.epochs, max_iterations=limit)
+    if not 1 <= accumulate * count() <= training.batch_size:
+        raise InputError(
+            f"a batch of {training.batch_size} can't be divided into {accumulate} parts for each of {count()} "
+            f"processes: give fewer of them"
+        )
+    epochs = epochs if epochs is not None else training.epochs
+    training = replace(training, epochs=epochs, max_iterations=limit, accumulate=accumulate)
     return _settings(chosen, shape, training)
 
 
@@ -74,6 +84,7 @@ def _settings(preset: str, shape: AutoencoderConfig, training: TrainingSettings)
         warmup=training.warmup,
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,
+        accumulate=training.accumulate,
     )
 
 

@@ -58,11 +58,23 @@ def run_protocols(made: Represented, *, device: str | None = None) -> ProtocolRe
         parts.append(cross_lab(labs, method=METHODS["transductive"], trains=trains, tests=names, **common))
     if "unseen" in made.config.protocols:
         parts += _views(made, names, trains, common, "unseen", own=False)
-        parts += [_unseen(made, name, trains, common, device) for name in names if set(trains) - {name}]
+        parts += [_unseen(made, name, trains, common, device) for name in _unseen_labs(made)]
     result = ProtocolResult.concat(parts)
     single = [f"{name}: has a single class: tested on, not trained on." for name in names if name not in trains]
     result.notes[:0] = single
     return result
+
+
+def follow_protocols(made: Represented, *, device: str | None = None) -> None:
+    """What `run_protocols` needs of the processes beside the main one: their part of each autoencoder's training."""
+    if "unseen" in made.config.protocols:
+        for name in _unseen_labs(made):
+            _unseen_features(made, name, device)
+
+
+def _unseen_labs(made: Represented) -> list[str]:
+    """Labs that another one can be trained for."""
+    return [lab.name for lab in made.labs if len(lab.classes) and set(trainable(made.labs)) - {lab.name}]
 
 
 def lab_features(made: Represented, names: Sequence[str], X: np.ndarray) -> dict[str, LabFeatures]:
@@ -88,7 +100,8 @@ def _views(
     return [cross_lab(labs, method=METHODS[protocol], trains=trains, tests=names, **settings)]
 
 
-def _unseen(made: Represented, tested: str, trains: Sequence[str], common: dict, device: str | None) -> ProtocolResult:
+def _unseen_features(made: Represented, tested: str, device: str | None) -> np.ndarray:
+    """Features s of all cells by an autoencoder that has seen none of the `tested` lab: float32 (N, D)."""
     others = (made.cells["domain"] != tested).to_numpy()
     folder = made.store.path.parent / "unseen" / tested
     folder.mkdir(parents=True, exist_ok=True)
@@ -102,6 +115,10 @@ def _unseen(made: Represented, tested: str, trains: Sequence[str], common: dict,
         device=device,
         what=f"training without {tested}",
     )
-    labs = lab_features(made, [*trains, tested], encode_cells(model, made.store))
+    return encode_cells(model, made.store)
+
+
+def _unseen(made: Represented, tested: str, trains: Sequence[str], common: dict, device: str | None) -> ProtocolResult:
+    labs = lab_features(made, [*trains, tested], _unseen_features(made, tested, device))
     sources = [name for name in trains if name != tested]
     return cross_lab(labs, method=METHODS["unseen"], trains=sources, tests=[tested], own=False, **common)

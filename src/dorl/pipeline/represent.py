@@ -12,6 +12,7 @@ import pandas as pd
 
 import dorl
 from dorl.cells import CellStore
+from dorl.cells.rows import StoredRows
 from dorl.classification import CLASSIFIERS, VIEWS
 from dorl.domains import Domain, read_domains
 from dorl.errors import InputError
@@ -38,6 +39,7 @@ from dorl.pipeline.runfolder import (
     claim,
     release,
 )
+from dorl.processes import in_turn, is_main
 from dorl.progress import say
 from dorl.representation import CrossDomainAutoencoder, encode_cells, train_autoencoder
 from dorl.segmentation import Segmenter
@@ -81,9 +83,9 @@ class Represented:
     model: CrossDomainAutoencoder
     left_out: dict[str, list[tuple[str, str]]]
 
-    def inputs(self, classifier: str, rows: np.ndarray) -> np.ndarray:
-        """What a classifier takes of some cells: features s (M, D), or float16 views (M, V, F)."""
-        return self.store.batch(rows, "views")[0] if classifier == VIEWS else self.features[rows]
+    def inputs(self, classifier: str, rows: np.ndarray) -> np.ndarray | StoredRows:
+        """What a classifier takes of some cells: features s (M, D), or float16 views (M, V, F), which stay on disk."""
+        return StoredRows(self.store, "views", rows) if classifier == VIEWS else self.features[rows]
 
     @property
     def domain_index(self) -> np.ndarray:
@@ -146,6 +148,7 @@ def represent(
     preset: str = "auto",
     epochs: int | None = None,
     iterations: int | None = None,
+    accumulate: int = 1,
     seed: int = 0,
     device: str | None = None,
     check: Callable[[Sequence[Domain]], None] = lambda labs: None,
@@ -200,7 +203,7 @@ def represent(
             digest=network.digest(),
         ),
         views=ViewsSettings(**asdict(looked_at)) if looked_at else ViewsSettings(),
-        autoencoder=autoencoder_settings(network, preset, epochs=epochs, iterations=iterations)
+        autoencoder=autoencoder_settings(network, preset, epochs=epochs, iterations=iterations, accumulate=accumulate)
         if given is None
         else given_settings(given),
         classifiers=ClassifierSettings(
@@ -211,11 +214,12 @@ def represent(
             folds=folds,
         ),
     )
-    new = claim(out, config)
+    new = in_turn(lambda: claim(out, config), lambda: False)
     for lab in domains:
         say(f"{lab.name}: {len(lab)} images, {len(lab.classes)} classes, {len(lab.left_out)} left out")
     try:
-        network.save(out / SEGMENTER)
+        if is_main():
+            network.save(out / SEGMENTER)
         embedded = embed(
             domains,
             network,
@@ -232,7 +236,7 @@ def represent(
         if config.classifiers.names and len(learnt) < 2:
             raise InputError("the images that could be read have labels of one class: give images of two or more")
     except InputError:
-        if new:
+        if new:  # in the main process alone
             release(out)
         raise
     for lab in used:
@@ -243,7 +247,8 @@ def represent(
         model = trained(embedded.store, domain_index(used, cells), config, out / AUTOENCODER, device=device)
     else:
         model = given
-        model.save(out / AUTOENCODER)
+        if is_main():
+            model.save(out / AUTOENCODER)
     features = encode_cells(model, embedded.store)
     left_out = {lab.name: list(lab.left_out.itertuples(index=False, name=None)) for lab in domains}
     for key, reason in embedded.left_out:
@@ -298,8 +303,9 @@ def trained(
         device=device,
         what=what,
     )
-    with atomic(path.with_name(HISTORY)) as temporary:
-        history.to_csv(temporary, index=False)
+    if is_main():
+        with atomic(path.with_name(HISTORY)) as temporary:
+            history.to_csv(temporary, index=False)
     return model
 
 

@@ -82,6 +82,7 @@ class AutoencoderSettings(_Part):
     warmup: int
     learning_rate: float
     weight_decay: float
+    accumulate: int = 1
     digest: str = ""
 
 

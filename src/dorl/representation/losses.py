@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -44,13 +46,19 @@ def ssim(a: Tensor, b: Tensor, *, window: int = 11, sigma: float = 1.5) -> Tenso
     return similarity.mean()
 
 
-def mmd_loss(z: Tensor, domain: Tensor) -> Tensor:
+def mmd_loss(
+    z: Tensor, domain: Tensor, *, labs: int | None = None, summed: Callable[[Tensor], Tensor] | None = None
+) -> Tensor:
     """Linear-kernel mean discrepancy between domain 0 and each other domain in the batch.
 
     Parameters
     ----------
     z : Tensor of shape (B, Z)
     domain : integer Tensor of shape (B,)
+    labs : int, optional
+        Number of domains; one more than the highest in `domain` by default.
+    summed : callable, optional
+        Adds up a tensor over the processes that hold parts of the batch; `labs` is needed then.
 
     Returns
     -------
@@ -58,14 +66,14 @@ def mmd_loss(z: Tensor, domain: Tensor) -> Tensor:
         Sum over domains i ≥ 1 present of the mean squared difference of the domains' means; 0 where domain 0, or every
         other, is absent.
     """
-    total = z.new_zeros(())
-    if not (domain == 0).any():
-        return total
-    reference = z[domain == 0].mean(0)
-    for other in domain.unique():
-        if other != 0:
-            total = total + F.mse_loss(reference, z[domain == other].mean(0))
-    return total
+    marks = F.one_hot(domain.long(), -1 if labs is None else labs).to(z.dtype)
+    sums = torch.cat([marks.sum(0)[:, None], marks.T @ z], dim=1)
+    if summed is not None:
+        sums = summed(sums)
+    counts = sums[:, :1]
+    means = sums[:, 1:] / counts.clamp(min=1)
+    present = (counts[1:, 0] > 0) & (counts[0, 0] > 0)
+    return ((means[1:] - means[0]).square().mean(1) * present).sum()
 
 
 def token_loss(tokens: Tensor, reconstructed: Tensor) -> Tensor:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor, nn
 
 from dorl.errors import InputError
+from dorl.processes import count, is_main, rank, several, wait
 from dorl.progress import say, track
 from dorl.representation.autoencoder import AutoencoderConfig, CrossDomainAutoencoder, Reconstruction
+from dorl.representation.batches import Cells, training_jobs
 from dorl.representation.losses import mmd_loss, ssim, token_loss, total_loss
 from dorl.training import (
     default_device,
@@ -24,7 +28,6 @@ from dorl.training import (
     load_progress,
     prefetch,
     save_progress,
-    seeded,
     set_learning_rate,
     warmup_cosine,
 )
@@ -49,6 +52,9 @@ class TrainingSettings:
         Warm-up in iterations.
     learning_rate, weight_decay : float
         Of AdamW.
+    accumulate : int
+        Parts that a batch is computed in, one after the other, for as much less memory. Labs are compared within each
+        part, so that the discrepancy L_mmd is that of fewer cells; all else is as for the whole batch.
     """
 
     epochs: int = 300
@@ -57,6 +63,7 @@ class TrainingSettings:
     warmup: int = 500
     learning_rate: float = 1e-4
     weight_decay: float = 0.05
+    accumulate: int = 1
 
     def iterations(self, cells: int) -> tuple[int, int]:
         """Iterations of an epoch and of the whole training over `cells` cells."""
@@ -65,65 +72,31 @@ class TrainingSettings:
         return per_epoch, total if self.max_iterations is None else min(total, self.max_iterations)
 
 
-class Cells(Protocol):
-    """What training needs of a `dorl.cells.CellStore`."""
-
-    def __len__(self) -> int: ...
-
-    def batch(self, indices: Sequence[int] | np.ndarray, *names: str) -> tuple[np.ndarray, ...]: ...
-
-
-def balanced_batches(
-    domain: np.ndarray, batch_size: int, batches: int, rng: np.random.Generator
-) -> Iterator[np.ndarray]:
-    """Draw batches that hold every lab, in shares as equal as they can be.
-
-    Parameters
-    ----------
-    domain : int array of shape (N,)
-        Lab of each cell.
-    batch_size, batches : int
-    rng : numpy Generator
-
-    Yields
-    ------
-    int array of shape (batch_size,)
-        Each lab's cells are drawn without repeats until all were drawn, then anew: a small lab is seen more often.
-    """
-    labs = np.unique(domain)
-    members = [np.flatnonzero(domain == lab) for lab in labs]
-    queues = [np.empty(0, int) for _ in labs]
-    for number in range(batches):
-        picked = []
-        for lab in range(len(labs)):
-            # what doesn't divide evenly goes to another lab in each batch
-            share = batch_size // len(labs) + ((lab + number) % len(labs) < batch_size % len(labs))
-            while len(queues[lab]) < share:
-                queues[lab] = np.concatenate([queues[lab], rng.permutation(members[lab])])
-            picked.append(queues[lab][:share])
-            queues[lab] = queues[lab][share:]
-        yield np.concatenate(picked)
-
-
 def loss_terms(
-    model: CrossDomainAutoencoder,
+    model: nn.Module,
     tokens: torch.Tensor,
     crops: torch.Tensor,
     domain: torch.Tensor,
     keep: torch.Tensor | None,
     *,
     bf16: bool = False,
+    labs: int | None = None,
 ) -> tuple[dict[str, torch.Tensor], Reconstruction]:
     """One pass and its losses.
 
     Parameters
     ----------
+    model : CrossDomainAutoencoder, or what spreads one over processes
     tokens : float Tensor of shape (B, D, G, G)
     crops : float Tensor of shape (B, 3, S, S)
         0-1.
     domain : int Tensor of shape (B,)
     keep : int64 Tensor of shape (B, K) or None
         Visible tokens.
+    bf16 : bool
+        Compute in bfloat16 where it is safe to; weights and losses stay float32.
+    labs : int, optional
+        Number of labs; needed where several processes each have a part of the batch.
 
     Returns
     -------
@@ -135,7 +108,7 @@ def loss_terms(
         out = model(tokens, keep)
     terms = {
         "image": 1 - ssim(out.image.float(), crops),
-        "mmd": mmd_loss(out.z.float(), domain),
+        "mmd": mmd_loss(out.z.float(), domain, labs=labs, summed=_over_processes if several() else None),
         "tokens": token_loss(tokens, out.tokens.float()),
     }
     terms["total"] = total_loss(terms["image"], terms["mmd"], terms["tokens"])
@@ -155,6 +128,8 @@ def train_autoencoder(
     what: str = "training the autoencoder",
 ) -> tuple[CrossDomainAutoencoder, pd.DataFrame]:
     """Train a CAE and write it to `out`; a training that was interrupted goes on.
+
+    Several processes divide each batch, and come to what one process comes to.
 
     Parameters
     ----------
@@ -179,6 +154,11 @@ def train_autoencoder(
         Columns iteration, total, image, mmd, tokens: means over 10 iterations.
     """
     settings = settings or TrainingSettings()
+    if settings.accumulate < 1 or settings.batch_size < settings.accumulate * count():
+        raise InputError(
+            f"a batch of {settings.batch_size} can't be divided into {settings.accumulate} parts for each of "
+            f"{count()} processes: give a larger batch size, or fewer of them"
+        )
     members = np.arange(len(cells)) if members is None else np.asarray(members)
     if not len(members):
         raise InputError("there is no cell to train the autoencoder on")
@@ -187,7 +167,10 @@ def train_autoencoder(
     place = default_device(device)
     torch.manual_seed(seed)
     model = CrossDomainAutoencoder(config).to(place)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    network = nn.parallel.DistributedDataParallel(model) if several() else model
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
     per_epoch, total = settings.iterations(len(members))
     checkpoint = out.with_name(f"{out.stem}.unfinished.safetensors")
     # the members are part of what a checkpoint belongs to: labs added since make another training
@@ -202,8 +185,9 @@ def train_autoencoder(
         done, rows = header["iteration"], header["history"]
         say(f"{what}: going on at iteration {done} of {total}")
 
-    def read(job: tuple[int, np.ndarray]) -> tuple[int, torch.Tensor, torch.Tensor, torch.Tensor]:
+    def read(job: tuple[int, np.ndarray]) -> tuple[int, Tensor, Tensor, Tensor]:
         iteration, picked = job
+        picked = picked[rank() :: count()]
         tokens, crops = cells.batch(members[picked], "tokens", "crops")
         return (
             iteration,
@@ -213,11 +197,13 @@ def train_autoencoder(
         )
 
     bf16 = has_bf16(place)
-    jobs = _jobs(lab, settings.batch_size, per_epoch, done, total, seed)
+    jobs = training_jobs(lab, settings.batch_size, per_epoch, done, total, seed)
     recent: list[dict[str, float]] = []
     saved = time.monotonic()
 
     def save(iteration: int) -> None:
+        if not is_main():
+            return
         header = {"identity": identity, "iteration": iteration, "history": rows}
         save_progress(checkpoint, model, optimizer, header)
 
@@ -229,14 +215,12 @@ def train_autoencoder(
                 iteration, warmup=min(settings.warmup, max(1, total // 10)), total=total
             )
             set_learning_rate(optimizer, rate)
-            keep = model.draw_keep(len(tokens), torch.Generator().manual_seed(seed * 1_000_003 + iteration))
-            batch = (part.to(place) for part in (tokens, crops, labs, keep))
-            terms, _ = loss_terms(model, *batch, bf16=bf16)
+            keep = model.draw_keep(settings.batch_size, torch.Generator().manual_seed(seed * 1_000_003 + iteration))
+            batch = [part.to(place) for part in (tokens, crops, labs, keep[rank() :: count()])]
             optimizer.zero_grad(set_to_none=True)
-            terms["total"].backward()
+            recent.append(_learn(network, batch, settings, bf16=bf16, labs=int(lab.max()) + 1))
             optimizer.step()
             iteration += 1
-            recent.append({name: float(term.detach()) for name, term in terms.items()})
             if not math.isfinite(recent[-1]["total"]):
                 raise InputError("the autoencoder's loss is no longer a number: lower the learning rate")
             if iteration % CURVE_EVERY == 0 or iteration == total:
@@ -251,35 +235,52 @@ def train_autoencoder(
     model.eval()
     history = pd.DataFrame(rows, columns=["iteration", "total", "image", "mmd", "tokens"])
     notes: dict[str, Any] = {"seed": seed, "iterations": total, "cells": len(members)}
-    model.save(out, **notes)
-    checkpoint.unlink(missing_ok=True)
+    if is_main():
+        model.save(out, **notes)
+        checkpoint.unlink(missing_ok=True)
+    wait()
     return model, history
 
 
-def _jobs(
-    domain: np.ndarray, batch_size: int, per_epoch: int, done: int, total: int, seed: int
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Number and cells of every iteration from `done` on, the same however often the training was interrupted."""
-    for epoch in range(done // per_epoch, math.ceil(total / per_epoch)):
-        batches = balanced_batches(domain, batch_size, per_epoch, seeded(seed, epoch))
-        for offset, picked in enumerate(batches):
-            iteration = epoch * per_epoch + offset
-            if done <= iteration < total:
-                yield iteration, picked
+def _learn(
+    network: nn.Module, batch: Sequence[Tensor], settings: TrainingSettings, *, bf16: bool, labs: int
+) -> dict[str, float]:
+    """Add up the gradients of this process's part of a batch; the loss terms are those of the whole batch."""
+    parts = settings.accumulate
+    terms: dict[str, Tensor] = {}
+    for number in range(parts):
+        part = [values[number::parts] for values in batch]
+        found, _ = loss_terms(network, *part, bf16=bf16, labs=labs)
+        share = len(part[0]) / settings.batch_size
+        # the processes' gradients are averaged, and each knows the discrepancy of all
+        own = total_loss(share * count() * found["image"], found["mmd"] / parts, share * count() * found["tokens"])
+        last = number == parts - 1
+        with network.no_sync() if several() and not last else nullcontext():  # type: ignore[operator]
+            own.backward()
+        for name, weight in (("image", share), ("mmd", 1 / parts / count()), ("tokens", share)):
+            terms[name] = terms.get(name, 0) + weight * found[name].detach()
+    whole = torch.stack([terms[name] for name in ("image", "mmd", "tokens")])
+    image, mmd, tokens = (_over_processes(whole) if several() else whole).unbind()
+    terms = {"image": image, "mmd": mmd, "tokens": tokens, "total": total_loss(image, mmd, tokens)}
+    return {name: float(term) for name, term in terms.items()}
 
 
-def encode_cells(
-    model: CrossDomainAutoencoder, cells: Cells, *, batch_size: int = 128, members: np.ndarray | None = None
-) -> np.ndarray:
-    """Features s of stored cells: float32 array (N, D)."""
-    members = np.arange(len(cells)) if members is None else np.asarray(members)
-    features = np.empty((len(members), model.config.width), np.float32)
-    for start in track(
-        range(0, len(members), batch_size),
-        total=math.ceil(len(members) / batch_size),
-        what="extracting features",
-    ):
-        part = slice(start, start + batch_size)
-        (tokens,) = cells.batch(members[part], "tokens")
-        features[part] = model.encode(torch.from_numpy(tokens)).cpu().numpy()
-    return features
+class _Sum(torch.autograd.Function):
+    """Sum over the processes, whose gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor) -> Tensor:
+        total = values.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> Tensor:
+        total = gradients[0].clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+
+def _over_processes(values: Tensor) -> Tensor:
+    """Sum over the processes; gradients flow back to each."""
+    return _Sum.apply(values)

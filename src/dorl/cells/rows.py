@@ -1,0 +1,60 @@
+"""Some cells' records as an array that is read when it is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dorl.cells.store import CellStore
+
+
+class StoredRows:
+    """Records of some cells of a store, which stay on disk.
+
+    Indexed by row numbers or by a mask, or cut in its second axis (``rows[:, :2]``), it gives another of its kind;
+    indexed by a slice of rows alone, it reads them. So a classifier that goes through its cells in slices, as
+    `dorl.classification.views` does, needs memory for one slice.
+
+    Parameters
+    ----------
+    store : CellStore
+    name : str
+        "tokens", "crops" or "views".
+    rows : int array of shape (N,)
+        Which cells, in this order.
+    most : int, optional
+        How far the second axis goes; to its end by default.
+    """
+
+    def __init__(self, store: CellStore, name: str, rows: NDArray[np.intp], most: int | None = None) -> None:
+        self._store, self._name, self._most = store, name, most
+        self._rows = np.asarray(rows, np.intp)
+        (first, *rest), self.dtype = store.record(name)
+        self.shape = (len(self._rows), first if most is None else min(first, most), *rest)
+        self.ndim = len(self.shape)
+        self.nbytes = int(np.prod(self.shape)) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, tuple) and len(index) == 2 and index[1] is Ellipsis:  # as scikit-learn asks
+            index = index[0]
+        if isinstance(index, tuple) and len(index) == 2 and isinstance(index[1], slice):
+            rows, cut = index
+            if cut.start in (None, 0) and cut.step in (None, 1) and (cut.stop is None or cut.stop >= 0):
+                most = self.shape[1] if cut.stop is None else min(cut.stop, self.shape[1])
+                return StoredRows(self._store, self._name, self._rows[rows], most)
+        if isinstance(index, slice):
+            (found,) = self._store.batch(self._rows[index], self._name)
+            return found[:, : self.shape[1]]
+        if isinstance(index, (list, np.ndarray)):
+            return StoredRows(self._store, self._name, self._rows[index], self._most)
+        raise IndexError(f"rows of a store are given by a slice, numbers or a mask, not by {index!r}")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        if copy is False:
+            raise ValueError("what is on disk can't be an array without a copy")
+        return np.asarray(self[:], dtype)
