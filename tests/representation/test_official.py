@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -100,6 +101,17 @@ def test_other_weights_give_another_feature(held: dict[str, torch.Tensor], tmp_p
         torch.save(changed, tmp_path / "cae.mdl")
         features.append(CrossDomainAutoencoder.from_official(tmp_path / "cae.mdl", device="cpu").encode(tokens))
     assert not torch.allclose(*features)
+
+
+def test_a_token_scale_is_worked_into_the_weights(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = CrossDomainAutoencoder(replace(SMALL, token_scale=30.0)).eval()
+    torch.nn.init.normal_(model.encoder.cls_token, std=0.5)
+    tokens = 30 * torch.randn(4, 24, 3, 3)
+    model.save_official(tmp_path / "cae.mdl")
+    read = CrossDomainAutoencoder.from_official(tmp_path / "cae.mdl", device="cpu")
+    assert read.config.token_scale == 1
+    torch.testing.assert_close(read.encode(tokens), model.encode(tokens), rtol=1e-3, atol=1e-4)
 
 
 def test_heads_that_the_layout_does_not_tell_are_not_written(tmp_path: Path) -> None:

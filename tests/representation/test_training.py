@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,26 @@ def test_loss_terms_are_those_of_the_method() -> None:
     expected = {"image": image, "mmd": mmd, "tokens": squares, "total": image + 2 * (mmd + squares / 2)}
     assert found == pytest.approx(expected, rel=1e-5)
     torch.testing.assert_close(out.z, again.z)
+
+
+def test_tokens_of_any_scale_are_learnt_alike() -> None:
+    tokens, crops, domain = torch.randn(6, 16, 4, 4), torch.rand(6, 3, 16, 16), torch.tensor([0, 0, 1, 1, 2, 2])
+    found = []
+    for scale in (1.0, 30.0):
+        torch.manual_seed(0)
+        model = CrossDomainAutoencoder(replace(CONFIG, token_scale=scale)).eval()
+        keep = model.draw_keep(6, torch.Generator().manual_seed(0))
+        terms, out = loss_terms(model, scale * tokens, crops, domain, keep)
+        found.append((terms["tokens"], terms["total"], out.tokens / scale, model.encode(scale * tokens)))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_the_scale_is_that_of_the_tokens_trained_on(store: CellStore, tmp_path: Path) -> None:
+    model, _ = train(store, tmp_path / "a.safetensors", settings=replace(SETTINGS, normalise=True))
+    (tokens,) = store.batch(np.arange(len(store)), "tokens")
+    assert model.config.token_scale == pytest.approx(float(tokens.astype(np.float32).std()), rel=1e-3)
+    assert CrossDomainAutoencoder.load(tmp_path / "a.safetensors", device="cpu").config == model.config
 
 
 def test_every_weight_is_trained() -> None:

@@ -78,6 +78,7 @@ def _settings(preset: str, shape: AutoencoderConfig, training: TrainingSettings)
         mask_ratio=shape.mask_ratio,
         image_channels=list(shape.image_channels),
         image_size=shape.image_size,
+        token_scale=shape.token_scale,
         epochs=training.epochs,
         max_iterations=training.max_iterations or 0,
         batch_size=training.batch_size,
@@ -85,6 +86,7 @@ def _settings(preset: str, shape: AutoencoderConfig, training: TrainingSettings)
         learning_rate=training.learning_rate,
         weight_decay=training.weight_decay,
         accumulate=training.accumulate,
+        normalise=training.normalise,
     )
 
 

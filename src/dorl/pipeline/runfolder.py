@@ -76,6 +76,7 @@ class AutoencoderSettings(_Part):
     mask_ratio: float
     image_channels: list[int]
     image_size: int
+    token_scale: float = 1.0
     epochs: int
     max_iterations: int = 0
     batch_size: int
@@ -83,6 +84,7 @@ class AutoencoderSettings(_Part):
     learning_rate: float
     weight_decay: float
     accumulate: int = 1
+    normalise: bool = False
     digest: str = ""
 
 

@@ -49,6 +49,8 @@ class AutoencoderConfig:
         Between the transposed convolutions.
     image_size : int
         Side of the reconstructed crop, in pixels.
+    token_scale : float
+        Tokens are divided by it on their way in, and multiplied on their way out.
     """
 
     width: int = 768
@@ -60,12 +62,15 @@ class AutoencoderConfig:
     mask_ratio: float = 0.75
     image_channels: tuple[int, int, int, int] = (512, 256, 128, 64)
     image_size: int = 128
+    token_scale: float = 1.0
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
             raise InputError(f"width {self.width} is not a multiple of {self.heads} heads")
         if not 0 <= self.mask_ratio < 1:
             raise InputError(f"mask_ratio {self.mask_ratio} is not in [0, 1)")
+        if not 0 < self.token_scale < float("inf"):
+            raise InputError(f"token_scale {self.token_scale} is no positive number")
 
     @classmethod
     def scaled(cls, width: int, grid: int, *, depth: int, decoder_depth: int) -> AutoencoderConfig:
@@ -239,7 +244,8 @@ class CrossDomainAutoencoder(nn.Module):
         keep : int64 Tensor of shape (B, K), optional
             Visible positions, row by row; all by default.
         """
-        return self.decoder(self.encoder(self._flat(tokens), keep), keep)
+        out = self.decoder(self.encoder(self._flat(tokens), keep), keep)
+        return out._replace(tokens=out.tokens * self.config.token_scale)
 
     @torch.inference_mode()
     def encode(self, tokens: Tensor) -> Tensor:
@@ -251,7 +257,7 @@ class CrossDomainAutoencoder(nn.Module):
         expected = (self.config.width, self.config.grid, self.config.grid)
         if tokens.shape[1:] != expected:
             raise InputError(f"tokens of shape {tuple(tokens.shape[1:])}, this autoencoder takes {expected}")
-        return tokens.flatten(2).transpose(1, 2)
+        return tokens.flatten(2).transpose(1, 2) / self.config.token_scale
 
     def digest(self) -> str:
         """SHA-256 of shape and weights; equal digests compute equal features."""

@@ -69,13 +69,25 @@ def read_official(path: str | Path) -> CrossDomainAutoencoder:
 
 
 def write_official(model: CrossDomainAutoencoder, path: str | Path) -> None:
-    """Write an autoencoder as the official code saves it."""
+    """Write an autoencoder as the official code saves it.
+
+    That layout has no place for a `token_scale`: it is worked into the encoder's weights, whose features stay the same
+    but for the norms' eps (1e-6 beside the variance of a token).
+    """
     if model.config.heads != heads_for(model.config.width):
         raise InputError(
             f"the official layout has heads {HEAD_WIDTH} wide, this autoencoder others: it can't be written so"
         )
-    state = model.state_dict()
+    state = {name: _scaled(name, tensor, model.config.token_scale) for name, tensor in model.state_dict().items()}
     write_pth(path, {_official_name(n): _turned(t) if n in POSITIONS else t for n, t in state.items()})
+
+
+def _scaled(name: str, tensor: Tensor, scale: float) -> Tensor:
+    """A weight of an encoder in which tokens, and all that is added to them, are so many times as large."""
+    added = name in ("encoder.cls_token", "encoder.pos_embedding") or (
+        name.startswith("encoder.") and any(part in name for part in (".attn.proj.", ".mlp.fc2."))
+    )
+    return tensor * scale if added else tensor
 
 
 def _turned(positions: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ from dorl.training import (
 CHECKPOINT_EVERY = 60.0
 #: iterations that one row of the loss curve averages
 CURVE_EVERY = 10
+#: cells whose tokens tell the scale of all
+SCALED_BY = 256
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ class TrainingSettings:
     accumulate : int
         Parts that a batch is computed in, one after the other, for as much less memory. Labs are compared within each
         part, so that the discrepancy L_mmd is that of fewer cells; all else is as for the whole batch.
+    normalise : bool
+        Give the autoencoder a `token_scale`, the standard deviation of the tokens trained on, so that their loss weighs
+        like that of the image whatever the backbone's numbers are. The published training doesn't.
     """
 
     epochs: int = 300
@@ -64,6 +69,7 @@ class TrainingSettings:
     learning_rate: float = 1e-4
     weight_decay: float = 0.05
     accumulate: int = 1
+    normalise: bool = False
 
     def iterations(self, cells: int) -> tuple[int, int]:
         """Iterations of an epoch and of the whole training over `cells` cells."""
@@ -101,15 +107,17 @@ def loss_terms(
     Returns
     -------
     terms : dict
-        Scalars ``image`` (1 − SSIM), ``mmd``, ``tokens`` (MSE) and ``total``.
+        Scalars ``image`` (1 − SSIM), ``mmd``, ``tokens`` (MSE of what was divided by `token_scale`) and ``total``.
     reconstruction : Reconstruction
     """
+    alone: Any = getattr(model, "module", model)
+    scale = alone.config.token_scale
     with torch.autocast(tokens.device.type, dtype=torch.bfloat16, enabled=bf16):
         out = model(tokens, keep)
     terms = {
         "image": 1 - ssim(out.image.float(), crops),
         "mmd": mmd_loss(out.z.float(), domain, labs=labs, summed=_over_processes if several() else None),
-        "tokens": token_loss(tokens, out.tokens.float()),
+        "tokens": token_loss(tokens, out.tokens.float()) / scale**2,
     }
     terms["total"] = total_loss(terms["image"], terms["mmd"], terms["tokens"])
     return terms, out
@@ -164,6 +172,8 @@ def train_autoencoder(
         raise InputError("there is no cell to train the autoencoder on")
     # numbered anew: where lab 0 is left out, the others are drawn to the next
     lab = np.unique(np.asarray(domain)[members], return_inverse=True)[1]
+    if settings.normalise:
+        config = replace(config, token_scale=_token_scale(cells, members))
     place = default_device(device)
     torch.manual_seed(seed)
     model = CrossDomainAutoencoder(config).to(place)
@@ -240,6 +250,13 @@ def train_autoencoder(
         checkpoint.unlink(missing_ok=True)
     wait()
     return model, history
+
+
+def _token_scale(cells: Cells, members: np.ndarray) -> float:
+    """Standard deviation of the tokens of `SCALED_BY` cells, evenly drawn."""
+    picked = np.unique(np.linspace(0, len(members) - 1, SCALED_BY).astype(int))
+    spread = float(cells.batch(members[picked], "tokens")[0].astype(np.float32).std())
+    return round(spread, 4) or 1.0
 
 
 def _learn(
