@@ -14,7 +14,7 @@ from PIL import Image
 from dorl.cli import main
 
 #: commands that take labs, and --out for a folder
-FOLDERS = ("inspect", "segment", "finetune", "fit", "evaluate", "benchmark")
+FOLDERS = ("inspect", "segment", "count", "finetune", "fit", "evaluate", "benchmark")
 
 
 def command(*words: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
@@ -193,7 +193,7 @@ def test_a_lab_that_cannot_be_read_is_refused(
     assert not out.exists()
 
 
-@pytest.mark.parametrize("name", [one for one in FOLDERS if one != "segment"])
+@pytest.mark.parametrize("name", [one for one in FOLDERS if one not in ("segment", "count")])
 def test_two_labs_of_one_name_are_refused(
     refused: Callable[..., str], labs: list[str], tmp_path: Path, name: str
 ) -> None:
@@ -290,6 +290,7 @@ def test_a_place_that_cannot_be_written_to_is_refused(
         out = out if not _can_write(tmp_path / "shut") else Path("/proc/nowhere/out.csv")
     words: dict[str, tuple[object, ...]] = {
         "segment": (image,),
+        "count": (image,),
         "demo": (),
         "predict": (fitted, image),
     }
@@ -311,7 +312,7 @@ def test_a_folder_that_holds_a_run_stays_as_it_is(
     refused: Callable[..., str], labs: list[str], image: Path, run: Path, name: str
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-    line = refused(name, image if name == "segment" else labs[0], "--out", run)
+    line = refused(name, image if name in ("segment", "count") else labs[0], "--out", run)
     assert "choose another folder for --out" in line
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 

@@ -36,3 +36,7 @@ def test_an_error_in_a_worker_reaches_the_caller() -> None:
 
     with pytest.raises(ValueError, match="ThreadPool"):
         list(over_batches(failing, range(9), device=CPU))
+
+
+def test_a_batch_may_be_smaller() -> None:
+    assert [result for _, result in over_batches(len, range(5), device=CPU, size=2)] == [2, 2, 1]

@@ -333,6 +333,35 @@ def predict(
 
 
 @app.command()
+def count(
+    fields: Annotated[
+        list[str], typer.Argument(metavar="FIELD...", help="Images of smear fields, or folders of them.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write into: new, or of the same count.")],
+    run: Annotated[
+        Path | None, typer.Option(help="A folder that dorl fit made: its classifier says what each cell is.")
+    ] = None,
+    segmenter: Annotated[str | None, typer.Option(help="Without a run; tiny by default.")] = None,
+    red_cell: Annotated[
+        float | None, typer.Option(help="Diameter of a red cell in pixels; measured in each field by default.")
+    ] = None,
+    adapt: Annotated[
+        bool,
+        typer.Option("--adapt/--no-adapt", help="Let the classifier adapt to a hundred cells or more of a new lab."),
+    ] = True,
+    device: Device = None,
+) -> None:
+    """Every white cell of smear fields, and a differential count: cells.csv, counts.csv, annotated pictures."""
+    from dorl.pipeline import count as run_count
+
+    counts = run_count(
+        fields, out=out, run=run, segmenter=segmenter, red_cell=red_cell, adapt=adapt, device=device
+    ).counts
+    for name, cells, share, low, high in counts.itertuples(index=False, name=None):
+        print(f"{cells:6d}  {name}" + (f"  {share:.1%} ({low:.1%} to {high:.1%})" if share == share else ""))
+
+
+@app.command()
 def suggest(
     run: RunFolder,
     images: Annotated[Path, typer.Argument(metavar="IMAGES", help="An image, a folder or a manifest.")],

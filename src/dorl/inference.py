@@ -22,7 +22,7 @@ def batch_size(device: torch.device) -> int:
 
 
 def over_batches(
-    function: Callable[[Sequence[T]], R], items: Sequence[T], *, device: torch.device
+    function: Callable[[Sequence[T]], R], items: Sequence[T], *, device: torch.device, size: int | None = None
 ) -> Iterator[tuple[Sequence[T], R]]:
     """Map `function` over batches of `items` in worker threads, in order; reading files is a part of `function`.
 
@@ -35,12 +35,15 @@ def over_batches(
         From a batch to its result.
     items : sequence
     device : torch.device
+    size : int, optional
+        Items of a batch; `batch_size` otherwise.
 
     Yields
     ------
     (batch, result)
     """
-    size, threads, on_cpu = batch_size(device), torch.get_num_threads(), device.type == "cpu"
+    size = size or batch_size(device)
+    threads, on_cpu = torch.get_num_threads(), device.type == "cpu"
     batches = [items[start : start + size] for start in range(0, len(items), size)]
     workers = threads if on_cpu else 2
     one = partial(torch.set_num_threads, 1) if on_cpu else None

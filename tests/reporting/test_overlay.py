@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dorl.reporting.overlay import OUTLINE, draw_overlay
+from dorl.reporting.overlay import OUTLINE, draw_cells, draw_overlay
 
 
 def test_the_outline_follows_the_mask_and_the_image_shows_elsewhere() -> None:
@@ -25,3 +25,26 @@ def test_confidence_or_its_absence_is_written() -> None:
     low, high, unknown = (draw_overlay(image, mask, value) for value in (0.21, 0.98, None))
     assert (low != high).any()
     assert (unknown[:30] == 200).all()
+
+
+def test_every_cell_of_a_field_has_its_outline_and_text() -> None:
+    image = np.full((200, 300, 3), 200, np.uint8)
+    labels = np.zeros((200, 300), np.uint16)
+    labels[60:120, 40:100], labels[0:50, 200:260] = 1, 2
+    drawn = draw_cells(image, labels, ["", "monocyte"])
+    assert drawn.shape == image.shape
+    for place in ((60, 70), (90, 40), (90, 99), (49, 230)):
+        assert tuple(drawn[place]) == OUTLINE
+    assert (drawn[70:110, 50:90] == 200).all()
+    # a text where there is no room above stands inside
+    assert (drawn[3:30, 205:250] != 200).any()
+    assert (drawn[30:58, 30:110] == 200).all()
+
+
+def test_a_large_field_is_drawn_smaller() -> None:
+    labels = np.zeros((100, 400), int)
+    labels[20:80, 100:200] = 1
+    drawn = draw_cells(np.full((100, 400, 3), 200, np.uint8), labels, [""], most=200)
+    assert drawn.shape == (50, 200, 3)
+    assert tuple(drawn[10, 75]) == tuple(drawn[25, 50]) == OUTLINE
+    assert (drawn[15:35, 55:95] == 200).all()

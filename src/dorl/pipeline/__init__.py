@@ -1,5 +1,6 @@
 """The whole road: the only place that knows every stage. One keyword-only function a command."""
 
+from dorl.pipeline.counting import count
 from dorl.pipeline.demonstration import demo
 from dorl.pipeline.exchange import export_official, import_official
 from dorl.pipeline.features import embed
@@ -16,6 +17,7 @@ load = DoRL.load
 
 __all__ = [
     "DoRL",
+    "count",
     "demo",
     "embed",
     "evaluate",

@@ -19,7 +19,7 @@ from dorl.pipeline.embedding import described_cells, prepared, segment_small
 from dorl.pipeline.runfolder import AUTOENCODER, CLASSIFIERS, SEGMENTER, RunConfig, check_complete, slug
 from dorl.representation import CrossDomainAutoencoder
 from dorl.segmentation import Segmenter
-from dorl.views import Views
+from dorl.views import Views, cell_views
 
 #: images that `DoRL` embeds at once
 BATCH = 32
@@ -145,6 +145,21 @@ class DoRL:
         counts, keys = [Views(plain, 0)] * len(images), [""] * len(images)  # what isn't restained needs no key
         views = described_cells(self.segmenter, images, out, counts, keys, total=plain)
         return views, np.asarray(out.masks.cpu().numpy().any(axis=(1, 2)))
+
+    def inputs_of(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> np.ndarray:
+        """What the classifier takes of cells whose masks are known already, as `inputs` gives it.
+
+        Parameters
+        ----------
+        images : sequence of uint8 arrays of shape (H, W, 3)
+        masks : sequence of bool arrays of shape (H, W)
+            The classifier over views looks inside them; the paper's six see the whole images, whatever the masks.
+        """
+        if self.classifier_name != VIEWS:
+            return self._features(images)[0]
+        plain = Views(self.config.views.plain, 0)
+        views = cell_views(self.segmenter, images, masks, [plain] * len(images), [""] * len(images))
+        return np.stack(views).astype(np.float16)
 
     def adapted(self, inputs: np.ndarray) -> DoRL:
         """The same, with its classifier adapted to another lab's cells without labels, where that is of use.

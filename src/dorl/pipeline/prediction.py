@@ -12,6 +12,7 @@ from typing import IO, TextIO
 import numpy as np
 import pandas as pd
 
+from dorl.classification import Calibration
 from dorl.domains import Domain, read_domain
 from dorl.domains.images import probe_image
 from dorl.errors import BadImageError, InputError
@@ -121,18 +122,12 @@ def predict(
     result = Predicted(0, 0, list(lab.left_out.itertuples(index=False, name=None)))
     with atomic(out) as temporary, _opened(temporary, out) as file, tempfile.TemporaryFile() as held:
         paths, inputs = _held(model, lab, result, held)
-        rows = np.unique(np.linspace(0, len(inputs) - 1, min(MOST, len(inputs))).astype(int))
         agreement = None
         if adapt:
-            before, model = model, model.adapted(np.asarray(inputs[rows]))
+            before, model = model, adapted_to(model, inputs)
             result.adapted = model is not before
         elif model.calibration is not None:
-            agreement = model.agreement(np.asarray(inputs[rows]))
-        if result.adapted:
-            say(
-                f"these {len(inputs)} cells look unlike those learnt from: the classifier adapts to them, without "
-                "labels (--no-adapt leaves it as it is)"
-            )
+            agreement = model.agreement(np.asarray(inputs[spread(len(inputs))]))
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "class", "probability", *classes])
         confidence: list[np.ndarray] = []
@@ -148,18 +143,58 @@ def predict(
                 writer.writerow([path, classes[index], f"{row[index]:.6f}", *(f"{value:.6f}" for value in row)])
     if model.calibration is not None:
         said = [np.concatenate(values) for values in (at_first, confidence) if values]
-        result.accuracy = model.calibration.estimate(*said, agreement=agreement)
-        share, low, high = (100 * value for value in result.accuracy)
-        say(
-            f"by its confidence {share:.0f} % are right (95 % interval {low:.0f} to {high:.0f}); held-out cells of the "
-            f"labs learnt from: {100 * model.calibration.accuracy:.0f} %. Cells of a lab unlike these may be "
-            "wrong with confidence: check some by eye"
-        )
+        result.accuracy = tell_accuracy(model.calibration, *said, agreement=agreement)
     say(
         f"{result.images} images classified, {result.without_cell} of them without a cell that could be made out, "
         f"{len(result.left_out)} left out: {out}"
     )
     return result
+
+
+def spread(count: int) -> np.ndarray:
+    """Rows of `MOST` cells, or of all, evenly among `count`."""
+    return np.unique(np.linspace(0, count - 1, min(MOST, count)).astype(int))
+
+
+def adapted_to(model: DoRL, inputs: np.ndarray) -> DoRL:
+    """The model adapted to cells that look unlike those it learnt from, which is said; itself where they don't.
+
+    Parameters
+    ----------
+    model : DoRL
+    inputs : array of shape (N, …)
+        As `DoRL.inputs` gives them; may be memory-mapped.
+    """
+    other = model.adapted(np.asarray(inputs[spread(len(inputs))]))
+    if other is not model:
+        say(
+            f"these {len(inputs)} cells look unlike those learnt from: the classifier adapts to them, without "
+            "labels (--no-adapt leaves it as it is)"
+        )
+    return other
+
+
+def tell_accuracy(
+    calibration: Calibration, *confidence: np.ndarray, agreement: float | None = None
+) -> tuple[float, float, float]:
+    """Say how many are likely to be right, and return the share and its 95 % interval, 0-1.
+
+    Parameters
+    ----------
+    calibration : Calibration
+    *confidence : float arrays of shape (N,)
+        Probability of each cell's likeliest class; first as it was before the classifier adapted, where it has.
+    agreement : float, optional
+        As `Calibration.estimate` takes it.
+    """
+    estimate = calibration.estimate(*confidence, agreement=agreement)
+    share, low, high = (100 * value for value in estimate)
+    say(
+        f"by its confidence {share:.0f} % are right (95 % interval {low:.0f} to {high:.0f}); held-out cells of the "
+        f"labs learnt from: {100 * calibration.accuracy:.0f} %. Cells of a lab unlike these may be "
+        "wrong with confidence: check some by eye"
+    )
+    return estimate
 
 
 def _held(model: DoRL, lab: Domain, result: Predicted, file: IO[bytes]) -> tuple[list[str], np.ndarray]:

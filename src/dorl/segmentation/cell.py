@@ -149,12 +149,34 @@ def choose_cell(probability: np.ndarray, image: np.ndarray) -> FoundCell:
     *_, number, place, part = min(candidates, key=lambda candidate: candidate[:3])
     mask = np.zeros_like(parts, bool)
     mask[place] = part
-    reach = max(1, round(0.04 * max(probability.shape)))
-    frame = tuple(slice(max(0, side.start - reach), side.stop + reach) for side in place)
     # what the network takes for other cells nearby doesn't count against this one
-    near = isotropic_dilation(mask[frame], reach) & ((parts[frame] == 0) | (parts[frame] == number))
+    others = (parts > 0) & (parts != number)
+    return FoundCell(mask, expected_dice(probability, mask, others))
+
+
+def expected_dice(probability: np.ndarray, mask: np.ndarray, others: np.ndarray) -> float:
+    """Dice that a mask has, in expectation, if the network's probabilities around it hold.
+
+    Parameters
+    ----------
+    probability : float array of shape (H, W)
+        Of cell, 0-1.
+    mask : bool array of shape (H, W)
+        Not empty.
+    others : bool array of shape (H, W)
+        What belongs to other cells, and doesn't count.
+
+    Returns
+    -------
+    float
+        From 0.001 to 1.
+    """
+    reach = max(1, round(0.04 * max(probability.shape)))
+    place = ndimage.find_objects(mask.astype(np.uint8))[0]
+    frame = tuple(slice(max(0, side.start - reach), side.stop + reach) for side in place)
+    near = isotropic_dilation(mask[frame], reach) & ~others[frame]
     expected = 2 * probability[mask].sum() / (mask.sum() + probability[frame][near | mask[frame]].sum())
-    return FoundCell(mask, float(np.clip(expected, 1e-3, 1)))
+    return float(np.clip(expected, 1e-3, 1))
 
 
 def is_platelet(area: int, image: np.ndarray) -> bool:

@@ -1,0 +1,258 @@
+"""`dorl count`: every white cell of smear fields, and a differential count; saved field by field."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+import numpy as np
+import pandas as pd
+from PIL import Image, PngImagePlugin
+
+from dorl.classification.counts import differential
+from dorl.domains import Domain, read_image
+from dorl.errors import BadImageError, InputError
+from dorl.files import atomic
+from dorl.inference import over_batches
+from dorl.pipeline.fieldstore import FieldStore, FoundField
+from dorl.pipeline.model import DoRL
+from dorl.pipeline.prediction import adapted_to, read_images, spread, tell_accuracy, tell_left_out
+from dorl.pipeline.runfolder import check_folder, refuse_run
+from dorl.pipeline.segmenting import mask_names
+from dorl.progress import say, track
+from dorl.reporting.overlay import draw_cells
+from dorl.segmentation import Segmenter
+from dorl.segmentation.fields import cut_out, find_cells
+from dorl.segmentation.smear import red_cell_diameter
+
+#: columns of ``cells.csv`` and of ``fields.csv``
+CELLS = ("path", "xmin", "ymin", "xmax", "ymax", "class", "probability", "confidence", "touches_border")
+FIELDS = ("path", "width", "height", "red_cell", "cells")
+#: what ``counts.csv`` calls all classes together
+ALL = "all"
+
+
+@dataclass
+class Counted:
+    """What `count` found.
+
+    Attributes
+    ----------
+    cells, fields, counts : DataFrame
+        As written to ``cells.csv``, ``fields.csv`` and ``counts.csv``.
+    left_out : list of (str, str)
+        Path and reason of each file that could not be read.
+    """
+
+    cells: pd.DataFrame
+    fields: pd.DataFrame
+    counts: pd.DataFrame
+    left_out: list[tuple[str, str]]
+
+
+def count(
+    fields: Sequence[str | Path],
+    *,
+    out: str | Path,
+    run: str | Path | None = None,
+    segmenter: str | Path | None = None,
+    red_cell: float | None = None,
+    adapt: bool = True,
+    device: str | None = None,
+) -> Counted:
+    """Find, outline, classify and count the white cells of smear fields.
+
+    Parameters
+    ----------
+    fields : sequence of str or Path
+        Images, or folders of images (searched below, too).
+    out : str or Path
+        Folder for ``cells.csv``, ``counts.csv``, ``fields.csv``, ``annotated/<stem>.png`` (outlines and classes) and
+        ``masks/<stem>.png`` (16 bits; 0 outside cells, 1 in the first cell of the field, and so on). A field that is
+        there already is not searched again, so that an interrupted count goes on, and new fields can be added.
+    run : str or Path, optional
+        That `fit` made: its default classifier says what each cell is. Without it cells are found and not classified.
+    segmenter : str or Path, optional
+        The run's, or ``"tiny"`` without a run.
+    red_cell : float, optional
+        Diameter of a red cell in pixels; measured in each field otherwise.
+    adapt : bool
+        As for `predict`: let the classifier over views adapt to the cells of all fields together.
+    device : str, optional
+
+    Returns
+    -------
+    Counted
+
+    Raises
+    ------
+    InputError
+        If the fields, the run, the segmenter, `red_cell` or `out` can't be used.
+    """
+    if red_cell is not None and not 4 <= red_cell < math.inf:
+        raise InputError(f"red cell is {red_cell}: give the diameter of a red cell in pixels, 4 or more")
+    if run is not None and segmenter is not None:
+        raise InputError("a run has its own segmenter: give --run or --segmenter, not both")
+    out = Path(out)
+    check_folder(out)
+    refuse_run(out)
+    images, left_out = _listed(fields, out)
+    model = None if run is None else DoRL.load(run, device=device)
+    if model is not None and model.classifier is None:
+        raise InputError(f"{run}: has no classifiers, since no lab of it had labels; count without --run, or fit again")
+    network = model.segmenter if model is not None else Segmenter.load(segmenter or "tiny", device=device)
+    store = FieldStore.open(out, {"segmenter": network.digest(), "red_cell": red_cell, "described": _described(model)})
+    _search(images, store, network, model, red_cell, left_out)
+    found = [field for shown, _ in images if (field := store.get(shown)) is not None]
+    if not found:
+        raise InputError("not one field could be read: give other images")
+    cells, counts = _classified(found, model, adapt=adapt)
+    sizes = [(field.path, *field.size, field.red_cell, len(field.boxes)) for field in found]
+    result = Counted(cells, pd.DataFrame(sizes, columns=list(FIELDS)), counts, left_out)
+    _draw(found, cells, store)
+    for name, table in (("cells", result.cells), ("fields", result.fields), ("counts", result.counts)):
+        with atomic(out / f"{name}.csv") as temporary:
+            table.to_csv(temporary, index=False, float_format="%.4f")
+    cut = int(cells["touches_border"].sum())
+    say(
+        f"{len(cells)} white cells in {len(found)} fields, {cut} of them cut by a field's edge, "
+        f"{len(left_out)} files left out: {out}"
+    )
+    return result
+
+
+#: a field as it is shown, and where it is read
+Listed = tuple[str, Path]
+
+
+def _listed(fields: Sequence[str | Path], out: Path) -> tuple[list[Listed], list[tuple[str, str]]]:
+    """Every field once, in the order given, and the files left out."""
+    if not fields:
+        raise InputError("no field given: give images, or folders of images")
+    images: dict[Path, str] = {}
+    left_out: list[tuple[str, str]] = []
+    place = out.resolve()
+    for given in fields:
+        lab: Domain = read_images(given)
+        if Path(given).is_dir() and place.is_relative_to(Path(given).resolve()):
+            raise InputError(f"{out}: lies among the fields, pictures would be taken for them; choose another --out")
+        tell_left_out(lab)
+        left_out += list(lab.left_out.itertuples(index=False, name=None))
+        for path in lab.table["path"]:
+            full = lab.root / path
+            images.setdefault(full.resolve(), full.as_posix())
+    if any(path.is_relative_to(place) for path in images):
+        raise InputError(f"{out}: holds one of the fields; choose another folder for --out")
+    return [(shown, path) for path, shown in images.items()], left_out
+
+
+def _described(model: DoRL | None) -> str:
+    """What of each cell is kept for the classifier, so that a count goes on with the same alone."""
+    if model is None:
+        return ""
+    views = model.config.views.plain
+    return f"{model.classifier_name}, {views} views, autoencoder {model.autoencoder.digest()[:16]}"
+
+
+def _search(
+    images: Sequence[Listed],
+    store: FieldStore,
+    network: Segmenter,
+    model: DoRL | None,
+    red_cell: float | None,
+    left_out: list[tuple[str, str]],
+) -> None:
+    """Find the cells of each field that isn't in the store yet."""
+    names = mask_names(
+        ["/".join(word for word in PurePath(path).parts if word not in ("/", "..")) for path, _ in images]
+    )
+    store.name({path: name for (path, _), name in zip(images, names, strict=True)})
+    todo = [listed for listed in images if store.get(listed[0]) is None]
+
+    def searched(some: Sequence[Listed]) -> tuple[str, FoundField | str]:
+        ((shown, path),) = some
+        try:
+            image = read_image(path)
+        except BadImageError as error:
+            return shown, str(error).removeprefix(f"{path}: ")
+        measured = red_cell or red_cell_diameter(image)
+        cells = find_cells(network, image, red_cell=measured)
+        inputs = None
+        if model is not None and cells:
+            crops = [cut_out(image, cell) for cell in cells]
+            inputs = model.inputs_of([crop for crop, _ in crops], [mask for _, mask in crops])
+        height, width = image.shape[:2]
+        return shown, store.put(shown, (width, height), measured, cells, inputs)
+
+    made = over_batches(searched, todo, device=network.device, size=1)
+    for _, (shown, outcome) in track(made, total=len(images), what="counting", done=len(images) - len(todo)):
+        if isinstance(outcome, str):
+            say(f"left out: {shown}: {outcome}")
+            left_out.append((shown, outcome))
+        elif outcome.red_cell is None:
+            say(f"{shown}: no red cells to measure by; give --red-cell PIXELS if cells are missing")
+
+
+def _classified(found: Sequence[FoundField], model: DoRL | None, *, adapt: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """``cells.csv`` and ``counts.csv`` of the cells of all fields."""
+    rows = [
+        (field.path, *box, "", np.nan, confidence, cut)
+        for field in found
+        for box, confidence, cut in zip(field.boxes, field.confidence, field.touches_border, strict=True)
+    ]
+    cells = pd.DataFrame(rows, columns=list(CELLS))
+    classes = [] if model is None else model.classes_
+    if model is not None and len(cells):
+        inputs = np.concatenate([field.inputs for field in found if len(field.boxes)])
+        suited = adapted_to(model, inputs) if adapt else model
+        probabilities = suited.probabilities(inputs)
+        cells["class"] = np.array(classes, object)[probabilities.argmax(1)]
+        cells["probability"] = probabilities.max(1)
+        if suited.calibration is not None:
+            first = suited.first_probabilities(inputs)
+            said = [probabilities.max(1)] if first is None else [first.max(1), probabilities.max(1)]
+            agreement = None if adapt else suited.agreement(inputs[spread(len(inputs))])
+            tell_accuracy(suited.calibration, *said, agreement=agreement)
+    counts = differential(cells["class"], classes)
+    counts.loc[len(counts)] = [ALL, len(cells), np.nan, np.nan, np.nan]
+    return cells, counts
+
+
+def _draw(found: Sequence[FoundField], cells: pd.DataFrame, store: FieldStore) -> None:
+    """Draw each field's outlines and classes; a picture that shows just these already is left."""
+    texts = {
+        path: [
+            f"{name} {chance:.2f}" if name else "" for name, chance in zip(of["class"], of["probability"], strict=True)
+        ]
+        for path, of in cells.groupby("path", sort=False)
+    }
+    for field in track(found, total=len(found), what="drawing"):
+        said = texts.get(field.path, [])
+        mark = hashlib.sha256(repr((field.boxes.tolist(), said)).encode()).hexdigest()
+        picture = store.picture(field.path)
+        if _mark_of(picture) == mark:
+            continue
+        try:
+            image = read_image(field.path)
+        except BadImageError as error:
+            say(f"not drawn: {error}")
+            continue
+        labels = np.asarray(Image.open(store.mask(field.path)))
+        if labels.shape != image.shape[:2]:
+            raise InputError(f"{store.mask(field.path)}: has not the size of {field.path}; choose another --out")
+        note = PngImagePlugin.PngInfo()
+        note.add_text("drawn", mark)
+        with atomic(picture) as temporary:
+            Image.fromarray(draw_cells(image, labels, said)).save(temporary, pnginfo=note)
+
+
+def _mark_of(picture: Path) -> str | None:
+    """What a picture was drawn of."""
+    try:
+        with Image.open(picture) as opened:
+            return opened.info.get("drawn")
+    except (OSError, SyntaxError):
+        return None

@@ -1,0 +1,167 @@
+"""`dorl count` on fields put together from rendered cells."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dorl.domains import read_domain
+from dorl.errors import InputError
+from dorl.pipeline import count, counting
+from dorl.pipeline.counting import ALL, CELLS, FIELDS
+
+
+@pytest.fixture(scope="module")
+def smear(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three fields of four white cells, two of them of the same name, and one without any."""
+    folder = tmp_path_factory.mktemp("smear")
+    lab = read_domain(rendered / "dune" / "manifest.csv")
+    images = [lab.load(i) for i in range(12)]
+    for number, name in enumerate(("one.png", "two.png", "again/one.png")):
+        four = images[4 * number : 4 * number + 4]
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.concatenate([np.concatenate(four[:2], 1), np.concatenate(four[2:], 1)])).save(folder / name)
+    Image.new("RGB", (200, 150), (235, 225, 230)).save(folder / "zz-empty.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def counted(smear: Path, fitted: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished count with a run; don't change it."""
+    out = tmp_path_factory.mktemp("counted") / "out"
+    count([smear], out=out, run=fitted)
+    return out
+
+
+@pytest.fixture
+def again(counted: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(counted, tmp_path / "out"))
+
+
+def test_the_tables_agree_with_the_masks_and_each_other(counted: Path, smear: Path) -> None:
+    cells, fields, counts = (pd.read_csv(counted / f"{name}.csv") for name in ("cells", "fields", "counts"))
+    assert tuple(cells) == CELLS
+    assert tuple(fields) == FIELDS
+    assert len(fields) == 4
+    assert fields["cells"].iloc[:3].between(3, 5).all()
+    assert fields["cells"].iloc[3] == 0
+    assert Path(fields["path"].iat[0]).is_file()
+    assert fields["cells"].sum() == len(cells) == counts["cells"].iat[-1] == counts["cells"].iloc[:-1].sum()
+    assert counts["class"].iat[-1] == ALL
+    assert counts["class"].iloc[:-1].tolist() == sorted(counts["class"].iloc[:-1])
+    assert (counts["low"] <= counts["share"])[:-1].all()
+    assert (counts["share"] <= counts["high"])[:-1].all()
+    assert cells["probability"].between(0, 1).all()
+    assert set(cells["class"]) <= set(counts["class"])
+    names = {path.name for path in (counted / "masks").iterdir()}
+    assert len(names) == 4
+    assert names == {path.name for path in (counted / "annotated").iterdir()}
+    labels = np.asarray(Image.open(counted / "masks" / "two.png"))
+    own = cells[cells["path"] == (smear / "two.png").as_posix()]
+    assert labels.max() == len(own) > 0
+    for number, row in enumerate(own.itertuples(), start=1):
+        rows, columns = np.nonzero(labels == number)
+        assert (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1) == (
+            row.xmin,
+            row.ymin,
+            row.xmax,
+            row.ymax,
+        )
+
+
+def test_without_a_run_cells_are_found_and_have_no_class(smear: Path, tmp_path: Path) -> None:
+    result = count([smear / "two.png", smear / "zz-empty.png", smear / "two.png"], out=tmp_path / "out")
+    assert len(result.fields) == 2
+    cells = pd.read_csv(tmp_path / "out" / "cells.csv")
+    assert 3 <= len(cells) <= 5
+    assert cells[["class", "probability"]].isna().all(axis=None)
+    assert pd.read_csv(tmp_path / "out" / "counts.csv")["class"].tolist() == [ALL]
+
+
+def test_an_interrupted_count_ends_as_one_that_was_not(
+    smear: Path, counted: Path, fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find, calls = counting.find_cells, []
+
+    def stopping(*arguments: object, **options: object) -> object:
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return find(*arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(counting, "find_cells", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        count([smear], out=tmp_path / "out", run=fitted)
+    assert not (tmp_path / "out" / "cells.csv").exists()
+    done = len(list((tmp_path / "out" / ".found").glob("*.npz")))
+    assert 1 <= done < 4
+    calls.extend([1] * 3)  # past the one that stops
+    before = len(calls)
+    count([smear], out=tmp_path / "out", run=fitted)
+    assert len(calls) - before == 4 - done
+    for name in ("cells", "fields", "counts"):
+        left, right = (pd.read_csv(folder / f"{name}.csv") for folder in (counted, tmp_path / "out"))
+        pd.testing.assert_frame_equal(left, right, atol=1e-3)
+
+
+def test_a_second_start_searches_new_fields_alone_and_mends_what_is_damaged(
+    smear: Path, again: Path, fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = tmp_path / "new.png"
+    shutil.copy(smear / "two.png", new)
+    (again / ".found" / "one.png.npz").unlink(missing_ok=True)
+    (again / ".found" / "two.png.npz").write_bytes(b"damaged")
+    (again / "annotated" / "zz-empty.png").unlink()
+    untouched = next((again / "annotated").glob("*one*")).stat().st_mtime_ns
+    find, seen = counting.find_cells, []
+    monkeypatch.setattr(counting, "find_cells", lambda *a, **o: seen.append(1) or find(*a, **o))
+    result = count([smear, new], out=again, run=fitted)
+    assert len(seen) == 2
+    assert len(result.fields) == 5
+    assert (again / "annotated" / "zz-empty.png").exists()
+    assert next((again / "annotated").glob("*one*")).stat().st_mtime_ns == untouched
+
+
+def test_what_cannot_be_read_is_left_out_and_told(
+    smear: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "fields"
+    folder.mkdir()
+    shutil.copy(smear / "two.png", folder)
+    (folder / "cut.png").write_bytes((smear / "one.png").read_bytes()[:3000])
+    (folder / "empty.png").touch()
+    result = count([folder], out=tmp_path / "out")
+    assert len(result.fields) == 1
+    assert len(result.left_out) == 2
+    said = capsys.readouterr().err
+    assert "left out: empty.png: the file is empty" in said
+    assert "cut.png: damaged or truncated" in said
+
+
+def test_wrong_input_is_refused_in_a_line(smear: Path, again: Path, fitted: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no field given"):
+        count([], out=tmp_path / "new")
+    with pytest.raises(InputError, match="red cell is 0: give the diameter"):
+        count([smear], out=tmp_path / "new", red_cell=0)
+    with pytest.raises(InputError, match="--run or --segmenter, not both"):
+        count([smear], out=tmp_path / "new", run=fitted, segmenter="tiny")
+    with pytest.raises(InputError, match="lies among the fields"):
+        count([smear], out=smear / "out")
+    with pytest.raises(InputError, match=r"other settings \(described\)"):
+        count([smear], out=again)
+    with pytest.raises(InputError, match=r"other settings \(red_cell\)"):
+        count([smear], out=again, run=fitted, red_cell=40)
+    with pytest.raises(InputError, match="holds one of the fields"):
+        count([again / "annotated" / "two.png"], out=again, run=fitted)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="is not empty and holds no count"):
+        count([smear], out=tmp_path / "mine")
+    assert not (tmp_path / "new").exists()
+    assert not (smear / "out").exists()
