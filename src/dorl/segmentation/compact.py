@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dorl.segmentation.fused import fused_relu6
 from dorl.segmentation.sam import SamSpec, build_sam, decode_embedding
 
 #: EfficientNet-Lite0's stages: kernel, stride, expansion, channels, blocks
@@ -134,14 +135,24 @@ class Convolution(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """From (B, C, H, W) to (B, C', H / stride, W / stride); H and W are multiples of the stride."""
+        x, weight, padding = self._padded(x)
+        return F.conv2d(x, weight, self.bias, self.stride, padding, groups=self.groups)
+
+    def relu6(self, x: Tensor) -> Tensor:
+        """`forward`, cut to 0-6."""
+        x, weight, padding = self._padded(x)
+        return fused_relu6(x, weight, self.bias, self.stride, padding, self.groups)
+
+    def _padded(self, x: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
+        """Input and weight of a convolution whose padding is even."""
         if self.pad is None:
-            return super().forward(x)
+            side = self.kernel_size[0] // 2
+            return x, self.weight, (side, side)
         before, after = self.pad
         if self.groups == 1 or before == after:
-            return F.conv2d(F.pad(x, (before, after) * 2), self.weight, self.bias, self.stride)
+            return F.pad(x, (before, after) * 2), self.weight, (0, 0)
         # the same sums without a copy of a large grid: an even pad, made up for by a row and a column of noughts
-        weight = F.pad(self.weight, (after - before, 0) * 2)
-        return F.conv2d(x, weight, self.bias, self.stride, after, groups=self.groups)
+        return x, F.pad(self.weight, (after - before, 0) * 2), (after, after)
 
 
 class InvertedResidual(nn.Module):
@@ -157,8 +168,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """From (B, C, H, W) to (B, C', H / stride, W / stride)."""
-        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
-        y = self.project(F.relu6(self.depthwise(y), inplace=True))
+        y = x if self.expand is None else self.expand.relu6(x)
+        y = self.project(self.depthwise.relu6(y))
         return x + y if self.residual else y
 
 
@@ -213,7 +224,7 @@ class CompactEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `CompactSpec.encode`."""
-        x = F.relu6(self.stem(pixels.contiguous(memory_format=torch.channels_last)), inplace=True)
+        x = self.stem.relu6(pixels.contiguous(memory_format=torch.channels_last))
         read = []
         for number, stage in enumerate(self.stages):
             x = stage(x)

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from dorl.errors import InputError
 from dorl.inference import batch_size
+from dorl.segmentation.fused import fuse
 from dorl.segmentation.lora import LORA, LoRAQueryValue, add_lora, lora_modules
 from dorl.segmentation.transplant import Spec
 from dorl.tensorfiles import weights_digest
@@ -55,9 +56,11 @@ def prepare(image: np.ndarray, size: int = 224) -> np.ndarray:
 
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """From uint8 (B, S, S, 3) to float (B, 3, S, S), minus `mean`, divided by `std` (RGB, 0-255)."""
-    pixels = images.permute(0, 3, 1, 2).float()
-    place = images.device
-    return (pixels - torch.tensor(mean, device=place).view(3, 1, 1)) / torch.tensor(std, device=place).view(3, 1, 1)
+    batch, side, other, _ = images.shape
+    # whole rows at a time: loops over three channels are slow
+    means, stds = (torch.tensor(values, device=images.device).repeat(other) for values in (mean, std))
+    pixels = images.reshape(batch, side, 3 * other).float().sub_(means).div_(stds)
+    return pixels.view(batch, side, other, 3).permute(0, 3, 1, 2)
 
 
 class Segmenter:
@@ -271,6 +274,7 @@ class Segmenter:
                 model = copy.deepcopy(self.sam)
                 for module in lora_modules(model):
                     module.merge()
+                fuse(model, self.spec.grid)
                 memory = torch.channels_last if self.spec.channels_last else torch.preserve_format
                 self._merged = model.to(self.dtype).to(memory_format=memory).eval()
             return self._merged
