@@ -340,12 +340,19 @@ def import_(
 
 
 @app.command()
-def export(run: RunFolder, out: Annotated[Path, typer.Option(help="Folder for lora_sam.pth and cae.mdl.")]) -> None:
-    """A run's adapter and autoencoder in the published layouts."""
-    from dorl.pipeline import export_official
+def export(
+    run: RunFolder,
+    out: Annotated[Path | None, typer.Option(help="Folder for lora_sam.pth and cae.mdl.")] = None,
+    onnx: Annotated[Path | None, typer.Option(help="Folder for segmenter.onnx and encoder.onnx.")] = None,
+) -> None:
+    """A run's segmenter and autoencoder in the published layouts, as ONNX, or both."""
+    from dorl.pipeline import export_official, export_onnx
 
-    for path in export_official(run, out=out):
-        print(path)
+    if out is None and onnx is None:
+        raise InputError("nothing to write: give --out for the published layouts, --onnx for ONNX, or both")
+    for folder, write in ((out, export_official), (onnx, export_onnx)):
+        for path in [] if folder is None else write(run, out=folder):
+            print(path)
 
 
 @app.command()

@@ -8,6 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from dorl.memory import without_collection
+
 if TYPE_CHECKING:
     from dorl.pipeline.demonstration import demo
     from dorl.pipeline.exchange import export_official, import_official
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from dorl.pipeline.fitting import evaluate, fit
     from dorl.pipeline.inspection import inspect
     from dorl.pipeline.model import DoRL, load
+    from dorl.pipeline.onnx import export_onnx
     from dorl.pipeline.prediction import predict
     from dorl.pipeline.report import write_run_report
     from dorl.pipeline.segmenting import segment
@@ -27,6 +30,7 @@ _WHERE = {
     "embed": "features",
     "evaluate": "fitting",
     "export_official": "exchange",
+    "export_onnx": "onnx",
     "finetune": "finetuning",
     "fit": "fitting",
     "import_official": "exchange",
@@ -44,6 +48,7 @@ __all__ = [
     "embed",
     "evaluate",
     "export_official",
+    "export_onnx",
     "finetune",
     "fit",
     "import_official",
@@ -59,4 +64,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"dorl.pipeline.{_WHERE[name]}"), name)
+    with without_collection():
+        return getattr(import_module(f"dorl.pipeline.{_WHERE[name]}"), name)

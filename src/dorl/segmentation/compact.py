@@ -118,6 +118,12 @@ class CompactSpec:
         """Every grid of features that `encode` gave: the tokens, then the finer ones, (B, C, H, W) each."""
         return (self.tokens(hidden), *hidden[1:])
 
+    def for_inference(self, model: Any) -> None:
+        """Change a network that is not trained any more so that it computes the same faster."""
+        for part in model.modules():
+            if isinstance(part, Convolution):
+                part.settle()
+
     def decode(self, model: Any, hidden: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Mask logits (B, 2, 4·G, 4·G), background and cell, without any prompt; see `dorl.segmentation.sam.decode`."""
         tokens, middle, fine = hidden
@@ -143,13 +149,23 @@ class Convolution(nn.Conv2d):
         x, weight, padding = self._padded(x)
         return fused_relu6(x, weight, self.bias, self.stride, padding, self.groups)
 
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Pad the weight once and for all, where it is padded."""
+        if self.pad is not None and self.groups > 1 and self.pad[0] != self.pad[1]:
+            before, after = self.pad
+            self.weight = nn.Parameter(F.pad(self.weight, (after - before, 0) * 2), requires_grad=False)
+            self.pad = (after, after)
+
     def _padded(self, x: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
         """Input and weight of a convolution whose padding is even."""
         if self.pad is None:
             side = self.kernel_size[0] // 2
             return x, self.weight, (side, side)
         before, after = self.pad
-        if self.groups == 1 or before == after:
+        if before == after:
+            return x, self.weight, (before, before)
+        if self.groups == 1:
             return F.pad(x, (before, after) * 2), self.weight, (0, 0)
         # the same sums without a copy of a large grid: an even pad, made up for by a row and a column of noughts
         return x, F.pad(self.weight, (after - before, 0) * 2), (after, after)

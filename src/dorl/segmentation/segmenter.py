@@ -17,7 +17,6 @@ from torch.nn import functional as F
 
 from dorl.errors import InputError
 from dorl.inference import batch_size
-from dorl.segmentation.fused import fuse
 from dorl.segmentation.lora import LORA, LoRAQueryValue, add_lora, lora_modules
 from dorl.segmentation.transplant import Spec
 from dorl.tensorfiles import weights_digest
@@ -267,16 +266,20 @@ class Segmenter:
         state = {name.replace(".qkv.base.", ".qkv."): tensor for name, tensor in self.sam.state_dict().items()}
         return {name: tensor for name, tensor in state.items() if not name.endswith(LORA)}
 
+    def merged(self, dtype: torch.dtype) -> Any:
+        """A copy of the network for inference alone: LoRA folded in, in `dtype`, in fewer passes over memory."""
+        model = copy.deepcopy(self.sam)
+        for module in lora_modules(model):
+            module.merge()
+        self.spec.for_inference(model)
+        memory = torch.channels_last if self.spec.channels_last else torch.preserve_format
+        return model.requires_grad_(False).to(dtype).to(memory_format=memory).eval()
+
     def _for_inference(self) -> Any:
-        """The network with LoRA merged, in the dtype of inference; made once."""
+        """`merged` in the dtype of inference; made once."""
         with self._merging:
             if self._merged is None:
-                model = copy.deepcopy(self.sam)
-                for module in lora_modules(model):
-                    module.merge()
-                fuse(model, self.spec.grid)
-                memory = torch.channels_last if self.spec.channels_last else torch.preserve_format
-                self._merged = model.to(self.dtype).to(memory_format=memory).eval()
+                self._merged = self.merged(self.dtype)
             return self._merged
 
     @torch.inference_mode()
