@@ -25,6 +25,9 @@ app = typer.Typer(
 Labs = Annotated[list[str], typer.Argument(metavar="LAB...", help="name=path, or a path.")]
 Out = Annotated[Path, typer.Option(help="Folder to write into: new, or of the same run interrupted.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Precision = Annotated[
+    str, typer.Option(help="Of the segmenter: float32, bfloat16, int8 (with dorl[fast]), or auto by the processor.")
+]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; the GPU where there is one, by default.")]
 Base = Annotated[
     str,
@@ -91,6 +94,7 @@ def segment(
         Path | None, typer.Option(help="CSV file to write: size, shape, colour and nucleus of each cell.")
     ] = None,
     pixel_size: Annotated[float | None, typer.Option(help="Side of a pixel in µm: measures in µm, too.")] = None,
+    precision: Precision = "auto",
     device: Device = None,
 ) -> None:
     """Masks: DIR/<stem>.png, 0 and 255, at the image's own size; confidences in DIR/cells.csv."""
@@ -103,6 +107,7 @@ def segment(
         overlay=overlay,
         measures=measures,
         pixel_size=pixel_size,
+        precision=precision,
         device=device,
     )
 
@@ -138,11 +143,18 @@ def finetune(
 
 
 @app.command()
-def embed(labs: Labs, out: Out, segmenter: Base = "tiny", encoder: Encoder = None, device: Device = None) -> None:
+def embed(
+    labs: Labs,
+    out: Out,
+    segmenter: Base = "tiny",
+    encoder: Encoder = None,
+    precision: Precision = "auto",
+    device: Device = None,
+) -> None:
     """Frozen features: an encoder's tokens averaged inside each cell's mask."""
     from dorl.pipeline import embed as run
 
-    run(labs, out=out, segmenter=segmenter, encoder=encoder, device=device)
+    run(labs, out=out, segmenter=segmenter, encoder=encoder, precision=precision, device=device)
 
 
 @app.command()
@@ -163,6 +175,7 @@ def fit(
     epochs: Epochs = None,
     iterations: Iterations = None,
     seed: Seed = 0,
+    precision: Precision = "auto",
     device: Device = None,
 ) -> None:
     """Segment, embed, train the autoencoder, extract features, train classifiers."""
@@ -182,6 +195,7 @@ def fit(
         epochs=epochs,
         iterations=iterations,
         seed=seed,
+        precision=precision,
         device=device,
     )
 
@@ -203,6 +217,7 @@ def evaluate(
     epochs: Epochs = None,
     iterations: Iterations = None,
     seed: Seed = 0,
+    precision: Precision = "auto",
     device: Device = None,
 ) -> None:
     """The protocol: train on each lab, test on each; results.csv, table.md, figures, a report."""
@@ -222,6 +237,7 @@ def evaluate(
         epochs=epochs,
         iterations=iterations,
         seed=seed,
+        precision=precision,
         device=device,
     )
     print((out / "table.md").read_text(encoding="utf-8"))

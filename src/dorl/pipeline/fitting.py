@@ -52,6 +52,7 @@ def evaluate(
     epochs: int | None = None,
     iterations: int | None = None,
     seed: int = 0,
+    precision: str = "auto",
     device: str | None = None,
 ) -> pd.DataFrame:
     """Measure how classifiers of each lab do on each lab, and write tables, figures and a report.
@@ -84,6 +85,8 @@ def evaluate(
         Of the autoencoder's training, in place of the preset's.
     seed : int
         The same seed, labs and settings on the same machine give the same table.
+    precision : {"auto", "float32", "bfloat16", "int8"}
+        Of the segmenter, as for `Segmenter.load`.
     device : str, optional
 
     Returns
@@ -114,6 +117,7 @@ def evaluate(
         epochs=epochs,
         iterations=iterations,
         seed=seed,
+        precision=precision,
         device=device,
     )
     result = run_protocols(made, device=device)
@@ -136,6 +140,7 @@ def fit(
     epochs: int | None = None,
     iterations: int | None = None,
     seed: int = 0,
+    precision: str = "auto",
     device: str | None = None,
 ) -> DoRL:
     """Fit DoRL to labs and write a run folder.
@@ -146,7 +151,7 @@ def fit(
 
     Parameters
     ----------
-    labs, segmenter, encoder, autoencoder, views, classes, folds, preset, epochs, iterations, seed, device
+    labs, segmenter, encoder, autoencoder, views, classes, folds, preset, epochs, iterations, seed, precision, device
         As for `evaluate`.
     out : str or Path
         The run folder; a new one, or that of the same fit interrupted, which goes on.
@@ -179,6 +184,7 @@ def fit(
         epochs=epochs,
         iterations=iterations,
         seed=seed,
+        precision=precision,
         device=device,
     )
     if made.config.classifiers.names:

@@ -84,8 +84,10 @@ class DoRL:
             raise InputError(f"classifier {name!r} is not in {run}: give one of {', '.join(known)}")
         place = run / CLASSIFIERS / f"{slug(name)}.skops"
         fitted = load_classifier(place) if known else None
+        # features of 8-bit tokens are learnt as such; floating-point ones are alike
+        integers = config.segmenter.precision == "int8"
         return cls(
-            Segmenter.load(run / SEGMENTER, device=device),
+            Segmenter.load(run / SEGMENTER, device=device, precision="int8" if integers else "auto"),
             CrossDomainAutoencoder.load(run / AUTOENCODER, device=device),
             fitted,
             config,
