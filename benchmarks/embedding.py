@@ -128,7 +128,9 @@ def main() -> None:
                 clocks[name].append((time.perf_counter() - wall, time.process_time() - processor))
         for name, pairs in clocks.items():
             wall, processor = (statistics.median(values) / len(images) for values in zip(*pairs, strict=True))
-            against = [statistics.median(p[i] / o[i] for p, o in zip(clocks["plain"], pairs, strict=True)) for i in (0, 1)]
+            against = [
+                statistics.median(p[i] / o[i] for p, o in zip(clocks["plain"], pairs, strict=True)) for i in (0, 1)
+            ]
             rows.append(
                 {
                     "network": network,

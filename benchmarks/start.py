@@ -2,8 +2,8 @@
 
     python benchmarks/start.py RUN IMAGE [--rounds 5]
 
-Each start is a process of its own; the plain way, beside which it is given, is the same work with every command's
-libraries imported first and garbage collected meanwhile, as `import` does it. Times are medians by the clock and by the
+Each start is a process of its own; the plain way, beside which it is given, is the same work with the modules of every
+command imported first, and garbage collected meanwhile, as `import` does it. Times are medians by the clock and by the
 processor; where other work shares the cores, only the second means much. Prints a table and one JSON line.
 """
 
@@ -21,7 +21,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-ALL = "demonstration exchange features finetuning fitting inspection prediction report segmenting suggestion".split()
+ALL = (
+    *("demonstration", "exchange", "features", "finetuning", "fitting", "inspection"),
+    *("prediction", "report", "segmenting", "suggestion"),
+)
 #: the same command after every command's modules
 PLAIN = f"import {', '.join(f'dorl.pipeline.{name}' for name in ALL)}; from dorl.cli import main; main()"
 

@@ -37,7 +37,7 @@ def give_back_memory() -> None:
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """Leave garbage where it is; a fifth of the time that torch and transformers take to import goes into looking for it.
+    """Leave garbage where it is: looking for it takes a fifth of the time in which torch and transformers are imported.
 
     What they make stays, so that there is none to find.
     """

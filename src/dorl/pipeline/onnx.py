@@ -6,6 +6,7 @@ import json
 import logging
 import warnings
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,9 @@ def export_onnx(run: str | Path, *, out: str | Path) -> list[Path]:
     if isinstance(segmenter, PairedSegmenter):
         raise InputError(f"{run}: its tokens are of a second encoder ({segmenter.embedder.name}), which isn't exported")
     if sum(tensor.nbytes for tensor in segmenter.sam.state_dict().values()) > MOST:
-        raise InputError(f"{run}: its segmenter ({segmenter.base}) has over 2 GB of weights, more than an ONNX file holds")
+        raise InputError(
+            f"{run}: its segmenter ({segmenter.base}) has over 2 GB of weights, more than an ONNX file holds"
+        )
     make_folder(out)
     size = segmenter.image_size
     rng = np.random.default_rng(0)
@@ -179,9 +182,6 @@ def _largest_difference(path: Path, batch: Tensor, expected: Sequence[Tensor]) -
 
 
 def _check_installed() -> None:
-    try:
-        import onnx
-        import onnxruntime
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise InputError(f"{error.name} is not installed: pip install 'dorl[onnx]'") from error
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        if find_spec(name) is None:
+            raise InputError(f"{name} is not installed: pip install 'dorl[onnx]'")

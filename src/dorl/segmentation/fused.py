@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -17,9 +16,9 @@ STEP = 16
 class FusedAttention(nn.Module):
     """SAM's attention with relative positions, through a fused kernel that needs no table of biases.
 
-    SAM adds ``q · R_rows[i, k] + q · R_columns[j, l]`` to the product of the query at (i, j) and the key at (k, l). Both
-    are products of query and key, too: the query is made longer by its products with every row's and every column's
-    vector, the key by ones at its own row and column. So nothing of the size of all pairs is ever written.
+    SAM adds ``q · R_rows[i, k] + q · R_columns[j, l]`` to the product of the query q at (i, j) and the key at (k, l).
+    Both are products of query and key, too: the query is made longer by its products with the vectors of every row and
+    column, the key by ones at its own row and column. So nothing of the size of all pairs is ever written.
 
     Parameters
     ----------
@@ -83,7 +82,8 @@ def fuse(model: Any, grid: int) -> None:
     grid : int
         Tokens on a side.
     """
-    for layer in model.modules():
+    layers: list[Any] = list(model.modules())
+    for layer in layers:
         if isinstance(layer, SamVisionLayer) and isinstance(layer.attn, SamVisionAttention):
             if layer.window_size == grid:
                 layer.window_size = 0  # one window: cutting it out and putting it back only copies
