@@ -82,12 +82,12 @@ def fuse(model: Any, grid: int) -> None:
     grid : int
         Tokens on a side.
     """
-    layers: list[Any] = list(model.modules())
-    for layer in layers:
+    for layer in list(model.modules()):
         if isinstance(layer, SamVisionLayer) and isinstance(layer.attn, SamVisionAttention):
             if layer.window_size == grid:
                 layer.window_size = 0  # one window: cutting it out and putting it back only copies
-            layer.attn = FusedAttention(layer.attn, layer.window_size or grid)
+            attention: Any = FusedAttention(layer.attn, layer.window_size or grid)
+            layer.attn = attention
 
 
 def fused_relu6(
