@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -401,6 +403,7 @@ def options(
 def main() -> None:
     """Run a command: exit 0 done, 1 failed while working, 2 wrong input, 130 stopped."""
     keep_memory()
+    atexit.register(gc.freeze)  # looking for garbage among all that was imported would take two seconds at the end
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"] or ["--help"]
