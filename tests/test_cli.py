@@ -126,6 +126,18 @@ def test_help_and_version_need_nothing_heavy() -> None:
         assert name in shown
 
 
+@pytest.mark.parametrize("name", ["predict", "segment", "export_onnx"])
+def test_a_command_imports_nothing_that_it_does_not_need(name: str) -> None:
+    """Figures, tables of features and the slow classifiers are other commands'."""
+    code = f"from dorl.pipeline import {name}; import gc, sys; assert gc.isenabled(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"matplotlib", "umap", "numba", "xgboost", "anndata", "onnx", "openvino"} & set(done.stdout.split())
+
+
+def test_export_asks_what_to_write(refused: Callable[..., str], fitted: Path) -> None:
+    assert "give --out for the published layouts, --onnx for ONNX" in refused("export", fitted)
+
+
 def test_no_word_at_all_shows_the_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["dorl"])
     with pytest.raises(SystemExit) as stop:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 
 import pytest
 
-from dorl.memory import give_back_memory, keep_memory, resident_memory
+from dorl.memory import give_back_memory, keep_memory, resident_memory, without_collection
 
 #: minor page faults of filling 64 MB ten times over
 COUNT = """
@@ -38,7 +39,7 @@ def test_it_may_be_asked_for_twice() -> None:
 #: MB held with 160 MB of small blocks, after they were freed, and after they were given back
 HELD = """
 import numpy as np
-from dorl.memory import give_back_memory, keep_memory, resident_memory
+from dorl.memory import give_back_memory, keep_memory, resident_memory, without_collection
 keep_memory()
 blocks = [np.ones(20_000) for _ in range(1000)]
 print(resident_memory())
@@ -57,3 +58,16 @@ def test_kept_memory_can_be_given_back() -> None:
     assert full - given_back > 100
     assert resident_memory() is not None
     give_back_memory()
+
+
+def test_garbage_is_looked_for_again_afterwards() -> None:
+    with without_collection():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with without_collection():
+            pass
+        assert not gc.isenabled()  # as the caller had it
+    finally:
+        gc.enable()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from pathlib import Path
@@ -30,6 +32,9 @@ app = typer.Typer(
 Labs = Annotated[list[str], typer.Argument(metavar="LAB...", help="name=path, or a path.")]
 Out = Annotated[Path, typer.Option(help="Folder to write into: new, or of the same run interrupted.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Precision = Annotated[
+    str, typer.Option(help="Of the segmenter: float32, bfloat16, int8 (with dorl[fast]), or auto by the processor.")
+]
 Device = Annotated[str | None, typer.Option(help="cpu or cuda; the GPU where there is one, by default.")]
 Base = Annotated[
     str,
@@ -100,6 +105,7 @@ def segment(
         Path | None, typer.Option(help="CSV file to write: size, shape, colour and nucleus of each cell.")
     ] = None,
     pixel_size: Annotated[float | None, typer.Option(help="Side of a pixel in µm: measures in µm, too.")] = None,
+    precision: Precision = "auto",
     device: Device = None,
 ) -> None:
     """Masks: DIR/<stem>.png, 0 and 255, at the image's own size; confidences in DIR/cells.csv."""
@@ -112,6 +118,7 @@ def segment(
         overlay=overlay,
         measures=measures,
         pixel_size=pixel_size,
+        precision=precision,
         device=device,
     )
 
@@ -153,13 +160,14 @@ def embed(
     segmenter: Base = "tiny",
     encoder: Encoder = None,
     processes: Processes = 1,
+    precision: Precision = "auto",
     device: Device = None,
 ) -> None:
     """Frozen features: an encoder's tokens averaged inside each cell's mask."""
     _divide(processes)
     from dorl.pipeline import embed as run
 
-    run(labs, out=out, segmenter=segmenter, encoder=encoder, device=device)
+    run(labs, out=out, segmenter=segmenter, encoder=encoder, precision=precision, device=device)
 
 
 @app.command()
@@ -182,6 +190,7 @@ def fit(
     accumulate: Accumulate = 1,
     processes: Processes = 1,
     seed: Seed = 0,
+    precision: Precision = "auto",
     device: Device = None,
 ) -> None:
     """Segment, embed, train the autoencoder, extract features, train classifiers."""
@@ -203,6 +212,7 @@ def fit(
         iterations=iterations,
         accumulate=accumulate,
         seed=seed,
+        precision=precision,
         device=device,
     )
 
@@ -226,6 +236,7 @@ def evaluate(
     accumulate: Accumulate = 1,
     processes: Processes = 1,
     seed: Seed = 0,
+    precision: Precision = "auto",
     device: Device = None,
 ) -> None:
     """The protocol: train on each lab, test on each; results.csv, table.md, figures, a report."""
@@ -247,6 +258,7 @@ def evaluate(
         iterations=iterations,
         accumulate=accumulate,
         seed=seed,
+        precision=precision,
         device=device,
     )
     if is_main():
@@ -395,12 +407,19 @@ def import_(
 
 
 @app.command()
-def export(run: RunFolder, out: Annotated[Path, typer.Option(help="Folder for lora_sam.pth and cae.mdl.")]) -> None:
-    """A run's adapter and autoencoder in the published layouts."""
-    from dorl.pipeline import export_official
+def export(
+    run: RunFolder,
+    out: Annotated[Path | None, typer.Option(help="Folder for lora_sam.pth and cae.mdl.")] = None,
+    onnx: Annotated[Path | None, typer.Option(help="Folder for segmenter.onnx and encoder.onnx.")] = None,
+) -> None:
+    """A run's segmenter and autoencoder in the published layouts, as ONNX, or both."""
+    from dorl.pipeline import export_official, export_onnx
 
-    for path in export_official(run, out=out):
-        print(path)
+    if out is None and onnx is None:
+        raise InputError("nothing to write: give --out for the published layouts, --onnx for ONNX, or both")
+    for folder, write in ((out, export_official), (onnx, export_onnx)):
+        for path in [] if folder is None else write(run, out=folder):
+            print(path)
 
 
 @app.command()
@@ -442,6 +461,7 @@ def options(
 def main() -> None:
     """Run a command: exit 0 done, 1 failed while working, 2 wrong input, 130 stopped."""
     keep_memory()
+    atexit.register(gc.freeze)  # looking for garbage among all that was imported would take two seconds at the end
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"] or ["--help"]

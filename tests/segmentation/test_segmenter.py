@@ -175,7 +175,7 @@ def test_a_second_adapter_is_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"precision": "float16"}, "float16.*give auto, float32 or bfloat16"),
+        ({"precision": "float16"}, "float16.*give auto, float32, bfloat16, int8"),
         ({"device": "abacus"}, "'abacus' can't be used here: give 'cpu'"),
         ({"mean": (1, 2)}, "three numbers"),
         ({"std": (1, 0, 1)}, "above 0"),

@@ -80,3 +80,34 @@ def test_the_same_generator_restains_alike() -> None:
     views = torch.rand(3, 3, 32, 32, generator=generator(1))
     assert torch.equal(restain(views, generator(2)), restain(views, generator(2)))
     assert not torch.equal(restain(views, generator(2)), restain(views, generator(3)))
+
+
+def test_the_table_gives_what_every_pixel_would() -> None:
+    """Pixels alone decide: a value of a channel becomes the same everywhere, as the formula says."""
+    image = np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+    _, mask, _ = cell()
+    made, _ = to_references(image, mask)
+    for channel in range(3):
+        values, first, which = np.unique(image[..., channel], return_index=True, return_inverse=True)
+        assert len(values) > 200
+        assert (made[..., channel].ravel()[first][which.ravel()] == made[..., channel].ravel()).all()
+        assert (np.diff(made[..., channel].ravel()[first].astype(int)) >= 0).all()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_picture_expanded_is_restained_as_its_copies_are(seed: int) -> None:
+    """What is alike in all copies is computed once; the moving between stains, of copies, changes nothing."""
+    image, _, _ = cell()
+    pixels = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1) / 255
+    once = restain(pixels.expand(4, -1, -1, -1), generator(seed))
+    copies = restain(pixels.repeat(4, 1, 1, 1), generator(seed))
+    assert (once - copies).abs().max() < 1e-5
+
+
+def test_what_is_restained_is_left_as_it_was() -> None:
+    image, _, _ = cell()
+    views = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None].repeat(3, 1, 1, 1) / 255
+    before = views.clone()
+    restain(views, generator())
+    restain(views[:1].expand(3, -1, -1, -1), generator())
+    assert torch.equal(views, before)

@@ -47,7 +47,7 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Logits (B, C) of normalised pixels (B, 3, S, S), S a multiple of 32."""
-        x = F.relu6(self.stem(pixels))
+        x = self.stem.relu6(pixels)
         for stage in self.stages:
             x = stage(x)
         return self.classify(self.dropout(F.relu6(self.top(x)).mean((2, 3))))

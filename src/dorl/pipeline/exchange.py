@@ -83,7 +83,7 @@ def import_official(
             name=Path(sam).name,
             base=network.base,
             rank=network.rank,
-            precision=str(network.dtype).removeprefix("torch."),
+            precision=network.precision,
             digest=network.digest(),
         ),
         autoencoder=given_settings(model),

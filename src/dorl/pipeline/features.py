@@ -29,6 +29,7 @@ def embed(
     out: str | Path,
     segmenter: str | Path = "tiny",
     encoder: str | Path | None = None,
+    precision: str = "auto",
     device: str | None = None,
 ) -> anndata.AnnData:
     """Embed every cell with a frozen encoder, and average its tokens inside the mask.
@@ -40,6 +41,8 @@ def embed(
         Folder for ``cells/`` (tokens, masks, crops) and ``features.h5ad``; that of an interrupted call goes on.
     segmenter, encoder
         As for `Segmenter.load`: the masks of the one, the tokens of the other (or of the same).
+    precision : {"auto", "float32", "bfloat16", "int8"}
+        As for `Segmenter.load`.
     device : str, optional
 
     Returns
@@ -56,9 +59,9 @@ def embed(
     check_folder(out)
     refuse_run(out)
     domains = read_domains(labs)
-    network = Segmenter.load(segmenter, encoder=encoder, device=device)
+    network = Segmenter.load(segmenter, encoder=encoder, device=device, precision=precision)
     in_turn(lambda: make_folder(out), lambda: None)
-    source = {"segmenter": network.digest(), "precision": str(network.dtype).removeprefix("torch.")}
+    source = {"segmenter": network.digest(), "precision": network.precision}
     made = embed_cells(domains, network, out / CELLS, source=source)
     if not len(made.store):
         raise InputError("not one image could be read: give other images")

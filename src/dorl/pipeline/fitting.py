@@ -59,6 +59,7 @@ def evaluate(
     iterations: int | None = None,
     accumulate: int = 1,
     seed: int = 0,
+    precision: str = "auto",
     device: str | None = None,
 ) -> pd.DataFrame:
     """Measure how classifiers of each lab do on each lab, and write tables, figures and a report.
@@ -94,6 +95,8 @@ def evaluate(
         `dorl.representation.TrainingSettings`.
     seed : int
         The same seed, labs and settings on the same machine give the same table.
+    precision : {"auto", "float32", "bfloat16", "int8"}
+        Of the segmenter, as for `Segmenter.load`.
     device : str, optional
 
     Returns
@@ -125,6 +128,7 @@ def evaluate(
         iterations=iterations,
         accumulate=accumulate,
         seed=seed,
+        precision=precision,
         device=device,
     )
     if not is_main():
@@ -153,6 +157,7 @@ def fit(
     iterations: int | None = None,
     accumulate: int = 1,
     seed: int = 0,
+    precision: str = "auto",
     device: str | None = None,
 ) -> DoRL:
     """Fit DoRL to labs and write a run folder.
@@ -163,7 +168,8 @@ def fit(
 
     Parameters
     ----------
-    labs, segmenter, encoder, autoencoder, views, classes, folds, preset, epochs, iterations, accumulate, seed, device
+    labs, segmenter, encoder, autoencoder, views, classes, folds, preset, epochs, iterations, accumulate, seed
+    precision, device
         As for `evaluate`.
     out : str or Path
         The run folder; a new one, or that of the same fit interrupted, which goes on.
@@ -197,6 +203,7 @@ def fit(
         iterations=iterations,
         accumulate=accumulate,
         seed=seed,
+        precision=precision,
         device=device,
     )
     if is_main():

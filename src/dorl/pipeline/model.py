@@ -84,8 +84,10 @@ class DoRL:
             raise InputError(f"classifier {name!r} is not in {run}: give one of {', '.join(known)}")
         place = run / CLASSIFIERS / f"{slug(name)}.skops"
         fitted = load_classifier(place) if known else None
+        # features of 8-bit tokens are learnt as such; floating-point ones are alike
+        integers = config.segmenter.precision == "int8"
         return cls(
-            Segmenter.load(run / SEGMENTER, device=device),
+            Segmenter.load(run / SEGMENTER, device=device, precision="int8" if integers else "auto"),
             CrossDomainAutoencoder.load(run / AUTOENCODER, device=device),
             fitted,
             config,
@@ -224,3 +226,6 @@ def _as_array(image: Image) -> np.ndarray:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
         raise InputError(f"an image must be uint8 of shape (H, W, 3), not {array.dtype} of shape {array.shape}")
     return array
+
+
+load = DoRL.load

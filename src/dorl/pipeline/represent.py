@@ -150,6 +150,7 @@ def represent(
     iterations: int | None = None,
     accumulate: int = 1,
     seed: int = 0,
+    precision: str = "auto",
     device: str | None = None,
     check: Callable[[Sequence[Domain]], None] = lambda labs: None,
 ) -> Represented:
@@ -169,7 +170,7 @@ def represent(
     source = list(source) if source else labelled
     check_labels(domains, folds, source)
     labels = [label for lab in domains if lab.name in source for label in lab.classes]
-    network = Segmenter.load(segmenter, encoder=encoder, device=device)
+    network = Segmenter.load(segmenter, encoder=encoder, device=device, precision=precision)
     classified = len(learnt_level(labels).classes) > 1
     looked_at = Views() if views and classified else None
     if autoencoder is not None and "unseen" in protocols:
@@ -199,7 +200,7 @@ def represent(
             base=network.base,
             encoder="" if encoder is None else str(encoder),
             rank=network.rank,
-            precision=str(network.dtype).removeprefix("torch."),
+            precision=network.precision,
             digest=network.digest(),
         ),
         views=ViewsSettings(**asdict(looked_at)) if looked_at else ViewsSettings(),

@@ -50,6 +50,7 @@ def segment(
     overlay: bool = False,
     measures: str | Path | None = None,
     pixel_size: float | None = None,
+    precision: str = "auto",
     device: str | None = None,
 ) -> Segmented:
     """Write the mask of every image of a lab, each as soon as it is made.
@@ -70,6 +71,8 @@ def segment(
         CSV file to write: size, shape, colour and nucleus of each cell (`dorl.pipeline.measures.measure`).
     pixel_size : float, optional
         Side of a pixel of the images in µm; lengths and areas are given in µm, too.
+    precision : {"auto", "float32", "bfloat16", "int8"}
+        As for `Segmenter.load`.
     device : str, optional
 
     Returns
@@ -93,7 +96,7 @@ def segment(
     table = None if measures is None else _table_place(Path(measures), out, images)
     names = mask_names(images.table["path"].tolist())
     _keep_apart(images, names, out, searched=not isinstance(given, Domain) and Path(given).is_dir())
-    network = Segmenter.load(segmenter, device=device)
+    network = Segmenter.load(segmenter, device=device, precision=precision)
     new = not out.exists()
     make_folder(out)
     tell_left_out(images)

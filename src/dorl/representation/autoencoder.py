@@ -151,7 +151,7 @@ class Encoder(nn.Module):
         x = tokens + self.pos_embedding
         if keep is not None:
             x = x.gather(1, keep[..., None].expand(-1, -1, x.shape[-1]))
-        x = torch.cat([self.cls_token.expand(len(x), -1, -1), x], dim=1)
+        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
         return self.layer_norm(self.transformer(x))
 
 

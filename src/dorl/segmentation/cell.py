@@ -208,9 +208,9 @@ def is_platelet(area: int, image: np.ndarray) -> bool:
         shape.area
         for shape in regionprops(clear_border(parts), intensity_image=red)
         if shape.area > max(area / 2, 16)
-        and shape.solidity > 0.93
         and shape.eccentricity < 0.8
         and np.log((light + 1) / (shape.intensity_mean + 1)) < RED_DENSITY
+        and shape.solidity > 0.93  # the last one asked, since it takes a convex hull
     ]
     return len(whole) >= 2 and float(np.median(whole)) > RED_CELL * area
 

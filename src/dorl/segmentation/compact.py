@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dorl.segmentation.fused import fused_relu6
 from dorl.segmentation.sam import SamSpec, build_sam, decode_embedding
 
 #: EfficientNet-Lite0's stages: kernel, stride, expansion, channels, blocks
@@ -117,6 +118,12 @@ class CompactSpec:
         """Every grid of features that `encode` gave: the tokens, then the finer ones, (B, C, H, W) each."""
         return (self.tokens(hidden), *hidden[1:])
 
+    def for_inference(self, model: Any) -> None:
+        """Change a network that is not trained any more so that it computes the same faster."""
+        for part in model.modules():
+            if isinstance(part, Convolution):
+                part.settle()
+
     def decode(self, model: Any, hidden: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Mask logits (B, 2, 4·G, 4·G), background and cell, without any prompt; see `dorl.segmentation.sam.decode`."""
         tokens, middle, fine = hidden
@@ -134,14 +141,34 @@ class Convolution(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """From (B, C, H, W) to (B, C', H / stride, W / stride); H and W are multiples of the stride."""
+        x, weight, padding = self._padded(x)
+        return F.conv2d(x, weight, self.bias, self.stride, padding, groups=self.groups)
+
+    def relu6(self, x: Tensor) -> Tensor:
+        """`forward`, cut to 0-6."""
+        x, weight, padding = self._padded(x)
+        return fused_relu6(x, weight, self.bias, self.stride, padding, self.groups)
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Pad the weight once and for all, where it is padded."""
+        if self.pad is not None and self.groups > 1 and self.pad[0] != self.pad[1]:
+            before, after = self.pad
+            self.weight = nn.Parameter(F.pad(self.weight, (after - before, 0) * 2), requires_grad=False)
+            self.pad = (after, after)
+
+    def _padded(self, x: Tensor) -> tuple[Tensor, Tensor, tuple[int, int]]:
+        """Input and weight of a convolution whose padding is even."""
         if self.pad is None:
-            return super().forward(x)
+            side = self.kernel_size[0] // 2
+            return x, self.weight, (side, side)
         before, after = self.pad
-        if self.groups == 1 or before == after:
-            return F.conv2d(F.pad(x, (before, after) * 2), self.weight, self.bias, self.stride)
+        if before == after:
+            return x, self.weight, (before, before)
+        if self.groups == 1:
+            return F.pad(x, (before, after) * 2), self.weight, (0, 0)
         # the same sums without a copy of a large grid: an even pad, made up for by a row and a column of noughts
-        weight = F.pad(self.weight, (after - before, 0) * 2)
-        return F.conv2d(x, weight, self.bias, self.stride, after, groups=self.groups)
+        return x, F.pad(self.weight, (after - before, 0) * 2), (after, after)
 
 
 class InvertedResidual(nn.Module):
@@ -157,8 +184,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """From (B, C, H, W) to (B, C', H / stride, W / stride)."""
-        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
-        y = self.project(F.relu6(self.depthwise(y), inplace=True))
+        y = x if self.expand is None else self.expand.relu6(x)
+        y = self.project(self.depthwise.relu6(y))
         return x + y if self.residual else y
 
 
@@ -213,7 +240,7 @@ class CompactEncoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """See `CompactSpec.encode`."""
-        x = F.relu6(self.stem(pixels.contiguous(memory_format=torch.channels_last)), inplace=True)
+        x = self.stem.relu6(pixels.contiguous(memory_format=torch.channels_last))
         read = []
         for number, stage in enumerate(self.stages):
             x = stage(x)

@@ -43,7 +43,8 @@ class Embedder:
         precision: str = "auto",
     ) -> None:
         self.device = default_device(device)
-        fast = precision == "bfloat16" or (precision == "auto" and has_bf16(self.device))
+        # integers are for the segmenter alone
+        fast = precision == "bfloat16" or (precision in ("auto", "int8") and has_bf16(self.device))
         self.dtype = torch.bfloat16 if fast else torch.float32
         self.model = model.to(self.device, self.dtype).eval()
         self.spec = spec

@@ -147,6 +147,9 @@ class Sam2Spec:
         """Grids of features: the tokens, then the finer stages, (B, C, H, W) each."""
         return tuple(stages[number].permute(0, 3, 1, 2) for number in (2, 1, 0))
 
+    def for_inference(self, model: Any) -> None:
+        """Hiera's attention has no relative positions: transformers' own is fused already."""
+
     def decode(self, model: Any, stages: tuple[Tensor, ...]) -> Tensor:
         """Mask logits (B, 2, 4·G, 4·G) of both mask tokens, without any prompt.
 

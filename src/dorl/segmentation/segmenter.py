@@ -25,6 +25,8 @@ from dorl.training import default_device, has_bf16
 #: input mean and standard deviation of the published adapter (RGB, 0-255)
 PUBLISHED_MEAN = (215.0322, 187.7592, 200.4668)
 PUBLISHED_STD = (41.3047, 56.9191, 21.9522)
+#: what inference may compute in
+PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 
 
 @dataclass
@@ -55,9 +57,11 @@ def prepare(image: np.ndarray, size: int = 224) -> np.ndarray:
 
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """From uint8 (B, S, S, 3) to float (B, 3, S, S), minus `mean`, divided by `std` (RGB, 0-255)."""
-    pixels = images.permute(0, 3, 1, 2).float()
-    place = images.device
-    return (pixels - torch.tensor(mean, device=place).view(3, 1, 1)) / torch.tensor(std, device=place).view(3, 1, 1)
+    batch, side, other, _ = images.shape
+    # whole rows at a time: loops over three channels are slow
+    means, stds = (torch.tensor(values, device=images.device).repeat(other) for values in (mean, std))
+    pixels = images.reshape(batch, side, 3 * other).float().sub_(means).div_(stds)
+    return pixels.view(batch, side, other, 3).permute(0, 3, 1, 2)
 
 
 class Segmenter:
@@ -76,8 +80,9 @@ class Segmenter:
         Of the input, RGB on the 0-255 scale.
     device : str, optional
         The GPU where there is one, else the CPU.
-    precision : {"auto", "float32", "bfloat16"}
-        For inference; "auto" is bfloat16 where the processor computes it natively.
+    precision : {"auto", "float32", "bfloat16", "int8"}
+        For inference; "auto" is bfloat16 where the processor computes it natively. "int8" needs a processor and
+        ``dorl[fast]``: see `calibrate`.
     """
 
     #: which other encoder makes the tokens, as an adapter file's header says it; none here
@@ -95,9 +100,11 @@ class Segmenter:
         device: str | None = None,
         precision: str = "auto",
     ) -> None:
-        if precision not in ("auto", "float32", "bfloat16"):
-            raise InputError(f"precision {precision!r} is unknown: give auto, float32 or bfloat16")
-        self.device = default_device(device)
+        if precision not in PRECISIONS:
+            raise InputError(f"precision {precision!r} is unknown: give {', '.join(PRECISIONS)}")
+        self.device = default_device("cpu" if precision == "int8" and device is None else device)
+        if precision == "int8" and self.device.type != "cpu":
+            raise InputError("int8 is for processors: leave the device out, or choose another precision")
         self.spec: Any = spec
         self.base = base
         self.base_file = base_file
@@ -108,6 +115,8 @@ class Segmenter:
         fast = precision == "bfloat16" or (precision == "auto" and has_bf16(self.device))
         self.dtype = torch.bfloat16 if fast else torch.float32
         self.sam: Any = sam.to(self.device).eval()
+        self._integers = precision == "int8"
+        self._calibration: Sequence[np.ndarray] | None = None
         self._merged: Any = None
         self._merging = threading.Lock()
 
@@ -143,7 +152,7 @@ class Segmenter:
             ``"dinobloom-s"``, ``"-b"``, ``"-l"`` or a DinoBloom ``.pth`` file: the tokens are this network's, the masks
             those of the segmenter.
         device : str, optional
-        precision : {"auto", "float32", "bfloat16"}
+        precision : {"auto", "float32", "bfloat16", "int8"}
 
         Raises
         ------
@@ -226,6 +235,16 @@ class Segmenter:
         """Side of the network's input, in pixels."""
         return self.spec.image_size
 
+    @property
+    def precision(self) -> str:
+        """What inference computes in: float32, bfloat16 or int8."""
+        return "int8" if self._integers else str(self.dtype).removeprefix("torch.")
+
+    def calibrate(self, images: Sequence[np.ndarray]) -> None:
+        """Let int8 be calibrated on these uint8 images (H, W, 3), some dozens of cells, in place of rendered ones."""
+        self._calibration = list(images)
+        self._merged = None
+
     def add_lora(self, rank: int, *, seed: int = 0) -> list[LoRAQueryValue]:
         """Freeze the encoder and add LoRA of `rank` to query and value of each block."""
         if lora_modules(self.sam):
@@ -264,15 +283,24 @@ class Segmenter:
         state = {name.replace(".qkv.base.", ".qkv."): tensor for name, tensor in self.sam.state_dict().items()}
         return {name: tensor for name, tensor in state.items() if not name.endswith(LORA)}
 
+    def merged(self, dtype: torch.dtype) -> Any:
+        """A copy of the network for inference alone: LoRA folded in, in `dtype`, in fewer passes over memory."""
+        model = copy.deepcopy(self.sam)
+        for module in lora_modules(model):
+            module.merge()
+        self.spec.for_inference(model)
+        memory = torch.channels_last if self.spec.channels_last else torch.preserve_format
+        return model.requires_grad_(False).to(dtype).to(memory_format=memory).eval()
+
     def _for_inference(self) -> Any:
-        """The network with LoRA merged, in the dtype of inference; made once."""
+        """`merged` in the dtype of inference, or its `Quantised` copy; made once."""
         with self._merging:
-            if self._merged is None:
-                model = copy.deepcopy(self.sam)
-                for module in lora_modules(model):
-                    module.merge()
-                memory = torch.channels_last if self.spec.channels_last else torch.preserve_format
-                self._merged = model.to(self.dtype).to(memory_format=memory).eval()
+            if self._merged is None and self._integers:
+                from dorl.segmentation.quantised import Quantised
+
+                self._merged = Quantised(self, self._calibration)
+            elif self._merged is None:
+                self._merged = self.merged(self.dtype)
             return self._merged
 
     @torch.inference_mode()
@@ -296,9 +324,13 @@ class Segmenter:
         model = self._for_inference()
         tokens, logits = [], []
         for some in torch.from_numpy(small).split(batch_size(self.device)):
-            hidden = self.spec.encode(model, self.normalise(some).to(self.dtype))
-            logits.append(self.spec.decode(model, hidden).float())
-            tokens.append(self.spec.tokens(hidden).float())
+            if self._integers:
+                found, said, *_ = model(some)
+            else:
+                hidden = self.spec.encode(model, self.normalise(some).to(self.dtype))
+                found, said = self.spec.tokens(hidden).float(), self.spec.decode(model, hidden).float()
+            tokens.append(found)
+            logits.append(said)
         said = torch.cat(logits)
         background, cell = F.interpolate(said, array.shape[1:3], mode="bilinear", align_corners=False).unbind(1)
         masks = cell > background  # the argmax of two, many times faster
@@ -318,7 +350,11 @@ class Segmenter:
         tuple of float32 Tensor of shape (B, C, H, W)
             The tokens first, then finer grids where the network has them.
         """
-        hidden = self.spec.encode(self._for_inference(), self.normalise(images).to(self.dtype))
+        model = self._for_inference()
+        if self._integers:
+            tokens, _, *finer = model(images)
+            return (tokens, *finer)
+        hidden = self.spec.encode(model, self.normalise(images).to(self.dtype))
         return tuple(grid.float() for grid in self.spec.grids(hidden))
 
     def digest(self) -> str:

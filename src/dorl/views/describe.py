@@ -139,7 +139,7 @@ def _pictures(crop: np.ndarray, count: Views, text: str) -> np.ndarray:
     generator = torch.Generator().manual_seed(int.from_bytes(hashlib.sha256(text.encode()).digest()[:7], "big"))
     pixels = torch.from_numpy(crop.astype(np.float32)).permute(2, 0, 1) / 255
     stained = restain(pixels.expand(count.restained, -1, -1, -1), generator).permute(0, 2, 3, 1)
-    return np.concatenate([plain, (255 * stained).round().to(torch.uint8).numpy()])
+    return np.concatenate([plain, stained.mul_(255).round_().to(torch.uint8).numpy()])
 
 
 def describe(segmenter: Segmenter, images: np.ndarray, cells: np.ndarray, nuclei: np.ndarray) -> np.ndarray:

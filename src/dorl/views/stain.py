@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from PIL import Image
 from scipy import ndimage
 from skimage.filters import threshold_otsu
 from torch import Tensor
@@ -19,6 +20,8 @@ GREY = np.array([0.4, 0.6, 0.0], np.float32)
 LIGHTEST = 0.3
 #: a cell of fewer pixels, of the half as large picture that references are read from, has none of its own
 FEWEST = 12
+#: optical density (natural logarithm) of each of the 256 values of a channel; 0 counts as 1
+DENSITY = -np.log(np.maximum(np.arange(256), 1).astype(np.float32) / 255)
 
 
 def to_references(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -40,9 +43,8 @@ def to_references(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.n
     nucleus : bool array of shape (H, W)
         The denser part of the cell, by Otsu's threshold.
     """
-    density = -np.log(np.clip(image, 1, 255).astype(np.float32) / 255)
     # references are medians and shares: a half as large picture tells them as well
-    small, inside = density[::2, ::2], mask[::2, ::2]
+    small, inside = DENSITY[image[::2, ::2]], mask[::2, ::2]
     if inside.sum() < FEWEST:
         inside = np.ones_like(inside)
     outside = ~ndimage.binary_dilation(inside, iterations=2)
@@ -57,8 +59,10 @@ def to_references(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.n
     grey = ndimage.gaussian_filter(small @ GREY, 0.75)
     nucleus = inside & (grey >= threshold_otsu(grey[inside]))
     scale = NUCLEUS / np.maximum(np.median(small[nucleus], axis=0), LEAST)
-    density = np.clip((density - white) * scale, -0.1, 3 * scale)
-    pixels = np.clip(255 * np.exp(-density), 0, 255).round().astype(np.uint8)
+    # what becomes of each of the 256 values of each channel
+    density = np.clip((DENSITY[:, None] - white) * scale, -0.1, 3 * scale)
+    table = np.clip(255 * np.exp(-density), 0, 255).round().astype(np.uint8)
+    pixels = np.asarray(Image.fromarray(image).point(table.T.ravel().tolist()))
     full = np.repeat(np.repeat(nucleus, 2, axis=0), 2, axis=1)[: mask.shape[0], : mask.shape[1]]
     return pixels, full & mask if mask.any() else full
 
@@ -88,30 +92,34 @@ def restain(views: Tensor, generator: torch.Generator) -> Tensor:
     def some(share: float) -> Tensor:
         return (draw(1, 1, 1) < share).float()
 
-    density = -torch.log(views.clamp_min(1 / 255))
-    mean, std = density.mean((2, 3), keepdim=True), density.std((2, 3), keepdim=True) + 0.02
+    same = batch > 1 and views.stride(0) == 0  # one picture expanded: what is alike is computed once
+    density = (views[:1] if same else views).clamp_min(1 / 255).log_().neg_()
     other = torch.randperm(batch, generator=generator)
     amount = draw(1, 1, 1, high=1.2).clamp_max(1) * some(0.5)
-    moved = (density - mean) / std * std[other] + mean[other]
-    density = torch.lerp(density, moved, amount)
+    if not same:  # its own stain is the only one there is to move towards
+        mean, std = density.mean((2, 3), keepdim=True), density.std((2, 3), keepdim=True) + 0.02
+        moved = (density - mean) / std * std[other] + mean[other]
+        density = torch.lerp(density, moved, amount)
     mixing = torch.eye(3) + 0.18 * torch.randn(batch, 3, 3, generator=generator) * some(0.6)[..., 0]
-    density = torch.einsum("bij,bjhw->bihw", mixing, density)
-    density = density * draw(3, 1, 1, low=0.65, high=1.4) * draw(1, 1, 1, low=0.65, high=1.35)
+    scale = draw(3, 1, 1, low=0.65, high=1.4) * draw(1, 1, 1, low=0.65, high=1.35)
+    density = torch.matmul(mixing * scale[..., 0], density.flatten(2)).view(views.shape)
     tint = draw(3, 1, 1, low=-0.04, high=0.22) * some(0.7) + draw(3, 1, 1, low=0.0, high=0.9) * some(0.08)
     slope = torch.linspace(-1, 1, views.shape[-1])
     uneven = draw(1, 1, 1, low=-0.2, high=0.2) * slope + draw(1, 1, 1, low=-0.2, high=0.2) * slope[:, None]
-    pixels = torch.exp(-(density + tint + uneven * some(0.4)).clamp_min(-0.05))
+    pixels = density.add_(tint).add_(uneven * some(0.4)).clamp_min_(-0.05).neg_().exp_()
     grey = pixels.mean(1, keepdim=True)
-    pixels = grey + (pixels - grey) * draw(1, 1, 1, low=0.25, high=1.5)
-    pixels = pixels.clamp(1e-3, 1) ** torch.exp(draw(1, 1, 1, low=-0.35, high=0.35))
-    pixels = _blur(pixels, draw(low=0.3, high=2.2) * (draw() < 0.45).float())
+    pixels = torch.lerp(grey, pixels, draw(1, 1, 1, low=0.25, high=1.5))
+    pixels = pixels.clamp_(1e-3, 1).log_().mul_(torch.exp(draw(1, 1, 1, low=-0.35, high=0.35))).exp_()
+    sigma = draw(low=0.3, high=2.2) * (draw() < 0.45).float()
+    for number in sigma.nonzero()[:, 0].tolist():
+        pixels[number] = _blur(pixels[number : number + 1], sigma[number : number + 1])[0]
     if torch.rand(1, generator=generator) < 0.35:  # lost resolution, for the whole batch at once
         low = int(views.shape[-1] * (0.25 + 0.5 * float(torch.rand(1, generator=generator))))
         small = F.interpolate(pixels, (low, low), mode="bilinear", antialias=True, align_corners=False)
         again = F.interpolate(small, views.shape[-2:], mode="bilinear", align_corners=False)
         pixels = torch.lerp(pixels, again, some(0.6))
     noise = torch.randn(pixels.shape, generator=generator)
-    return (pixels + 0.05 * draw(1, 1, 1) ** 2 * noise).clamp(0, 1)
+    return noise.mul_(0.05 * draw(1, 1, 1) ** 2).add_(pixels).clamp_(0, 1)
 
 
 def _blur(pixels: Tensor, sigma: Tensor) -> Tensor:
