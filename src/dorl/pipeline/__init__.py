@@ -10,6 +10,7 @@ from dorl.pipeline.model import DoRL
 from dorl.pipeline.prediction import predict
 from dorl.pipeline.report import write_run_report
 from dorl.pipeline.segmenting import segment
+from dorl.pipeline.serving import serve
 from dorl.pipeline.suggestion import suggest
 
 load = DoRL.load
@@ -27,6 +28,7 @@ __all__ = [
     "load",
     "predict",
     "segment",
+    "serve",
     "suggest",
     "write_run_report",
 ]
