@@ -29,6 +29,8 @@ from dorl.views import Views, cell_views
 NEIGHBOURS = 6
 #: longer side of a picture to look at, in pixels, and quality of its JPEG
 SHOWN, QUALITY = 320, 88
+#: training cells whose views are read at once
+CHUNK = 512
 #: `ViewsClassifier.distance` beyond which a cell is unlike all training cells; docs/page.md says what lies beyond it
 UNLIKE = 3.0
 #: without views: a cell's distance to the training cell that is its so-manyth nearest, against the distance that this
@@ -64,7 +66,7 @@ class RunRecogniser:
         self.name = run.resolve().name
         self._adapt = adapt
         self._store = CellStore.open(run / CELLS)
-        self._train = _training_cells(run, self._store, self._model.config.classifiers.source)
+        self._train = self._training_cells(run)
         used = [CONFIG, SEGMENTER, AUTOENCODER, FEATURES]
         place = Path(CLASSIFIERS) / slug(self._model.classifier_name)
         used += [str(place.with_suffix(ending)) for ending in (".skops", ".json")]
@@ -119,8 +121,10 @@ class RunRecogniser:
             masks = [cell.mask for cell in cells]
             described = cell_views(segmenter, images, masks, [plain] * len(images), [""] * len(images))
             inputs = np.stack(described).astype(np.float16)
-        neighbours = self._train.nearest(features)
-        distances = self._distances(features, inputs)
+        rows = self._placed(inputs)
+        neighbours = self._train.nearest(rows)
+        views = model.classifier_name == VIEWS
+        distances = model.classifier[-1].distance(inputs) / UNLIKE if views else self._train.distances(rows)
         return [
             SeenCell(
                 probabilities=row.tolist(),
@@ -148,11 +152,23 @@ class RunRecogniser:
         drawn = (image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
         return self._model.autoencoder.encode(given).cpu().numpy(), drawn
 
-    def _distances(self, features: np.ndarray, inputs: np.ndarray) -> np.ndarray:
-        """How unlike the training cells each cell is: (B,), 1 at the threshold."""
+    def _placed(self, inputs: np.ndarray) -> np.ndarray:
+        """Where cells lie among each other, float32 (B, D): the mean of their plain views, or the features s."""
         if self._model.classifier_name == VIEWS:
-            return self._model.classifier[-1].distance(inputs) / UNLIKE
-        return self._train.distances(features)
+            return inputs[:, : self._model.config.views.plain].astype(np.float32).mean(1)
+        return inputs
+
+    def _training_cells(self, run: Path) -> _TrainingCells:
+        """The cells whose labels the run's classifiers have learnt."""
+        table = self._store.table
+        learnt = table["domain"].isin(self._model.config.classifiers.source) & table["label"].notna()
+        rows = np.flatnonzero(learnt)
+        if self._model.classifier_name == VIEWS:
+            parts = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+            placed = np.concatenate([self._placed(*self._store.batch(part, "views")) for part in parts])
+        else:
+            placed = _features(run, table["key"].tolist())[rows]
+        return _TrainingCells(placed, rows, table["label"].iloc[rows].tolist(), table["domain"].iloc[rows].tolist())
 
     def _unpacked(self, told: bytes) -> np.ndarray:
         if self._model.classifier_name == VIEWS:
@@ -161,11 +177,12 @@ class RunRecogniser:
 
 
 class _TrainingCells:
-    """Training cells in the space of the standardised features s.
+    """Training cells in the space of the standardised features.
 
     Parameters
     ----------
     features : float32 array of shape (N, D)
+        Of what the classifier takes.
     rows : int array of shape (N,)
         Of the cell store.
     labels, labs : sequence of N str
@@ -201,8 +218,8 @@ class _TrainingCells:
         return ((features - self._middle) / self._scale).astype(np.float32)
 
 
-def _training_cells(run: Path, store: CellStore, source: Sequence[str]) -> _TrainingCells:
-    """The cells whose labels the run's classifiers have learnt."""
+def _features(run: Path, keys: list[str]) -> np.ndarray:
+    """Features s of all cells of a run's store, float32 (N, D)."""
     import anndata
 
     try:
@@ -211,13 +228,9 @@ def _training_cells(run: Path, store: CellStore, source: Sequence[str]) -> _Trai
         raise InputError(
             f"{run / FEATURES}: missing or damaged; restore it, or fit anew into another folder"
         ) from error
-    table = store.table
-    if len(made) != len(table) or made.obs_names.tolist() != table["key"].tolist():
+    if made.obs_names.tolist() != keys:
         raise InputError(f"{run}: {FEATURES} and {CELLS} don't belong together; restore them, or fit anew")
-    learnt = table["domain"].isin(source) & table["label"].notna()
-    rows = np.flatnonzero(learnt)
-    chosen = table.iloc[rows]
-    return _TrainingCells(np.asarray(made.X)[rows], rows, chosen["label"].tolist(), chosen["domain"].tolist())
+    return np.asarray(made.X, np.float32)
 
 
 def _shown(image: np.ndarray, mask: np.ndarray) -> dict[str, bytes]:

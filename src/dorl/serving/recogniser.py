@@ -23,7 +23,7 @@ class Neighbour:
     label, lab : str
         Its class and its laboratory.
     distance : float
-        In the standardised features, Euclidean.
+        Euclidean, in the standardised features that the classifier takes.
     """
 
     row: int
