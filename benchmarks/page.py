@@ -9,6 +9,7 @@ run, and drives the page in headless Chromium: page-desktop.png (1280 pixels wid
 from __future__ import annotations
 
 import argparse
+import io
 import shutil
 import socket
 import subprocess
@@ -20,10 +21,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
-from dorl.domains.rendered import STYLES, render_lab
+from dorl.domains.rendered import render_lab
 
+#: of the cells that are sent, none of the demo's
+STYLE = "dune"
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
     *("--disable-component-update", "--disable-sync"),
@@ -37,7 +40,7 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        render_lab(place / "lab", style=sorted(STYLES)[-1], cells=44, seed=11, size=160)
+        render_lab(place / "lab", style=STYLE, cells=44, seed=11, size=160)
         images = sorted((place / "lab" / "images").iterdir())
         noise = np.random.default_rng(0).integers(0, 256, (160, 160, 3), dtype=np.uint8)
         Image.fromarray(noise).save(place / "lab" / "images" / "noise.png")
@@ -82,13 +85,20 @@ def shoot(browser: Browser, address: str, packed: Path, count: int, out: Path) -
     page.keyboard.press("2")
     page.wait_for_selector("#cells .badge.done")
     page.click("#cells li:nth-child(6) button")
-    page.wait_for_load_state("networkidle")
-    page.screenshot(path=out / "page-desktop.png")
+    shot(page, out / "page-desktop.png")
     phone = browser.new_page(viewport={"width": 390, "height": 844})
     phone.goto(address)
     phone.wait_for_selector("#cells img")
-    phone.wait_for_load_state("networkidle")
-    phone.screenshot(path=out / "page-phone.png")
+    shot(phone, out / "page-phone.png")
+
+
+def shot(page: Page, path: Path) -> None:
+    """The window's picture once its images are there, in 256 colours."""
+    page.evaluate("() => scrollTo(0, 0)")
+    while not page.evaluate("() => [...document.images].every((one) => one.complete || one.loading === 'lazy')"):
+        page.wait_for_timeout(100)
+    page.wait_for_load_state("networkidle")
+    Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(256).save(path, optimize=True)
 
 
 if __name__ == "__main__":

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from PIL import Image
 
 from dorl.pipeline.recognition import RunRecogniser
 from dorl.serving.app import make_app
 from dorl.serving.limits import Limits
 
-ADDRESS = "http://127.0.0.1"
+from .asking import ADDRESS
 
 
 @pytest.fixture(scope="session")
@@ -56,25 +53,3 @@ def serve(recogniser: RunRecogniser, folder: Path) -> Iterator[Callable[..., Tes
 def client(serve: Callable[..., TestClient]) -> TestClient:
     """A page with limits that a test can reach."""
     return serve(limits=Limits(images=40, upload=4_000_000, unpacked=2_000_000, image=500_000, pixels=1_000_000))
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    """A zip of files by their names, as they are."""
-    made = io.BytesIO()
-    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return made.getvalue()
-
-
-def png(width: int, height: int) -> bytes:
-    """A white picture."""
-    made = io.BytesIO()
-    Image.new("L", (width, height), 255).save(made, "PNG")
-    return made.getvalue()
-
-
-def send(client: TestClient, *files: tuple[str, bytes], wait: float = 30):  # noqa: ANN201 - httpx' or httpx2's answer
-    """Upload files by name."""
-    parts = [("files", (name, data)) for name, data in files]
-    return client.post("/v1/cells", params={"wait": wait}, files=parts)

@@ -17,7 +17,8 @@ from PIL import Image
 from dorl.domains import read_domain
 from dorl.pipeline import DoRL
 from dorl.pipeline.recognition import RunRecogniser
-from tests.serving.conftest import send, zipped
+
+from .asking import send, zipped
 
 Serve = Callable[..., TestClient]
 
@@ -170,7 +171,9 @@ def test_a_folder_of_the_server_is_picked_by_name(serve: Serve, rendered: Path, 
     assert client.get("/v1/model").json()["folders"] == ["lab"]
     told = client.post("/v1/folders/lab/cells", params={"wait": 30}).json()
     assert [cell["name"] for cell in told["cells"]] == ["0.png", "1.png", "2.png"]
-    assert told["sample"]["left_out"] == [{"name": "broken.png", "reason": "not a readable jpg, png, bmp or tiff image"}]
+    assert told["sample"]["left_out"] == [
+        {"name": "broken.png", "reason": "not a readable jpg, png, bmp or tiff image"}
+    ]
     assert client.post("/v1/folders/other/cells").status_code == 404
     assert client.post("/v1/folders/..%2F/cells").status_code == 404
     exported = client.get(f"/v1/samples/{told['sample']['id']}/lab.zip").content

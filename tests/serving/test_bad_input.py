@@ -6,7 +6,7 @@ import asyncio
 import io
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import httpx2
@@ -17,7 +17,8 @@ from PIL import Image
 from dorl.pipeline.recognition import RunRecogniser
 from dorl.serving.app import make_app
 from dorl.serving.limits import Limits
-from tests.serving.conftest import ADDRESS, png, send, zipped
+
+from .asking import ADDRESS, png, send, zipped
 
 
 @pytest.fixture
@@ -42,7 +43,9 @@ def refused(client: TestClient, images: list[Path], folder: Path, tmp_path: Path
 
 
 def test_what_is_no_image(refused: Callable[..., str]) -> None:
-    assert refused(("a.png", b"hello")) == "no image that can be used: a.png: not a readable jpg, png, bmp or tiff image"
+    assert (
+        refused(("a.png", b"hello")) == "no image that can be used: a.png: not a readable jpg, png, bmp or tiff image"
+    )
     assert refused(("a.png", b"")) == "no image that can be used: a.png: the file is empty"
     assert "and 1 more" in refused(("a.png", b""), ("b.png", b"x"))
 
@@ -146,12 +149,15 @@ def test_a_slow_upload_ends(recogniser: RunRecogniser, folder: Path) -> None:
     app = make_app(recogniser, folder, limits=Limits(seconds=0.2))
 
     async def slow() -> int:
-        async def body():  # noqa: ANN202 - an asynchronous generator of bytes
+        async def body() -> AsyncIterator[bytes]:
             yield b'--x\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
             await asyncio.sleep(5)
 
         transport = httpx2.ASGITransport(app)
-        async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url=ADDRESS) as asking:
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=transport, base_url=ADDRESS) as asking,
+        ):
             headers = {"content-type": "multipart/form-data; boundary=x"}
             return (await asking.post("/v1/cells", content=body(), headers=headers)).status_code
 
@@ -165,7 +171,10 @@ def test_a_thousand_requests_at_the_same_time(recogniser: RunRecogniser, images:
 
     async def storm() -> tuple[list[int], int]:
         transport = httpx2.ASGITransport(app)
-        async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url=ADDRESS) as asking:
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=transport, base_url=ADDRESS) as asking,
+        ):
 
             async def one() -> int:
                 answer = await asking.post("/v1/cells", params={"wait": 0}, files={"files": ("a.png", image)})

@@ -8,7 +8,8 @@ from fastapi.testclient import TestClient
 
 from dorl.errors import InputError
 from dorl.serving.guard import check_token, is_loopback
-from tests.serving.conftest import ADDRESS, send
+
+from .asking import ADDRESS, send
 
 TOKEN = "a-token-that-is-long-enough"
 Serve = Callable[..., TestClient]

@@ -288,7 +288,7 @@ def _cell(server: Server, cell: dict[str, Any]) -> answers.Cell:
 
 
 def _jpeg(data: bytes) -> Response:
-    return Response(data, media_type="image/jpeg", headers={"cache-control": "private, max-age=604800"})
+    return Response(data, media_type="image/jpeg")
 
 
 def _download(name: str) -> dict[str, str]:

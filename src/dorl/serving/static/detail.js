@@ -44,20 +44,19 @@ function pictures(cell, outlines) {
   return make("div", { className: "pictures" },
     of(outlines ? "outlined" : "image", outlines ? "image with outline" : "image"),
     of("segmented", cell.found ? "cell cut out" : "no cell made out"),
-    of("reconstruction", "as the autoencoder draws it"));
+    of("reconstruction", "reconstruction"));
 }
 
 function likeness(cell) {
   const text = cell.unlike
-    ? `Unlike all training cells: ${cell.distance.toFixed(1)} times the distance that counts as unlike.`
-    : `Like cells that were learnt from (${cell.distance.toFixed(2)} of the distance that counts as unlike).`;
+    ? `Unlike all training cells (distance ${cell.distance.toFixed(1)}, from 1 on unlike)`
+    : `Like cells that were learnt from (distance ${cell.distance.toFixed(2)}, from 1 on unlike)`;
   const sign = make("span", { "aria-hidden": "true", textContent: cell.unlike ? "!" : "✓" });
   return make("p", { className: cell.unlike ? "likeness unlike" : "likeness" }, sign, make("span", { textContent: text }));
 }
 
 function classes(cell, model, choose) {
-  const likeliest = [...model.classes].sort((a, b) => probability(cell, b.name) - probability(cell, a.name));
-  const choices = likeliest.map(({ name, key }) => choice(cell, name, key, choose));
+  const choices = model.classes.map(({ name, key }) => choice(cell, name, key, choose));
   const more = model.other_classes.map((name) => make("option", { value: name, textContent: className(name) }));
   const other = make("select", { id: "other", onchange: (event) => event.target.value && choose(event.target.value) },
     make("option", { value: "", textContent: "another class…" }), ...more);

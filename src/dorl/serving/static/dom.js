@@ -25,10 +25,14 @@ export function announce(text) {
   by("status").textContent = text;
 }
 
-/** "neutrophil_banded" as people write it. */
-export const className = (name) => name.replace(/_/g, " ");
+/** "neutrophil_banded" as people write it: "neutrophil, banded". */
+export const className = (name) => name.replace(/_(banded|segmented|typical|atypical)$/, ", $1").replace(/_/g, " ");
 
-export const percent = (share) => `${Math.round(100 * share)} %`;
+/** A share as whole per cent; what is nearly certain isn't said to be so. */
+export function percent(share) {
+  if (share > 0.99 && share < 1) return ">99\u00a0%";
+  return `${Math.round(100 * share)}\u00a0%`;
+}
 
 /** A bar of a share from 0 to 1. */
 export function bar(share) {

@@ -57,9 +57,8 @@ function card(cell, outlines, choose) {
   const one = make("button", { type: "button", className: "cell", onclick: () => choose(cell.id) },
     make("img", { src: `/v1/cells/${cell.id}/${outlines ? "outlined" : "image"}.jpg`, alt: "", loading: "lazy" }),
     make("span", { className: "cell-words" },
-      make("span", { className: "cell-class" },
-        make("span", { textContent: className(shown) }), make("span", { textContent: percent(cell.probability) })),
-      bar(cell.probability),
+      make("span", { className: "cell-class", textContent: className(shown) }),
+      make("span", { className: "cell-sure" }, bar(cell.probability), make("span", { textContent: percent(cell.probability) })),
       make("span", { className: "badges" }, ...badges)));
   one.dataset.cell = cell.id;
   one.title = cell.name;
