@@ -67,6 +67,7 @@ class RunRecogniser:
         self._adapt = adapt
         self._store = CellStore.open(run / CELLS)
         self._train = self._training_cells(run)
+        self._measure = self._model.classifier[-1].measure() if self._model.classifier_name == VIEWS else None
         used = [CONFIG, SEGMENTER, AUTOENCODER, FEATURES]
         place = Path(CLASSIFIERS) / slug(self._model.classifier_name)
         used += [str(place.with_suffix(ending)) for ending in (".skops", ".json")]
@@ -123,8 +124,7 @@ class RunRecogniser:
             inputs = np.stack(described).astype(np.float16)
         rows = self._placed(inputs)
         neighbours = self._train.nearest(rows)
-        views = model.classifier_name == VIEWS
-        distances = model.classifier[-1].distance(inputs) / UNLIKE if views else self._train.distances(rows)
+        distances = self._train.distances(rows) if self._measure is None else self._measure(inputs) / UNLIKE
         return [
             SeenCell(
                 probabilities=row.tolist(),

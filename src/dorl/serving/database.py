@@ -88,7 +88,12 @@ class Database:
         self._connection = sqlite3.connect(path, timeout=1, check_same_thread=False, isolation_level=None)
         self._connection.row_factory = sqlite3.Row
         try:
-            for setting in ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "foreign_keys = ON"):
+            for setting in (
+                "locking_mode = EXCLUSIVE",
+                "journal_mode = WAL",
+                "synchronous = NORMAL",
+                "foreign_keys = ON",
+            ):
                 self._connection.execute(f"PRAGMA {setting}")
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0:

@@ -72,7 +72,11 @@ class Worker:
                 if self._stopped:
                     return
                 sample = self._turns[0]
-            done = self._turn(sample)
+            try:
+                done = self._turn(sample)
+            except Exception as error:  # a full disk, say; the sample goes on with the next server
+                say(f"sample {sample}: stopped: {type(error).__name__}: {error}; start dorl serve again to go on")
+                done = True
             with self._changed:
                 self._turns.popleft()
                 if not done:
