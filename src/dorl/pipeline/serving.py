@@ -15,6 +15,8 @@ from dorl.progress import say
 
 #: environment variable that may hold the token
 TOKEN = "DORL_TOKEN"
+#: connections that may wait to be answered
+BACKLOG = 2048
 
 
 def serve(
@@ -104,7 +106,7 @@ def allowed_folders(given: Sequence[str]) -> dict[str, Path]:
             raise InputError(f"--allow {text}: give NAME=FOLDER, the name of letters, digits, '.', '_' and '-'")
         if name in found:
             raise InputError(f"--allow {text}: the name {name} is given twice")
-        if not Path(folder).is_dir():
+        if not folder or not Path(folder).is_dir():
             raise InputError(f"--allow {text}: {folder or 'nothing'} is no folder")
         found[name] = Path(folder).resolve()
     return found
@@ -120,6 +122,7 @@ def listen(host: str, port: int) -> socket.socket:
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
+            listening.listen(BACKLOG)
         except BaseException:
             listening.close()
             raise
