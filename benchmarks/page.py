@@ -76,15 +76,16 @@ def wait_for(address: str) -> None:
 
 def shoot(browser: Browser, address: str, packed: Path, count: int, out: Path) -> None:
     """Send a zip, correct a cell, and take both pictures."""
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page = browser.new_page(viewport={"width": 1280, "height": 960})
     page.goto(address)
+    page.wait_for_selector("#files:enabled", state="attached")
     page.set_input_files("#files", packed)
     page.wait_for_selector(f"#sample-facts:has-text('{count + 1} cells')")
     page.wait_for_selector("#working", state="hidden", timeout=120_000)
     page.click("#cells li:nth-child(3) button")
     page.keyboard.press("2")
     page.wait_for_selector("#cells .badge.done")
-    page.click("#cells li:nth-child(6) button")
+    page.click("#cells li:nth-child(2) button")
     shot(page, out / "page-desktop.png")
     phone = browser.new_page(viewport={"width": 390, "height": 844})
     phone.goto(address)
@@ -95,9 +96,9 @@ def shoot(browser: Browser, address: str, packed: Path, count: int, out: Path) -
 def shot(page: Page, path: Path) -> None:
     """The window's picture once its images are there, in 256 colours."""
     page.evaluate("() => scrollTo(0, 0)")
-    while not page.evaluate("() => [...document.images].every((one) => one.complete || one.loading === 'lazy')"):
-        page.wait_for_timeout(100)
     page.wait_for_load_state("networkidle")
+    page.evaluate("() => Promise.all([...document.images].filter((one) => one.complete).map((one) => one.decode()))")
+    page.wait_for_timeout(1000)  # to be painted
     Image.open(io.BytesIO(page.screenshot())).convert("RGB").quantize(256).save(path, optimize=True)
 
 

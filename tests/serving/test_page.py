@@ -75,6 +75,7 @@ def page(browser: api.Browser, address: str) -> Iterator[api.Page]:
     )
     opened.on("request", lambda request: faults.append(request.url) if not request.url.startswith(address) else None)
     opened.goto(address)
+    api.expect(opened.locator("#files")).to_be_enabled()
     yield opened
     opened.close()
     assert faults == []
@@ -149,6 +150,17 @@ def test_the_keyboard_is_enough(page: api.Page, images: list[Path]) -> None:
     api.expect(current).to_have_attribute("title", images[0].name)
     page.keyboard.press("u")
     api.expect(first).not_to_contain_text(re.compile("checked|corrected"))
+
+
+def test_quick_keys_are_for_one_cell_each(page: api.Page, images: list[Path], recogniser: RunRecogniser) -> None:
+    upload(page, images[:5])
+    page.locator("#cells button").first.click()
+    for number in range(5):
+        page.keyboard.press(str(1 + number % 3))
+    api.expect(page.locator("#sample-facts")).to_contain_text("5 checked")
+    expected = [recogniser.classes[number % 3].split("_")[0] for number in range(5)]
+    for item, word in zip(page.locator("#cells .cell-class").all(), expected, strict=True):
+        api.expect(item).to_contain_text(word)
 
 
 def test_what_is_refused_is_told_and_a_folder_is_taken(page: api.Page) -> None:

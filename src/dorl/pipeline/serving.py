@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from dorl.domains.domain import is_name
 from dorl.errors import InputError
 from dorl.pipeline.runfolder import check_complete, make_folder
@@ -86,6 +88,7 @@ def serve(
 
         say("loading the run")
         recogniser = RunRecogniser(run, classifier=classifier, adapt=adapt, device=device)
+        recogniser.look([np.full((64, 64, 3), 128, np.uint8)])  # the first look takes longest
         size = max_megabytes * MB
         limits = replace(Limits(), images=max_images, upload=size, unpacked=2 * size)
         app = make_app(recogniser, place, allowed=folders, token=token, limits=limits)

@@ -17,7 +17,7 @@ export function showCells(cells, chosen, outlines, choose) {
   if (items.some((item, at) => item !== list.children[at]) || items.length !== list.children.length) {
     list.replaceChildren(...items);
   }
-  mark(chosen, focused);
+  mark(chosen, focused, true); // who has scrolled on isn't brought back
 }
 
 /** Draw one cell anew. */
@@ -26,16 +26,16 @@ export function updateCell(cell, chosen, outlines, choose) {
   if (!old) return;
   const focused = document.activeElement === old;
   old.replaceWith(card(cell, outlines, choose));
-  mark(chosen, focused);
+  mark(chosen, focused, true); // who has scrolled on isn't brought back
 }
 
 /** Mark the chosen cell, the only one that Tab stops at, and focus it if need be. */
-export function mark(chosen, focus) {
+export function mark(chosen, focus, preventScroll = false) {
   for (const one of list.querySelectorAll("button")) {
     const is = Number(one.dataset.cell) === chosen;
     one.setAttribute("aria-current", String(is));
     one.tabIndex = is ? 0 : -1;
-    if (is && focus) one.focus();
+    if (is && focus) one.focus({ preventScroll });
   }
   if (!button(chosen)) list.querySelector("button")?.setAttribute("tabindex", "0");
 }
@@ -58,11 +58,20 @@ function card(cell, outlines, choose) {
     make("img", { src: `/v1/cells/${cell.id}/${outlines ? "outlined" : "image"}.jpg`, alt: "", loading: "lazy" }),
     make("span", { className: "cell-words" },
       make("span", { className: "cell-class", textContent: className(shown) }),
-      make("span", { className: "cell-sure" }, bar(cell.probability), make("span", { textContent: percent(cell.probability) })),
+      sure(cell),
       make("span", { className: "badges" }, ...badges)));
   one.dataset.cell = cell.id;
   one.title = cell.name;
   return one;
+}
+
+/** The classifier's probability; of a corrected cell what it had said, as the number isn't that of the class shown. */
+function sure(cell) {
+  if (cell.label !== null && cell.label !== cell.class) {
+    return make("span", { className: "cell-sure said", textContent: `was ${className(cell.class)}` });
+  }
+  const number = make("span", { textContent: percent(cell.probability) });
+  return make("span", { className: "cell-sure" }, bar(cell.probability), number);
 }
 
 const badge = (kind, text) => make("span", { className: `badge ${kind}`, textContent: text });

@@ -175,10 +175,11 @@ function close() {
 
 // ---- doing
 
-/** Give the chosen cell a class, or take it back with null. */
-async function correct(label) {
+/** Give the chosen cell a class, or take it back with null; with `forward` the next cell is chosen. */
+async function correct(label, forward = false) {
   const cell = cells.find((one) => one.id === state.cell);
   if (!cell) return;
+  if (forward) walk(1); // at once, so that the next key is for the next cell however slow the server is
   try {
     await (label === null ? api.dropLabel(cell.id) : api.setLabel(cell.id, label));
   } catch (error) {
@@ -188,8 +189,8 @@ async function correct(label) {
   updateCell(cell, state.cell, by("outlines").checked, choose);
   announce(label === null ? "taken back" : `${className(label)}: kept`);
   const sample = await api.getCells(state.sample, { most: 1 });
-  showSample(sample.sample, state.class, (name) => go({ class: name, start: 0 }));
-  await detail();
+  if (sample.sample.id === state.sample) showSample(sample.sample, state.class, (name) => go({ class: name, start: 0 }));
+  if (state.cell === cell.id) await detail();
 }
 
 /** Walk to another cell by so many places. */
@@ -200,7 +201,7 @@ function walk(by_) {
   if (at < 0 && state.start > 0) return go({ start: state.start - PAGE, cell: null });
 }
 
-async function key(event) {
+function key(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || /^(select|input|summary)$/i.test(event.target.tagName)) return;
   const moves = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns(), ArrowUp: -columns(), Home: -cells.length, End: cells.length };
   const within = event.target.closest("#cells");
@@ -214,8 +215,7 @@ async function key(event) {
   else if (event.key === "u") correct(null);
   else if (chosen) {
     event.preventDefault();
-    await correct(chosen.name);
-    if (by("forward").checked && within) walk(1);
+    correct(chosen.name, by("forward").checked && within !== null);
   }
 }
 

@@ -6,6 +6,7 @@ import { by, counted, make, percent, tell } from "./dom.js";
 /** Let files come in; `added` is called with the new sample. */
 export function takeFiles(model, added) {
   const send = (files) => files.length && attempt(() => sendFiles(files), added);
+  by("files").disabled = false; // what is chosen before anyone listens would be lost
   by("files").addEventListener("change", (event) => {
     send([...event.target.files]);
     event.target.value = "";
