@@ -11,7 +11,7 @@ BIN := .venv/bin
 	@touch $@
 
 .venv/.test-installed: .venv/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[test,benchmark,fast,onnx]'
+	$(BIN)/python -m pip install --quiet --editable '.[test,benchmark,fast,onnx,serve]'
 	@touch $@
 
 # an interrupted demo goes on, a finished one begins anew

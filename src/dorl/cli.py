@@ -66,6 +66,9 @@ ManyViews = Annotated[
 ]
 Folds = Annotated[int, typer.Option(help="Of the cross-validation.")]
 Classifier = Annotated[str | None, typer.Option(help="One of the run's classifiers; its default otherwise.")]
+Adapt = Annotated[
+    bool, typer.Option("--adapt/--no-adapt", help="Let the classifier adapt to a hundred cells or more of a new lab.")
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that dorl fit made.")]
 
 
@@ -332,10 +335,7 @@ def predict(
     images: Annotated[Path, typer.Argument(metavar="IMAGES", help="An image, a folder or a manifest.")],
     out: Annotated[Path, typer.Option(help="CSV file to write.")],
     classifier: Classifier = None,
-    adapt: Annotated[
-        bool,
-        typer.Option("--adapt/--no-adapt", help="Let the classifier adapt to a hundred cells or more of a new lab."),
-    ] = True,
+    adapt: Adapt = True,
     device: Device = None,
 ) -> None:
     """Classes of new images: path, class, probability, and every class's probability."""
@@ -386,6 +386,47 @@ def suggest(
     from dorl.pipeline import suggest as run_suggest
 
     run_suggest(run, images, out=out, n=n, seed=seed, device=device)
+
+
+@app.command()
+def serve(
+    run: RunFolder,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for uploads and corrections; RUN-page beside the run by default.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; with another than this machine's a token is asked for.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FOLDER", help="A folder whose images may be picked; may be given again."),
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(help="Asked for on the page and in the API; or set DORL_TOKEN, which no list shows.")
+    ] = None,
+    classifier: Classifier = None,
+    adapt: Adapt = True,
+    max_images: Annotated[int, typer.Option(help="Of one upload.")] = 5000,
+    max_megabytes: Annotated[int, typer.Option(help="Of one upload.")] = 1024,
+    device: Device = None,
+) -> None:
+    """A web page and a JSON API: see each cell's class and what it rests on, correct it, export."""
+    from dorl.pipeline import serve as run_server
+
+    run_server(
+        run,
+        out=out,
+        host=host,
+        port=port,
+        allow=allow or [],
+        token=token,
+        classifier=classifier,
+        adapt=adapt,
+        max_images=max_images,
+        max_megabytes=max_megabytes,
+        device=device,
+    )
 
 
 @app.command("import")

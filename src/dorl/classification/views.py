@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
 from typing import Any
 
@@ -171,20 +171,28 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         -------
         float array of shape (N,)
         """
+        return self.measure()(X)
+
+    def measure(self) -> Callable[[ArrayLike], NDArray[np.float64]]:
+        """`distance` as a function that is ready: for who asks about a few cells at a time, again and again."""
         check_is_fitted(self, "coef_")
         middle, scale, within = self._spread()
         factor = cho_factor(within)
         means = (self.means_ - middle)[self.counts_ > 0] * scale
         weights = cho_solve(factor, means.T)
         usual = np.trace(cho_solve(factor, self.scatter_ / self.counts_.sum() * scale * scale[:, None]))
-        found = []
-        cells = _sliceable(X)
-        for start in range(0, len(cells), CHUNK):
-            rows = (cells[start : start + CHUNK][:, : self.plain].astype(np.float64) - middle) * scale
-            own = (rows * cho_solve(factor, rows.reshape(-1, len(middle)).T).T.reshape(rows.shape)).sum(2)
-            to_class = own[..., None] - 2 * rows @ weights + (means.T * weights).sum(0)
-            found.append(to_class.min(2).mean(1) / max(usual, 1e-12))
-        return np.concatenate([*found, np.empty(0)])
+
+        def distance(X: ArrayLike) -> NDArray[np.float64]:
+            found = []
+            cells = _sliceable(X)
+            for start in range(0, len(cells), CHUNK):
+                rows = (cells[start : start + CHUNK][:, : self.plain].astype(np.float64) - middle) * scale
+                own = (rows * cho_solve(factor, rows.reshape(-1, len(middle)).T).T.reshape(rows.shape)).sum(2)
+                to_class = own[..., None] - 2 * rows @ weights + (means.T * weights).sum(0)
+                found.append(to_class.min(2).mean(1) / max(usual, 1e-12))
+            return np.concatenate([*found, np.empty(0)])
+
+        return distance
 
     def suited(self, X: ArrayLike) -> ViewsClassifier:
         """`adapted` to cells where there are `FEWEST` of them or more, and they are another lab's; else itself."""

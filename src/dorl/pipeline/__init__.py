@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from dorl.pipeline.prediction import predict
     from dorl.pipeline.report import write_run_report
     from dorl.pipeline.segmenting import segment
+    from dorl.pipeline.serving import serve
     from dorl.pipeline.suggestion import suggest
 
 _WHERE = {
@@ -40,6 +41,7 @@ _WHERE = {
     "load": "model",
     "predict": "prediction",
     "segment": "segmenting",
+    "serve": "serving",
     "suggest": "suggestion",
     "write_run_report": "report",
 }
@@ -59,6 +61,7 @@ __all__ = [
     "load",
     "predict",
     "segment",
+    "serve",
     "suggest",
     "write_run_report",
 ]

@@ -1,0 +1,109 @@
+"""Images out of a zip of unknown origin."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+
+from dorl.domains.images import SUFFIXES
+from dorl.serving.limits import Limits, Refused, in_words
+from dorl.serving.multipart import Received, clean_name
+
+#: bytes of a zip's list of contents, of its mark at the end, and the longest comment behind that
+MOST_LISTED, END, COMMENT = 8 * 2**20, 22, 65_535
+CHUNK = 2**16
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file begins as a zip does."""
+    with path.open("rb") as file:
+        return file.read(4) in (b"PK\3\4", b"PK\5\6")
+
+
+def unpack(archive: Received, folder: Path, limits: Limits, *, first: int = 1) -> list[Received]:
+    """Write the images of a zip into `folder`, under names of ours.
+
+    Parameters
+    ----------
+    archive : Received
+    folder : Path
+    limits : Limits
+        Of the number of images and of their bytes, which are counted while they are unpacked, whatever the zip says.
+    first : int
+        Number in the first file's name.
+
+    Returns
+    -------
+    list of Received
+        What has the ending of an image, in the zip's order; hidden files and those of macOS' own are passed over.
+
+    Raises
+    ------
+    Refused
+        If the zip is damaged, encrypted, names a place outside itself, holds no image, or passes a limit. What was
+        unpacked until then stays in `folder`.
+    """
+    _check_list(archive)
+    found: list[Received] = []
+    try:
+        with zipfile.ZipFile(archive.path) as opened:
+            for entry in _images(opened, archive.name, limits):
+                left = limits.unpacked - sum(file.bytes for file in found)
+                path = folder / f"upload-{first + len(found):05d}"
+                size = _copy(opened, entry, path, min(left, limits.image))
+                if size > left:
+                    raise Refused(
+                        413, f"{archive.name}: unpacks to over {in_words(limits.unpacked)}: send fewer images"
+                    )
+                # one image that is too large is left out later, as one that came alone would be
+                found.append(Received(clean_name(entry.filename), path, size))
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, OSError, ValueError) as error:
+        raise Refused(400, f"{archive.name}: damaged zip ({error}): make it anew") from error
+    except RuntimeError as error:  # zipfile's word for a password
+        raise Refused(400, f"{archive.name}: the zip is encrypted: send one without a password") from error
+    if not found:
+        raise Refused(400, f"{archive.name}: no image in the zip: it takes jpg, png, bmp and tiff")
+    return found
+
+
+def _check_list(archive: Received) -> None:
+    """Refuse a zip whose list of contents would fill the memory, as it is read at once when the zip is opened."""
+    size = archive.path.stat().st_size
+    with archive.path.open("rb") as file:
+        file.seek(max(0, size - END - COMMENT - 20))
+        tail = file.read()
+    plain = tail[-END:].startswith(b"PK\5\6") and tail.endswith(b"\0\0")
+    at = len(tail) - END if plain else tail.rfind(b"PK\5\6")
+    if at < 0 or len(tail) - at < END:
+        raise Refused(400, f"{archive.name}: damaged zip (its end is missing): send it again")
+    listed = int.from_bytes(tail[at + 12 : at + 16], "little")
+    if listed > MOST_LISTED or tail[max(0, at - 20) : at].startswith(b"PK\6\7"):
+        raise Refused(413, f"{archive.name}: too many files in the zip: send fewer images at a time")
+
+
+def _images(opened: zipfile.ZipFile, name: str, limits: Limits) -> list[zipfile.ZipInfo]:
+    chosen = []
+    for entry in opened.infolist():
+        path = PurePosixPath(entry.orig_filename.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
+            raise Refused(400, f"{name}: names a place outside the zip ({clean_name(entry.filename)}): make it anew")
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise Refused(400, f"{name}: packed in a way that isn't read here: make it anew as an ordinary zip")
+        hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+        if not entry.is_dir() and not hidden and path.suffix.lower() in SUFFIXES:
+            chosen.append(entry)
+    if len(chosen) > limits.images:
+        raise Refused(413, f"{name}: {len(chosen)} images, over {limits.images}: send fewer at a time")
+    return chosen
+
+
+def _copy(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, most: int) -> int:
+    """Unpack one file, and stop behind `most` bytes; how many there were till then."""
+    size = 0
+    with opened.open(entry) as source, path.open("wb") as target:
+        while size <= most and (chunk := source.read(CHUNK)):
+            target.write(chunk)
+            size += len(chunk)
+    return size

@@ -1,0 +1,157 @@
+"""Cells in the database: listed, shown, corrected."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from dorl.serving.database import Database, now
+
+#: the orders in which cells are listed
+Order = Literal["given", "name", "class", "unsure", "sure", "unlike"]
+#: which cells are listed
+Show = Literal["all", "unlike", "unsure", "unchecked", "corrected", "without-cell"]
+
+_ORDERS: dict[str, str] = {
+    "given": "id",
+    "name": "name, id",
+    "class": "coalesce(label, class), probability DESC, id",
+    "unsure": "probability, id",
+    "sure": "probability DESC, id",
+    "unlike": "distance DESC, id",
+}
+#: a cell is unsure below this probability
+UNSURE = 0.7
+_SHOWN: dict[str, str] = {
+    "all": "1",
+    "unlike": "distance > 1",
+    "unsure": f"probability < {UNSURE}",
+    "unchecked": "label IS NULL",
+    "corrected": "label IS NOT NULL AND label != class",
+    "without-cell": "found = 0",
+}
+_COLUMNS = "id, sample, name, class, probability, probabilities, distance, found, confidence, label"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell for an export: its image's place and what is known of it."""
+
+    name: str
+    file: str
+    predicted: str
+    probability: float
+    probabilities: list[float]
+    distance: float
+    found: bool
+    label: str | None
+    checked: str | None
+    model: str
+
+
+class Cells:
+    """Cells of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def some(
+        self,
+        sample: int,
+        *,
+        order: Order = "given",
+        show: Show = "all",
+        of_class: str | None = None,
+        start: int = 0,
+        most: int = 60,
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """Cells of a sample that were looked at.
+
+        Parameters
+        ----------
+        order, show
+            See `Order` and `Show`.
+        of_class : str, optional
+            By a person's word where there is one, else by the classifier's.
+        start, most : int
+            Which of them.
+
+        Returns
+        -------
+        (count, cells)
+            How many there are, and those asked for.
+        """
+        where = f"sample = ? AND class IS NOT NULL AND {_SHOWN[show]}"
+        values: list[Any] = [sample]
+        if of_class is not None:
+            where += " AND coalesce(label, class) = ?"
+            values.append(of_class)
+        with self._database.transaction() as db:
+            count = db.execute(f"SELECT count(*) FROM cells WHERE {where}", values).fetchone()[0]
+            rows = db.execute(
+                f"SELECT {_COLUMNS} FROM cells WHERE {where} ORDER BY {_ORDERS[order]} LIMIT ? OFFSET ?",
+                [*values, most, start],
+            ).fetchall()
+        return count, [_plain(dict(row)) for row in rows]
+
+    def get(self, cell: int) -> dict[str, Any] | None:
+        """One cell, with its neighbours, its corrections and the model that looked at it; None if there is none."""
+        with self._database.transaction() as db:
+            row = db.execute(
+                "SELECT cells.id, cells.sample, cells.name, class, probability, probabilities, distance, found, "
+                "confidence, label, neighbours, model FROM cells JOIN samples ON samples.id = sample "
+                "WHERE cells.id = ? AND class IS NOT NULL",
+                (cell,),
+            ).fetchone()
+            corrections = db.execute(
+                "SELECT label, predicted, probability, model, made FROM corrections WHERE cell = ? ORDER BY id", (cell,)
+            ).fetchall()
+        if row is None:
+            return None
+        found = _plain(dict(row))
+        found["neighbours"] = json.loads(found["neighbours"])
+        found["corrections"] = [dict(correction) for correction in corrections]
+        return found
+
+    def picture(self, cell: int, kind: str) -> bytes | None:
+        """A picture of a cell, JPEG; None if there is none."""
+        with self._database.transaction() as db:
+            row = db.execute("SELECT data FROM pictures WHERE cell = ? AND kind = ?", (cell, kind)).fetchone()
+        return None if row is None else row[0]
+
+    def correct(self, cell: int, label: str | None) -> bool:
+        """Keep a person's word on a cell's class, or take it back; False if there is no such cell.
+
+        The corrections of a cell are never removed: each stands with its time, what the classifier had said, and the
+        model's version.
+        """
+        with self._database.transaction() as db:
+            changed = db.execute(
+                "INSERT INTO corrections (cell, label, predicted, probability, model, made) "
+                "SELECT cells.id, ?, class, probability, model, ? FROM cells JOIN samples ON samples.id = sample "
+                "WHERE cells.id = ? AND class IS NOT NULL",
+                (label, now(), cell),
+            ).rowcount
+            db.execute("UPDATE cells SET label = ? WHERE id = ? AND class IS NOT NULL", (label, cell))
+        return changed > 0
+
+    def rows(self, sample: int) -> list[Row]:
+        """Every cell of a sample that was looked at, as it was given."""
+        with self._database.transaction() as db:
+            rows = db.execute(
+                "SELECT cells.name, file, class AS predicted, probability, probabilities, distance, found, label, "
+                "CASE WHEN label IS NOT NULL THEN (SELECT max(made) FROM corrections WHERE cell = cells.id) END "
+                "AS checked, model "
+                "FROM cells JOIN samples ON samples.id = sample WHERE sample = ? AND class IS NOT NULL "
+                "ORDER BY cells.id",
+                (sample,),
+            ).fetchall()
+        return [Row(**{**dict(row), "probabilities": json.loads(row["probabilities"])}) for row in rows]
+
+
+def _plain(cell: dict[str, Any]) -> dict[str, Any]:
+    cell["probabilities"] = json.loads(cell["probabilities"])
+    cell["found"] = bool(cell["found"])
+    cell["unlike"] = cell["distance"] > 1
+    return cell

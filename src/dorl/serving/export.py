@@ -1,0 +1,83 @@
+"""What is taken away from the page: a table of a sample's cells, and its images as a lab that `dorl fit` reads."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import IO
+
+from dorl.errors import BadImageError
+from dorl.serving.cells import Row
+from dorl.serving.intake import Place, Places
+
+MANIFEST = "manifest.csv"
+
+
+def write_table(rows: Sequence[Row], classes: Sequence[str]) -> str:
+    """CSV of a sample's cells: what a person said, what the classifier said, and every class's probability.
+
+    ``class`` is the person's word where there is one.
+    """
+    columns = ["path", "class", "probability", "label", "checked", "predicted", "distance", "cell_found", "model"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*columns, *classes])
+    for row in rows:
+        # of classes that the model of then didn't know, or knew in another order, nothing can be said
+        values = row.probabilities if len(row.probabilities) == len(classes) else [""] * len(classes)
+        writer.writerow(
+            [
+                *(_safe(row.name), row.label or row.predicted, f"{row.probability:.6f}", row.label or ""),
+                *(
+                    row.checked or "",
+                    row.predicted,
+                    f"{row.distance:.4f}",
+                    str(bool(row.found)).lower(),
+                    row.model,
+                    *values,
+                ),
+            ]
+        )
+    return text.getvalue()
+
+
+def write_lab(rows: Iterable[Row], place: Place, places: Places, out: IO[bytes]) -> None:
+    """Write a zip of the images and a manifest whose column ``label`` has what a person said, empty where nobody did.
+
+    Parameters
+    ----------
+    rows : iterable of Row
+    place, places
+        Where the images lie. Those that can't be read any more are left out.
+    out : file
+        Open for writing; images are copied one after another.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "label", "predicted", "probability", "name"])
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for number, row in enumerate(rows, start=1):
+            try:
+                path = places.file(place, row.file)
+                name = f"images/{number:05d}{_ending(path)}"
+                archive.write(path, name)
+            except (BadImageError, OSError):
+                continue
+            writer.writerow([name, row.label or "", row.predicted, f"{row.probability:.4f}", _safe(row.name)])
+        archive.writestr(MANIFEST, text.getvalue())
+
+
+def _ending(path: Path) -> str:
+    """The ending that fits a file's content, since uploaded files have none."""
+    with path.open("rb") as file:
+        head = file.read(4)
+    kinds = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"BM": ".bmp"}
+    return kinds.get(head[:2], ".tif")
+
+
+def _safe(name: str) -> str:
+    """A name that a spreadsheet doesn't take for a formula."""
+    return f"'{name}" if name[:1] in ("=", "+", "-", "@") else name

@@ -1,0 +1,142 @@
+"""From what a request brings, or a folder of the server holds, to the images of a sample."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dorl.domains.images import SUFFIXES, probe_image
+from dorl.errors import BadImageError
+from dorl.serving.archives import is_zip, unpack
+from dorl.serving.limits import Limits, Refused, in_words
+from dorl.serving.multipart import Received
+
+
+@dataclass
+class Taken:
+    """Images of a sample.
+
+    Attributes
+    ----------
+    images : list of (str, str, int)
+        Name to show, file within the sample's folder, bytes.
+    left_out : list of (str, str)
+        Name and reason.
+    """
+
+    images: list[tuple[str, str, int]] = field(default_factory=list)
+    left_out: list[tuple[str, str]] = field(default_factory=list)
+
+    def require_one(self) -> Taken:
+        """Itself, where there is an image to look at."""
+        if not self.images:
+            more = f" (and {len(self.left_out) - 1} more)" if len(self.left_out) > 1 else ""
+            why = "; ".join(f"{name}: {reason}" for name, reason in self.left_out[:1])
+            raise Refused(400, f"no image that can be used: {why or 'there is none'}{more}")
+        return self
+
+
+def take_uploaded(received: list[Received], folder: Path, limits: Limits) -> Taken:
+    """Unpack zips, and look at the header of each image; what can't be used is removed from `folder`.
+
+    Raises
+    ------
+    Refused
+        If a zip is refused, there are too many images, or not one can be used.
+    """
+    taken = Taken()
+    files: list[Received] = []
+    for file in received:
+        if is_zip(file.path):
+            files += unpack(file, folder, limits, first=len(received) + len(files) + 1)
+            file.path.unlink()
+        else:
+            files.append(file)
+    if len(files) > limits.images:
+        raise Refused(413, f"{len(files)} images, over {limits.images}: send fewer at a time")
+    for file in files:
+        if reason := unusable(file.path, file.bytes, limits):
+            taken.left_out.append((file.name, reason))
+            file.path.unlink()
+        else:
+            taken.images.append((file.name, file.path.name, file.bytes))
+    return taken.require_one()
+
+
+def take_folder(folder: Path, limits: Limits) -> Taken:
+    """Images in a folder of the server and below; links that lead out of it are passed over."""
+    root = folder.resolve()
+    taken = Taken()
+    for above, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(above) / name
+            if name.startswith(".") or path.suffix.lower() not in SUFFIXES or not path.resolve().is_relative_to(root):
+                continue
+            shown = path.relative_to(root).as_posix()
+            size = path.stat().st_size if path.is_file() else 0
+            if reason := unusable(path, size, limits):
+                taken.left_out.append((shown, reason))
+            else:
+                taken.images.append((shown, shown, size))
+            if len(taken.images) > limits.images:
+                raise Refused(413, f"the folder has over {limits.images} images: allow a smaller folder")
+    return taken.require_one()
+
+
+def unusable(path: Path, size: int, limits: Limits) -> str:
+    """Why a file can't be used, as far as its header tells; empty where it can."""
+    if size > limits.image:
+        return f"over {in_words(limits.image)}"
+    try:
+        width, height = probe_image(path)
+    except BadImageError as error:
+        return reason(error, path)
+    return f"over {limits.pixels // 10**6} megapixels" if width * height > limits.pixels else ""
+
+
+def reason(error: BadImageError, path: Path) -> str:
+    """What is wrong with an image, without its place on this machine."""
+    return str(error).removeprefix(f"{path}: ")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a sample's images lie: in a folder of its own, or in one of the server's, by name."""
+
+    folder: str
+    allowed: str | None
+
+
+class Places:
+    """Where the images of samples lie.
+
+    Parameters
+    ----------
+    samples : Path
+        Folder of all samples that were uploaded.
+    allowed : mapping of str to Path
+        Folders of the server that may be picked, by name.
+    """
+
+    def __init__(self, samples: Path, allowed: Mapping[str, Path]) -> None:
+        self.samples = samples
+        self.allowed = dict(allowed)
+
+    def file(self, place: Place, file: str) -> Path:
+        """An image's file.
+
+        Raises
+        ------
+        BadImageError
+            If the folder isn't allowed any more, or the file lies outside it.
+        """
+        root = self.samples / place.folder if place.allowed is None else self.allowed.get(place.allowed)
+        if root is None:
+            raise BadImageError(f"the folder {place.allowed} isn't allowed any more (dorl serve --allow)")
+        path = (root / file).resolve()
+        if not path.is_relative_to(root.resolve()):
+            raise BadImageError("lies outside its folder")
+        return path

@@ -1,0 +1,109 @@
+"""What the page asks of a model; `dorl.pipeline.recognition` answers it with a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+#: pictures of a cell, JPEG: the image, the same with its outline, the cell cut out, and what the autoencoder draws
+PICTURES = ("image", "outlined", "segmented", "reconstruction")
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """A training cell that is near a cell.
+
+    Attributes
+    ----------
+    row : int
+        Of the run's cell store.
+    label, lab : str
+        Its class and its laboratory.
+    distance : float
+        Euclidean, in the standardised features that the classifier takes.
+    """
+
+    row: int
+    label: str
+    lab: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class SeenCell:
+    """What there is to say of one cell by itself.
+
+    Attributes
+    ----------
+    probabilities : list of float
+        In the order of the recogniser's `classes`.
+    found : bool
+        Whether a white cell was made out.
+    confidence : float
+        Of the outline, 0-1.
+    distance : float
+        How unlike the training cells it is; 1 is the threshold, more is unlike all of them.
+    neighbours : list of Neighbour
+        The nearest first.
+    pictures : dict of str to bytes
+        A JPEG for each of `PICTURES`.
+    inputs : bytes
+        What the classifier takes of it, for `Recogniser.together`.
+    """
+
+    probabilities: list[float]
+    found: bool
+    confidence: float
+    distance: float
+    neighbours: list[Neighbour]
+    pictures: dict[str, bytes]
+    inputs: bytes
+
+
+@dataclass(frozen=True)
+class Together:
+    """What all cells of a sample say together.
+
+    Attributes
+    ----------
+    adapted : bool
+        Whether the classifier adapted to them, so that `probabilities` differ from those of each by itself.
+    accuracy : (float, float, float) or None
+        Share that is likely to be right, and its 95 % interval; None where the run has no calibration.
+    probabilities : float array of shape (N, C)
+    """
+
+    adapted: bool
+    accuracy: tuple[float, float, float] | None
+    probabilities: np.ndarray
+
+
+class Recogniser(Protocol):
+    """A run that looks at cells.
+
+    Attributes
+    ----------
+    name, version : str
+        Of the run's folder, and a digest of all that decides what it says.
+    classes : list of str
+        Of `dorl.taxonomy`.
+    facts : dict
+        More about it that JSON can hold.
+    """
+
+    name: str
+    version: str
+    classes: list[str]
+    facts: dict[str, Any]
+
+    def look(self, images: Sequence[np.ndarray]) -> list[SeenCell]:
+        """Look at uint8 images (H, W, 3), RGB, 0-255, each of its own size."""
+
+    def together(self, inputs: Sequence[bytes]) -> Together:
+        """Look once more at all cells of a sample, by the `inputs` of each."""
+
+    def training_picture(self, row: int) -> bytes:
+        """Training cell of a row of the cell store, cut out, as JPEG. Raises InputError for a row that isn't there."""

@@ -1,0 +1,77 @@
+"""What the routes of the page work with."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dorl.serving.cells import Cells
+from dorl.serving.database import Database
+from dorl.serving.intake import Place, Places, Taken
+from dorl.serving.limits import Limits
+from dorl.serving.recogniser import Recogniser
+from dorl.serving.store import Samples
+from dorl.serving.worker import Worker
+
+#: in the page's folder
+DATABASE, SAMPLES = "page.sqlite", "samples"
+
+
+@dataclass
+class Server:
+    """The parts of one page.
+
+    Attributes
+    ----------
+    folder : Path
+        Of the page; nothing is written anywhere else.
+    recogniser : Recogniser
+    limits : Limits
+    token : str or None
+        Asked for where it is given.
+    allowed : mapping of str to Path
+        Folders of the server whose images may be picked, by name.
+    receiving : int
+        Uploads that come in at the moment.
+    """
+
+    folder: Path
+    recogniser: Recogniser
+    limits: Limits
+    token: str | None
+    allowed: Mapping[str, Path]
+    receiving: int = 0
+    database: Database = field(init=False)
+    samples: Samples = field(init=False)
+    cells: Cells = field(init=False)
+    places: Places = field(init=False)
+    worker: Worker = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.database = Database(self.folder / DATABASE)
+        self.samples, self.cells = Samples(self.database), Cells(self.database)
+        self.places = Places(self.folder / SAMPLES, self.allowed)
+        self.worker = Worker(self.samples, self.places, self.recogniser)
+
+    def tidy(self) -> None:
+        """Remove what uploads left that broke off with the server."""
+        self.places.samples.mkdir(exist_ok=True)
+        known = self.samples.folders()
+        for folder in self.places.samples.iterdir():
+            if folder.name not in known:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def enter(self, name: str, taken: Taken, place: Place) -> int:
+        """Enter a sample, and have it looked at; its number."""
+        sample = self.samples.add(name, taken, place, self.recogniser.version)
+        self.worker.add(sample)
+        return sample
+
+    def drop(self, sample: int) -> bool:
+        """Forget a sample and remove its uploaded images; False if there is no such sample."""
+        place = self.samples.drop(sample)
+        if place is not None and place.allowed is None:
+            shutil.rmtree(self.places.samples / place.folder, ignore_errors=True)
+        return place is not None

@@ -1,0 +1,56 @@
+// What is said of a sample as a whole: progress, notes, what was left out, counts by class.
+
+import { by, className, counted, make, percent, tell } from "./dom.js";
+
+/** Show a sample; `filter` is called with a class's name, or "" for all. */
+export function showSample(sample, chosenClass, filter) {
+  by("sample").hidden = false;
+  by("sample-title").textContent = sample.name;
+  const facts = [counted(sample.images, "cell"), new Date(sample.made).toLocaleString()];
+  if (sample.checked) facts.push(`${sample.checked} checked, ${sample.corrected} of them corrected`);
+  if (sample.unlike) facts.push(`${sample.unlike} unlike all training cells`);
+  if (sample.without_cell) facts.push(`${sample.without_cell} without an outline`);
+  by("sample-facts").textContent = facts.join(" · ");
+  by("export-table").href = `/v1/samples/${sample.id}/cells.csv`;
+  by("export-lab").href = `/v1/samples/${sample.id}/lab.zip`;
+  progress(sample);
+  tell(by("notes"), notes(sample));
+  leftOut(sample.left_out);
+  by("classes").replaceChildren(...chips(sample, chosenClass, filter));
+}
+
+function progress(sample) {
+  by("working").hidden = sample.state === "done";
+  by("working-bar").value = sample.images ? sample.looked_at / sample.images : 0;
+  by("working-text").textContent = `${sample.looked_at} of ${sample.images} looked at`;
+}
+
+function notes(sample) {
+  const said = [];
+  if (sample.adapted) {
+    said.push("These cells look unlike those learnt from: the classifier adapted to them, without labels.");
+  }
+  if (sample.accuracy && sample.looked_at >= 20) {
+    const { share, low, high } = sample.accuracy;
+    said.push(`By its confidence ${percent(share)} of the classes are right (95 % interval ${percent(low)} to ${percent(high)}).`);
+  }
+  return said.join(" ");
+}
+
+function leftOut(files) {
+  const box = by("left-out");
+  box.hidden = files.length === 0;
+  box.querySelector("summary").textContent = `${counted(files.length, "file")} left out`;
+  box.querySelector("ul").replaceChildren(...files.map(({ name, reason }) => make("li", { textContent: `${name}: ${reason}` })));
+}
+
+function chips(sample, chosen, filter) {
+  const classes = Object.entries(sample.classes);
+  if (chosen && !(chosen in sample.classes)) classes.push([chosen, 0]);
+  return classes.map(([name, count]) => {
+    const on = name === chosen;
+    return make("button", {
+      type: "button", className: "chip", "aria-pressed": String(on), onclick: () => filter(on ? "" : name),
+    }, make("span", { textContent: className(name) }), make("b", { textContent: count }));
+  });
+}

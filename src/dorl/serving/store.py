@@ -1,0 +1,180 @@
+"""Samples in the database: entered, looked at cell by cell, finished, dropped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dorl.serving.database import Database, now
+from dorl.serving.intake import Place, Taken
+from dorl.serving.recogniser import SeenCell, Together
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A cell that is to be looked at."""
+
+    id: int
+    name: str
+    file: str
+
+
+class Samples:
+    """Samples of one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, name: str, taken: Taken, place: Place, model: str) -> int:
+        """Enter a sample; its cells wait from now on. Returns its number."""
+        with self._database.transaction() as db:
+            row = (name, now(), place.folder, place.allowed, model)
+            sample = db.execute(
+                "INSERT INTO samples (name, made, folder, allowed, model) VALUES (?, ?, ?, ?, ?)", row
+            ).lastrowid
+            assert sample is not None
+            images = ((sample, *image) for image in taken.images)
+            db.executemany("INSERT INTO cells (sample, name, file, bytes) VALUES (?, ?, ?, ?)", images)
+            left_out = ((sample, *pair) for pair in taken.left_out)
+            db.executemany("INSERT INTO left_out VALUES (?, ?, ?)", left_out)
+        return sample
+
+    def drop(self, sample: int) -> Place | None:
+        """Forget a sample with its cells and corrections; where its images lie, None if there is no such sample."""
+        with self._database.transaction() as db:
+            row = db.execute("DELETE FROM samples WHERE id = ? RETURNING folder, allowed", (sample,)).fetchone()
+        return None if row is None else Place(*row)
+
+    def place(self, sample: int) -> Place | None:
+        """Where a sample's images lie; None if there is no such sample."""
+        with self._database.transaction() as db:
+            row = db.execute("SELECT folder, allowed FROM samples WHERE id = ?", (sample,)).fetchone()
+        return None if row is None else Place(*row)
+
+    def folders(self) -> set[str]:
+        """Folders of the samples that were uploaded."""
+        with self._database.transaction() as db:
+            return {row[0] for row in db.execute("SELECT folder FROM samples WHERE allowed IS NULL")}
+
+    def every(self) -> list[dict[str, Any]]:
+        """Number, name, time and progress of each sample, the newest first."""
+        with self._database.transaction() as db:
+            numbers = [row[0] for row in db.execute("SELECT id FROM samples ORDER BY id DESC")]
+        return [found for number in numbers if (found := self.describe(number))]
+
+    def describe(self, sample: int) -> dict[str, Any] | None:
+        """How far a sample is, and what was found in it; None if there is no such sample."""
+        with self._database.transaction() as db:
+            row = db.execute("SELECT * FROM samples WHERE id = ?", (sample,)).fetchone()
+            if row is None:
+                return None
+            counts = db.execute(
+                "SELECT count(*) AS images, count(class) AS looked_at, coalesce(sum(distance > 1), 0) AS unlike, "
+                "count(label) AS checked, coalesce(sum(label != class), 0) AS corrected, "
+                "coalesce(sum(found = 0), 0) AS without_cell FROM cells WHERE sample = ?",
+                (sample,),
+            ).fetchone()
+            classes = db.execute(
+                "SELECT coalesce(label, class) AS class, count(*) FROM cells WHERE sample = ? AND class IS NOT NULL "
+                "GROUP BY 1 ORDER BY 2 DESC, 1",
+                (sample,),
+            ).fetchall()
+            left_out = db.execute("SELECT name, reason FROM left_out WHERE sample = ?", (sample,)).fetchall()
+        accuracy = json.loads(row["accuracy"]) if row["accuracy"] else None
+        return {
+            **{name: row[name] for name in ("id", "name", "made", "model")},
+            "state": "done" if row["done"] else "working",
+            **dict(counts),
+            "classes": dict(classes),
+            "adapted": bool(row["adapted"]),
+            "accuracy": accuracy and dict(zip(("share", "low", "high"), accuracy, strict=True)),
+            "left_out": [{"name": name, "reason": reason} for name, reason in left_out],
+        }
+
+    def unfinished(self) -> list[int]:
+        """Samples that aren't done, the oldest first."""
+        with self._database.transaction() as db:
+            return [row[0] for row in db.execute("SELECT id FROM samples WHERE done = 0 ORDER BY id")]
+
+    def begin_anew(self, model: str) -> None:
+        """Let the cells of unfinished samples wait again, where another model had begun with them."""
+        with self._database.transaction() as db:
+            which = "SELECT id FROM samples WHERE done = 0 AND model != ?"
+            db.execute(f"DELETE FROM pictures WHERE cell IN (SELECT id FROM cells WHERE sample IN ({which}))", (model,))
+            db.execute(f"UPDATE cells SET class = NULL WHERE sample IN ({which})", (model,))
+            db.execute("UPDATE samples SET model = ? WHERE done = 0", (model,))
+
+    def waiting(self, sample: int, most: int) -> list[Waiting]:
+        """The next cells of a sample that are to be looked at."""
+        with self._database.transaction() as db:
+            rows = db.execute(
+                "SELECT id, name, file FROM cells WHERE sample = ? AND class IS NULL ORDER BY id LIMIT ?",
+                (sample, most),
+            ).fetchall()
+        return [Waiting(*row) for row in rows]
+
+    def load(self) -> tuple[int, int]:
+        """Cells that wait, and bytes of all images that are kept."""
+        with self._database.transaction() as db:
+            row = db.execute(
+                "SELECT count(*) - count(class), coalesce(sum(bytes) FILTER (WHERE allowed IS NULL), 0) "
+                "FROM cells JOIN samples ON samples.id = cells.sample"
+            ).fetchone()
+        return row[0], row[1]
+
+    def save(self, seen: Sequence[tuple[int, SeenCell]], classes: Sequence[str]) -> None:
+        """Keep what was seen of some cells, by their numbers; a sample that was dropped meanwhile stays so."""
+        with self._database.transaction() as db:
+            for cell, told in seen:
+                changed = db.execute(
+                    "UPDATE cells SET class = ?, probability = ?, probabilities = ?, distance = ?, found = ?, "
+                    "confidence = ?, neighbours = ?, inputs = ? WHERE id = ?",
+                    (
+                        *_said(told.probabilities, classes),
+                        told.distance,
+                        told.found,
+                        told.confidence,
+                        json.dumps([asdict(neighbour) for neighbour in told.neighbours]),
+                        told.inputs,
+                        cell,
+                    ),
+                ).rowcount
+                if changed:
+                    pictures = ((cell, kind, data) for kind, data in told.pictures.items())
+                    db.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", pictures)
+
+    def leave_out(self, sample: int, cell: Waiting, reason: str) -> None:
+        """Take a cell out of its sample, and say why."""
+        with self._database.transaction() as db:
+            if db.execute("DELETE FROM cells WHERE id = ?", (cell.id,)).rowcount:
+                db.execute("INSERT INTO left_out VALUES (?, ?, ?)", (sample, cell.name, reason))
+
+    def inputs(self, sample: int) -> list[tuple[int, bytes]]:
+        """Number of each cell of a sample that was looked at, and what the classifier takes of it."""
+        with self._database.transaction() as db:
+            found = "SELECT id, inputs FROM cells WHERE sample = ? AND class IS NOT NULL ORDER BY id"
+            return [(row[0], row[1]) for row in db.execute(found, (sample,))]
+
+    def finish(self, sample: int, cells: Sequence[int], together: Together | None, classes: Sequence[str]) -> None:
+        """Mark a sample as done, and keep what its `cells` say together; None where there are none."""
+        with self._database.transaction() as db:
+            if together is None:
+                db.execute("UPDATE samples SET done = 1 WHERE id = ?", (sample,))
+                return
+            db.execute(
+                "UPDATE samples SET done = 1, adapted = ?, accuracy = ? WHERE id = ?",
+                (together.adapted, together.accuracy and json.dumps(together.accuracy), sample),
+            )
+            for cell, row in zip(cells, together.probabilities.tolist() if together.adapted else [], strict=False):
+                db.execute(
+                    "UPDATE cells SET class = ?, probability = ?, probabilities = ? WHERE id = ?",
+                    (*_said(row, classes), cell),
+                )
+
+
+def _said(probabilities: Sequence[float], classes: Sequence[str]) -> tuple[str, float, str]:
+    """The likeliest class, its probability, and all probabilities as JSON."""
+    best = max(range(len(classes)), key=probabilities.__getitem__)
+    return classes[best], probabilities[best], json.dumps([round(value, 6) for value in probabilities])

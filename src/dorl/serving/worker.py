@@ -1,0 +1,132 @@
+"""The one thread that looks at cells: a few of each waiting sample in turn, so that a single cell waits for no zip."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+
+import numpy as np
+
+from dorl.domains import read_image
+from dorl.errors import BadImageError
+from dorl.progress import say
+from dorl.serving.intake import Places, reason
+from dorl.serving.recogniser import Recogniser
+from dorl.serving.store import Samples, Waiting
+
+#: cells that are looked at together, the first ones of a sample and later ones, and their pixels at most
+FIRST, BATCH, PIXELS = 4, 16, 32_000_000
+
+
+class Worker:
+    """Looks at all samples that aren't done.
+
+    Parameters
+    ----------
+    samples : Samples
+    places : Places
+    recogniser : Recogniser
+        Used by this thread alone.
+    """
+
+    def __init__(self, samples: Samples, places: Places, recogniser: Recogniser) -> None:
+        self._samples = samples
+        self._places = places
+        self._recogniser = recogniser
+        self._turns: deque[int] = deque()
+        self._begun: set[int] = set()
+        self._changed = threading.Condition()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._work, name="dorl-worker", daemon=True)
+
+    def start(self) -> None:
+        """Begin, with the samples that an earlier server left unfinished."""
+        self._samples.begin_anew(self._recogniser.version)
+        for sample in self._samples.unfinished():
+            self.add(sample)
+        self._thread.start()
+
+    def add(self, sample: int) -> None:
+        """A new sample is there."""
+        with self._changed:
+            self._turns.append(sample)
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """End after the cells at hand; the others wait for the next server."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def is_done(self, sample: int) -> bool:
+        """Whether nothing of a sample is left to be looked at."""
+        with self._changed:
+            return sample not in self._turns
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopped or self._turns)
+                if self._stopped:
+                    return
+                sample = self._turns[0]
+            try:
+                done = self._turn(sample)
+            except Exception as error:  # a full disk, say; the sample goes on with the next server
+                say(f"sample {sample}: stopped: {type(error).__name__}: {error}; start dorl serve again to go on")
+                done = True
+            with self._changed:
+                self._turns.popleft()
+                if not done:
+                    self._turns.append(sample)
+                self._changed.notify_all()
+
+    def _turn(self, sample: int) -> bool:
+        """Look at some cells of a sample; whether none is left."""
+        place = self._samples.place(sample)
+        cells = self._samples.waiting(sample, BATCH if sample in self._begun else FIRST)
+        if place is None or not cells:
+            self._begun.discard(sample)
+            self._finish(sample)
+            return True
+        self._begun.add(sample)
+        chosen: list[Waiting] = []
+        images: list[np.ndarray] = []
+        for cell in cells:
+            path = None
+            try:
+                path = self._places.file(place, cell.file)
+                image = read_image(path)
+            except BadImageError as error:
+                self._samples.leave_out(sample, cell, reason(error, path) if path else str(error))
+                continue
+            if images and sum(other[..., 0].size for other in images) + image[..., 0].size > PIXELS:
+                break  # it waits for the next turn
+            chosen.append(cell)
+            images.append(image)
+        if chosen:
+            self._look(sample, chosen, images)
+        return False
+
+    def _look(self, sample: int, cells: Sequence[Waiting], images: Sequence[np.ndarray]) -> None:
+        try:
+            seen = self._recogniser.look(images)
+        except Exception as error:  # memory, a driver, a fault of ours: the other cells and samples go on
+            say(f"sample {sample}: {len(cells)} cells failed: {type(error).__name__}: {error}")
+            for cell in cells:
+                self._samples.leave_out(sample, cell, f"failed while working ({type(error).__name__})")
+            return
+        pairs = [(cell.id, told) for cell, told in zip(cells, seen, strict=True)]
+        self._samples.save(pairs, self._recogniser.classes)
+
+    def _finish(self, sample: int) -> None:
+        """Say what all cells of a sample say together."""
+        inputs = self._samples.inputs(sample)
+        together = None
+        try:
+            together = self._recogniser.together([told for _, told in inputs]) if inputs else None
+        except Exception as error:  # each cell by itself has been looked at
+            say(f"sample {sample}: could not be looked at as a whole: {type(error).__name__}: {error}")
+        self._samples.finish(sample, [cell for cell, _ in inputs], together, self._recogniser.classes)
