@@ -15,7 +15,8 @@ from dorl.errors import InputError
 
 
 def _svm(kernel: str, seed: int) -> ClassifierMixin:
-    return SoftmaxSVC(kernel=kernel, break_ties=True, cache_size=500, random_state=seed)
+    # the cache, in MB, holds the kernel of two classes of some thousand cells; several machines learn at a time
+    return SoftmaxSVC(kernel=kernel, break_ties=True, cache_size=100, random_state=seed)
 
 
 #: name in tables → builder from a seed, in the order of the paper's Table 1
