@@ -14,8 +14,8 @@ from threadpoolctl import threadpool_limits
 T = TypeVar("T")
 R = TypeVar("R")
 
-#: bytes that the fits which run at the same time may take together, by estimate: a fit of many cells keeps all cores busy
-#: by itself (trees, kernels, BLAS), and many of them at a time would only take more memory
+#: bytes that the fits which run at the same time may take together, by estimate: a fit of many cells keeps all cores
+#: busy by itself (trees, kernels, BLAS), and many of them at a time would only take more memory
 MOST = 2**27
 #: copies of its input that a fit makes: the fold, scaled, and in double precision
 COPIES = 6
