@@ -29,6 +29,9 @@ CLASSIFIERS: dict[str, Callable[[int], ClassifierMixin]] = {
     "ANN": lambda seed: EarlyStoppingMLP(random_state=seed),
 }
 
+#: a fit's memory, in sizes of its features, as measured with 20,000 × 192
+APPETITE = {"RF": 16, "XGBoost": 1, "SVM (poly)": 16, "SVM (linear)": 16, "LR": 4, "ANN": 4}
+
 #: name of the classifier over views of a cell (`dorl.views`), which takes no features s
 VIEWS = "Views"
 #: trees split at thresholds, so the scale of a feature changes nothing; views are scaled by their classifier

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from dorl.classification import (
     save_calibration,
     save_classifier,
 )
+from dorl.classification.classifiers import APPETITE
 from dorl.classification.parallel import in_parallel
 from dorl.domains import Domain
 from dorl.files import write_json
@@ -228,9 +229,8 @@ def _fit_classifiers(made: Represented, out: Path) -> None:
         save_classifier(model, place)
 
     # the one over views takes most memory, and all cores by itself
-    over_views = [name for name in settings.names if name == VIEWS]
-    jobs = [name for name in settings.names if name != VIEWS]
-    done = chain(map(fit_one, over_views), in_parallel(fit_one, jobs, size=made.features.nbytes))
+    sizes = [APPETITE[name] * made.features.nbytes if name in APPETITE else sys.maxsize for name in settings.names]
+    done = in_parallel(fit_one, settings.names, sizes)
     for _ in track(done, total=len(settings.names), what="fitting the run's classifiers"):
         pass
 
