@@ -40,20 +40,27 @@ class Counted:
 
 @pytest.mark.parametrize(
     ("jobs", "size", "workers", "threads"),
-    [(12, 10, 4, 1), (2, 10, 2, 2), (12, parallel.MOST // parallel.COPIES // 2, 2, 2), (12, parallel.MOST, 1, 4)],
-    ids=["as many as cores", "fewer jobs", "large input", "huge input"],
+    [(12, 10, 4, 1), (2, 10, 2, 2), (12, parallel.MOST // 2, 2, 2), (12, 2 * parallel.MOST, 1, 4), (0, 1, 0, 0)],
+    ids=["as many as cores", "fewer jobs", "large", "huge", "none"],
 )
 def test_cores_are_shared_out_and_never_twice(cores: None, jobs: int, size: int, workers: int, threads: int) -> None:
     counted = Counted()
-    assert dict(in_parallel(counted, range(jobs), size=size)) == {i: i**2 for i in range(jobs)}
+    assert dict(in_parallel(counted, range(jobs), [size] * jobs)) == {i: i**2 for i in range(jobs)}
     assert counted.most == workers
-    assert set(counted.threads) == {threads}
+    assert set(counted.threads) == ({threads} if jobs else set())
     assert own_threads() == 4
+
+
+def test_a_large_one_runs_alone_after_the_small_ones(cores: None) -> None:
+    counted = Counted()
+    found = list(in_parallel(counted, [0, 1, 2, 3, 4], [1, 1, parallel.MOST, 1, 1]))
+    assert found[-1] == (2, 4)
+    assert counted.threads == [1, 1, 1, 1, 4]
 
 
 def test_an_error_is_that_of_the_job(cores: None) -> None:
     with pytest.raises(ZeroDivisionError):
-        list(in_parallel(lambda job: 1 // job, [1, 0, 1], size=1))
+        list(in_parallel(lambda job: 1 // job, [1, 0, 1], [1, 1, 1]))
 
 
 def test_results_are_those_of_one_fit_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -291,6 +291,38 @@ def test_one_lab_alone_has_no_lab_to_be_like(store: CellStore, tmp_path: Path) -
     assert (history["mmd"] == 0).all()
 
 
+@pytest.mark.parametrize("parts", [2, 3, 8])
+def test_parts_of_a_batch_add_up_to_it(
+    store: CellStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> None:
+    monkeypatch.setattr(module, "has_bf16", lambda device: False)  # whose rounding would hide an error
+    one_lab = np.flatnonzero(DOMAIN == 0)  # no labs to compare, which each part does for itself
+    _, whole = train(store, tmp_path / "a.safetensors", members=one_lab)
+    _, divided = train(store, tmp_path / "b.safetensors", members=one_lab, settings=replace(SETTINGS, accumulate=parts))
+    pd.testing.assert_frame_equal(divided, whole, rtol=1e-4)
+
+
+def test_every_part_of_a_batch_has_every_lab(store: CellStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[list[int]] = []
+    terms = module.loss_terms
+
+    def watched(model: Any, tokens: torch.Tensor, crops: torch.Tensor, domain: torch.Tensor, *more: Any, **kw: Any):
+        seen.append(domain.tolist())
+        return terms(model, tokens, crops, domain, *more, **kw)
+
+    monkeypatch.setattr(module, "loss_terms", watched)
+    _, history = train(store, tmp_path / "a.safetensors", settings=replace(SETTINGS, accumulate=2))
+    assert len(seen) == 2 * 12
+    assert all(set(domain) == {0, 1, 2} for domain in seen)
+    assert (history["mmd"] > 0).all()
+
+
+@pytest.mark.parametrize("parts", [0, 9])
+def test_a_batch_that_cannot_be_divided(store: CellStore, tmp_path: Path, parts: int) -> None:
+    with pytest.raises(InputError, match=f"a batch of 8 can't be divided into {parts} parts"):
+        train(store, tmp_path / "a.safetensors", settings=replace(SETTINGS, accumulate=parts))
+
+
 def test_no_cell_to_train_on(store: CellStore, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no cell to train"):
         train(store, tmp_path / "a.safetensors", members=np.array([], int))

@@ -61,8 +61,8 @@ class SoftmaxSVC(SVC):
 
     #: with fewer values libsvm is as quick, and another library is not imported for it
     MANY = 1_000_000
-    #: cells whose kernel is computed at once
-    CHUNK = 1024
+    #: cells whose kernel is computed at once; it has a column for each support vector
+    CHUNK = 256
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> SoftmaxSVC:
         """Fit to `X`, shape (n_cells, n_features), and class names `y`, shape (n_cells,)."""
@@ -88,19 +88,22 @@ class SoftmaxSVC(SVC):
         check_is_fitted(self)
         if self.kernel not in ("linear", "poly"):
             return super().decision_function(X)
-        rows = validate_data(self, X, reset=False, dtype=np.float64)
+        cells: NDArray[Any] = validate_data(self, X, reset=False, dtype=(np.float64, np.float32))
         weights, vectors = self._pairs(), self.support_vectors_.T
-        values = np.empty((len(rows), weights.shape[1]))
         if self.kernel == "linear":
-            values[:] = rows @ (vectors @ weights)
-        else:
-            for start in range(0, len(rows), self.CHUNK):
-                part = slice(start, start + self.CHUNK)
-                values[part] = (self._gamma * (rows[part] @ vectors) + self.coef0) ** self.degree @ weights
-        values += self.intercept_
-        if len(self.classes_) == 2:
-            return values[:, 0]
-        return _ovr_decision_function(values < 0, -values, len(self.classes_))
+            weights = vectors @ weights
+        found = []
+        for start in range(0, len(cells), self.CHUNK):
+            rows = cells[start : start + self.CHUNK].astype(np.float64)
+            if self.kernel == "poly":
+                rows = rows @ vectors
+                rows *= self._gamma
+                rows += self.coef0
+                np.power(rows, self.degree, out=rows)
+            values = rows @ weights + self.intercept_
+            two = len(self.classes_) == 2
+            found.append(values[:, 0] if two else _ovr_decision_function(values < 0, -values, len(self.classes_)))
+        return np.concatenate(found)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The class of the highest decision value of each cell, shape (n_cells,)."""

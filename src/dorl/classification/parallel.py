@@ -15,9 +15,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 #: bytes that the fits which run at the same time may take together, by estimate
-MOST = 2**31
-#: copies of its input that a fit makes: the fold, scaled, and in double precision
-COPIES = 6
+MOST = 2**28
 
 _this = threading.local()
 
@@ -27,37 +25,43 @@ def own_threads() -> int:
     return getattr(_this, "threads", None) or cpu_count()
 
 
-def in_parallel(function: Callable[[T], R], jobs: Sequence[T], *, size: int) -> Iterator[tuple[int, R]]:
-    """Map `function` over `jobs` in threads, those first that come first.
+def in_parallel(function: Callable[[T], R], jobs: Sequence[T], sizes: Sequence[int]) -> Iterator[tuple[T, R]]:
+    """Map `function` over `jobs` in threads, in no order.
 
     They are threads and no processes, so that all share one copy of the features: what takes long in them (trees, BLAS,
-    libsvm, XGBoost) runs beside other Python code. BLAS gets the cores that are left to each.
+    libsvm, XGBoost) runs beside other Python code. Each has the cores that are left to it.
 
     Parameters
     ----------
     function : callable
     jobs : sequence
-    size : int
-        Bytes of a job's input. Large ones run with fewer beside them.
+    sizes : sequence of int
+        Bytes that each job takes, by estimate. Large ones run with fewer beside them, or alone on all cores.
 
     Yields
     ------
-    (number, result)
-        Number of the job, as it ends.
+    (job, result)
+        As it ends.
     """
     cores = cpu_count()
-    workers = max(1, min(cores, len(jobs), MOST // max(1, COPIES * size)))
+    beside = [max(1, min(cores, MOST // max(1, size))) for size in sizes]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the iteration limits are the paper's
-        if workers == 1:
-            for number, job in enumerate(jobs):
-                yield number, function(job)
-            return
+        for most in sorted(set(beside), reverse=True):
+            some = [job for job, workers in zip(jobs, beside, strict=True) if workers == most]
+            yield from _side_by_side(function, some, min(most, len(some)), cores)
 
-        def work(number: int, job: T) -> tuple[int, R]:
-            _this.threads = cores // workers
-            return number, function(job)
 
-        with threadpool_limits(cores // workers, user_api="blas"):
-            parallel = Parallel(workers, backend="threading", return_as="generator_unordered", pre_dispatch=workers)
-            yield from parallel(delayed(work)(number, job) for number, job in enumerate(jobs))
+def _side_by_side(function: Callable[[T], R], jobs: Sequence[T], workers: int, cores: int) -> Iterator[tuple[T, R]]:
+    if workers == 1:
+        for job in jobs:
+            yield job, function(job)
+        return
+
+    def work(job: T) -> tuple[T, R]:
+        _this.threads = cores // workers
+        return job, function(job)
+
+    with threadpool_limits(cores // workers, user_api="blas"):
+        parallel = Parallel(workers, backend="threading", return_as="generator_unordered", pre_dispatch=workers)
+        yield from parallel(delayed(work)(job) for job in jobs)

@@ -15,7 +15,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
-from dorl.classification.classifiers import CLASSIFIERS, VIEWS, make_classifier
+from dorl.classification.classifiers import APPETITE, CLASSIFIERS, make_classifier
 from dorl.classification.comparison import Comparison
 from dorl.classification.parallel import in_parallel
 from dorl.classification.views import ViewsClassifier
@@ -208,11 +208,9 @@ def cross_lab(
     # what takes longest first, so that no core waits at the end
     order = sorted(jobs, key=lambda job: SLOWEST.index(job[1]) if job[1] in SLOWEST else len(SLOWEST))
     # the classifier over views takes much memory, and all cores by itself
-    size = sys.maxsize if VIEWS in names else max(lab.X.nbytes for lab in data.values())
-    done = in_parallel(answers, order, size=size)
-    answered = {}
-    for number, said in track(done, total=len(jobs), what=f"fitting classifiers on {method} features"):
-        answered[order[number]] = said
+    sizes = [APPETITE[name] * data[train].X.nbytes if name in APPETITE else sys.maxsize for train, name, _ in order]
+    done = in_parallel(answers, order, sizes)
+    answered = dict(track(done, total=len(jobs), what=f"fitting classifiers on {method} features"))
     for train, name, fold in jobs:
         for test, (predicted, sure) in answered[train, name, fold].items():
             comparison = comparisons[train, test]

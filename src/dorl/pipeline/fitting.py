@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from dorl.classification import (
     save_calibration,
     save_classifier,
 )
+from dorl.classification.classifiers import APPETITE
 from dorl.classification.parallel import in_parallel
 from dorl.domains import Domain
 from dorl.files import write_json
@@ -247,13 +248,10 @@ def _fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
         return [expected_on(made, lab, name, model, calibration, settings.source) for lab in elsewhere]
 
     # the one over views takes most memory, and all cores by itself
-    over_views = [name for name in settings.names if name == VIEWS]
-    jobs = [name for name in settings.names if name != VIEWS]
-    beside = (found for _, found in in_parallel(fit_one, jobs, size=made.features.nbytes))
-    done = chain(map(fit_one, over_views), beside)
-    return [
-        one for found in track(done, total=len(settings.names), what="fitting the run's classifiers") for one in found
-    ]
+    sizes = [APPETITE[name] * made.features.nbytes if name in APPETITE else sys.maxsize for name in settings.names]
+    done = in_parallel(fit_one, settings.names, sizes)
+    expected = dict(track(done, total=len(settings.names), what="fitting the run's classifiers"))
+    return expected.get(settings.default, [])
 
 
 def lab_weights(labs: np.ndarray) -> np.ndarray:
