@@ -1,0 +1,178 @@
+"""Commands that read labs and learn from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dorl.cli.app import app
+from dorl.cli.options import (
+    Accumulate,
+    Autoencoder,
+    Base,
+    Classes,
+    Device,
+    Encoder,
+    Epochs,
+    Folds,
+    Iterations,
+    Labs,
+    ManyViews,
+    Out,
+    Precision,
+    Preset,
+    Processes,
+    Seed,
+    divide,
+    listed,
+)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("demo"),
+    cells: Annotated[int, typer.Option(help="Cells of each rendered lab.")] = 130,
+    iterations: Annotated[int, typer.Option(help="Of the autoencoder's training.")] = 60,
+    seed: Seed = 0,
+) -> None:
+    """The whole road on three rendered labs, offline."""
+    from dorl.pipeline import demo as run
+
+    print(f"report: {run(out=out, cells=cells, iterations=iterations, seed=seed)}")
+
+
+@app.command()
+def inspect(
+    labs: Labs,
+    out: Annotated[Path, typer.Option(help="Folder for the figures and lists.")] = Path("inspection"),
+) -> None:
+    """What was read: layout, classes, sizes, bad files; grey-level and class figures."""
+    from dorl.pipeline import inspect as run
+
+    for lab in run(labs, out=out):
+        print(lab.summary())
+    print(f"figures: {out}")
+
+
+@app.command()
+def segment(
+    lab: Annotated[str, typer.Argument(metavar="LAB", help="An image, a folder or a manifest.")],
+    out: Annotated[Path, typer.Option(help="Folder for the masks; those there already are kept.")],
+    segmenter: Base = "tiny",
+    overlay: Annotated[bool, typer.Option("--overlay", help="Draw outlines, too: DIR/overlay/<stem>.png.")] = False,
+    measures: Annotated[
+        Path | None, typer.Option(help="CSV file to write: size, shape, colour and nucleus of each cell.")
+    ] = None,
+    pixel_size: Annotated[float | None, typer.Option(help="Side of a pixel in µm: measures in µm, too.")] = None,
+    precision: Precision = "auto",
+    device: Device = None,
+) -> None:
+    """Masks: DIR/<stem>.png, 0 and 255, at the image's own size; confidences in DIR/cells.csv."""
+    from dorl.pipeline import segment as run
+
+    run(
+        lab,
+        out=out,
+        segmenter=segmenter,
+        overlay=overlay,
+        measures=measures,
+        pixel_size=pixel_size,
+        precision=precision,
+        device=device,
+    )
+
+
+@app.command()
+def finetune(
+    labs: Labs,
+    out: Out,
+    segmenter: Base = "tiny",
+    rank: Annotated[int, typer.Option(help="Of LoRA; 0 tunes all weights instead.")] = 4,
+    epochs: Annotated[int, typer.Option(help="Of the fine-tuning.")] = 150,
+    batch_size: Annotated[int, typer.Option(help="Images a step.")] = 32,
+    learning_rate: Annotated[float, typer.Option("--lr", help="At the end of the warm-up.")] = 1e-4,
+    held_out: Annotated[float, typer.Option(help="Share of the images not trained on.")] = 0.2,
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """LoRA-SAM from images with masks."""
+    from dorl.pipeline import finetune as run
+
+    run(
+        labs,
+        out=out,
+        segmenter=segmenter,
+        rank=rank,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        held_out=held_out,
+        seed=seed,
+        device=device,
+    )
+
+
+@app.command()
+def embed(
+    labs: Labs,
+    out: Out,
+    segmenter: Base = "tiny",
+    encoder: Encoder = None,
+    processes: Processes = 1,
+    precision: Precision = "auto",
+    device: Device = None,
+) -> None:
+    """Frozen features: an encoder's tokens averaged inside each cell's mask."""
+    divide(processes)
+    from dorl.pipeline import embed as run
+
+    run(labs, out=out, segmenter=segmenter, encoder=encoder, precision=precision, device=device)
+
+
+@app.command()
+def fit(
+    labs: Labs,
+    out: Out,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="A lab whose labels are learnt; may be given again. All by default."),
+    ] = None,
+    segmenter: Base = "tiny",
+    encoder: Encoder = None,
+    autoencoder: Autoencoder = None,
+    views: ManyViews = True,
+    classes: Classes = "",
+    folds: Folds = 5,
+    preset: Preset = "auto",
+    epochs: Epochs = None,
+    iterations: Iterations = None,
+    accumulate: Accumulate = 1,
+    processes: Processes = 1,
+    seed: Seed = 0,
+    precision: Precision = "auto",
+    device: Device = None,
+) -> None:
+    """Segment, embed, train the autoencoder, extract features, train classifiers."""
+    divide(processes)
+    from dorl.pipeline import fit as run
+
+    run(
+        labs,
+        out=out,
+        source=source,
+        segmenter=segmenter,
+        encoder=encoder,
+        autoencoder=autoencoder,
+        views=views,
+        classes=listed(classes),
+        folds=folds,
+        preset=preset,
+        epochs=epochs,
+        iterations=iterations,
+        accumulate=accumulate,
+        seed=seed,
+        precision=precision,
+        device=device,
+    )

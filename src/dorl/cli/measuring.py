@@ -1,0 +1,140 @@
+"""Commands that measure how well classifiers do from lab to lab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dorl.cli.app import app
+from dorl.cli.options import (
+    Accumulate,
+    Autoencoder,
+    Base,
+    Classes,
+    Device,
+    Encoder,
+    Epochs,
+    Folds,
+    Iterations,
+    Labs,
+    ManyViews,
+    Out,
+    Precision,
+    Preset,
+    Processes,
+    Seed,
+    divide,
+    listed,
+)
+from dorl.processes import is_main
+
+
+@app.command()
+def evaluate(
+    labs: Labs,
+    out: Out,
+    protocol: Annotated[
+        list[str] | None, typer.Option(help="transductive (as published) or unseen; may be given again.")
+    ] = None,
+    segmenter: Base = "tiny",
+    encoder: Encoder = None,
+    autoencoder: Autoencoder = None,
+    views: ManyViews = True,
+    classes: Classes = "",
+    folds: Folds = 5,
+    preset: Preset = "auto",
+    epochs: Epochs = None,
+    iterations: Iterations = None,
+    accumulate: Accumulate = 1,
+    processes: Processes = 1,
+    seed: Seed = 0,
+    precision: Precision = "auto",
+    device: Device = None,
+) -> None:
+    """The protocol: train on each lab, test on each; results.csv, table.md, figures, a report."""
+    divide(processes)
+    from dorl.pipeline import evaluate as run
+
+    run(
+        labs,
+        out=out,
+        protocols=protocol or ["transductive"],
+        segmenter=segmenter,
+        encoder=encoder,
+        autoencoder=autoencoder,
+        views=views,
+        classes=listed(classes),
+        folds=folds,
+        preset=preset,
+        epochs=epochs,
+        iterations=iterations,
+        accumulate=accumulate,
+        seed=seed,
+        precision=precision,
+        device=device,
+    )
+    if is_main():
+        print((out / "table.md").read_text(encoding="utf-8"))
+
+
+@app.command()
+def benchmark(
+    labs: Labs,
+    out: Out,
+    source: Annotated[
+        list[str] | None,
+        typer.Option(help="A lab whose labels are learnt; may be given again. Each in turn by default."),
+    ] = None,
+    protocol: Annotated[
+        list[str] | None, typer.Option(help="transductive or unseen; may be given again. Both by default.")
+    ] = None,
+    rows: Annotated[
+        list[str] | None, typer.Option(help="One row, or several with commas; may be given again. All by default.")
+    ] = None,
+    classes: Classes = "",
+    per_class: Annotated[
+        int | None, typer.Option(help="Source cells learnt from of each class; 400 in quick, 0 for all.")
+    ] = None,
+    profile: Annotated[str, typer.Option(help="quick (two cores, an hour) or full.")] = "quick",
+    seeds: Annotated[int, typer.Option(help="Repetitions.")] = 3,
+    folds: Folds = 5,
+    own: Annotated[bool, typer.Option(help="Test on the source's held-out fold, too.")] = True,
+    scorer: Annotated[
+        str, typer.Option(help="Chooses settings without labels: dev, snd, entropy or circular.")
+    ] = "dev",
+    segmenter: Base = "tiny",
+    unseen_segmenter: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LAB=WEIGHTS", help="Weights trained without that lab, for unseen; may be given again."),
+    ] = None,
+    efficientnet_weights: Annotated[Path | None, typer.Option(help="ImageNet weights, a .pth file.")] = None,
+    resnext_weights: Annotated[Path | None, typer.Option(help="ImageNet weights, a .pth file.")] = None,
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """DoRL and what one would pick instead, on the same cells: results.csv, table.md."""
+    from dorl.pipeline.benchmark import benchmark as run
+
+    run(
+        labs,
+        out=out,
+        source=source,
+        protocols=protocol or ["transductive", "unseen"],
+        rows=listed(",".join(rows or [])),
+        classes=listed(classes),
+        per_class=per_class,
+        profile=profile,
+        seeds=seeds,
+        folds=folds,
+        own=own,
+        scorer=scorer,
+        segmenter=segmenter,
+        unseen_segmenter=unseen_segmenter or [],
+        efficientnet_weights=efficientnet_weights,
+        resnext_weights=resnext_weights,
+        seed=seed,
+        device=device,
+    )
+    print((out / "table.md").read_text(encoding="utf-8"))

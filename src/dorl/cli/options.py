@@ -1,0 +1,64 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dorl.processes import launch, several
+
+Labs = Annotated[list[str], typer.Argument(metavar="LAB...", help="name=path, or a path.")]
+Out = Annotated[Path, typer.Option(help="Folder to write into: new, or of the same run interrupted.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Precision = Annotated[
+    str, typer.Option(help="Of the segmenter: float32, bfloat16, int8 (with dorl[fast]), or auto by the processor.")
+]
+Device = Annotated[str | None, typer.Option(help="cpu or cuda; the GPU where there is one, by default.")]
+Base = Annotated[
+    str,
+    typer.Option(
+        "--segmenter",
+        help="tiny, sam-vit-b (or -l, -h), sam2.1-hiera-tiny, a hub's id, an adapter or .pth file, or a folder.",
+    ),
+]
+Encoder = Annotated[
+    str | None,
+    typer.Option(help="dinobloom-s (or -b, -l) or its .pth file: take its tokens, and the segmenter's masks."),
+]
+Autoencoder = Annotated[
+    str | None, typer.Option(help="One trained elsewhere, in place of training: a run folder, or its file, or cae.mdl.")
+]
+Preset = Annotated[str, typer.Option(help="Autoencoder: published, small, or auto by the segmenter's width.")]
+Epochs = Annotated[int | None, typer.Option(help="Of the autoencoder, in place of the preset's.")]
+Accumulate = Annotated[
+    int, typer.Option(help="Parts that a batch of the autoencoder's is computed in, for less memory.")
+]
+Processes = Annotated[int, typer.Option(help="That share the embedding and the autoencoder's training.")]
+Iterations = Annotated[int | None, typer.Option(help="Limit on the autoencoder's iterations.")]
+Classes = Annotated[
+    str,
+    typer.Option(help="With commas, for example neutrophil,lymphocyte: labels are taken up to these. All by default."),
+]
+ManyViews = Annotated[
+    bool, typer.Option("--views/--no-views", help="Describe each cell in several views, for the classifier Views.")
+]
+Folds = Annotated[int, typer.Option(help="Of the cross-validation.")]
+Classifier = Annotated[str | None, typer.Option(help="One of the run's classifiers; its default otherwise.")]
+Adapt = Annotated[
+    bool, typer.Option("--adapt/--no-adapt", help="Let the classifier adapt to a hundred cells or more of a new lab.")
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that dorl fit made.")]
+
+
+def divide(processes: int) -> None:
+    """Start the same command in several processes, and leave with their exit status; nothing for one, or in these."""
+    if processes != 1 and not several():
+        raise typer.Exit(launch(sys.argv[1:], processes))
+
+
+def listed(text: str) -> list[str]:
+    """Words between commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]

@@ -1,0 +1,119 @@
+"""Commands that use a run: on new cells, fields, in the browser."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dorl.cli.app import app
+from dorl.cli.options import Adapt, Classifier, Device, RunFolder, Seed
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="An image, a folder or a manifest.")],
+    out: Annotated[Path, typer.Option(help="CSV file to write.")],
+    classifier: Classifier = None,
+    adapt: Adapt = True,
+    device: Device = None,
+) -> None:
+    """Classes of new images: path, class, probability, and every class's probability."""
+    from dorl.pipeline import predict as predict_images
+
+    predict_images(run, images, out=out, classifier=classifier, adapt=adapt, device=device)
+
+
+@app.command()
+def count(
+    fields: Annotated[
+        list[str], typer.Argument(metavar="FIELD...", help="Images of smear fields, or folders of them.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write into: new, or of the same count.")],
+    run: Annotated[
+        Path | None, typer.Option(help="A folder that dorl fit made: its classifier says what each cell is.")
+    ] = None,
+    segmenter: Annotated[str | None, typer.Option(help="Without a run; tiny by default.")] = None,
+    red_cell: Annotated[
+        float | None, typer.Option(help="Diameter of a red cell in pixels; measured in each field by default.")
+    ] = None,
+    adapt: Annotated[
+        bool,
+        typer.Option("--adapt/--no-adapt", help="Let the classifier adapt to a hundred cells or more of a new lab."),
+    ] = True,
+    device: Device = None,
+) -> None:
+    """Every white cell of smear fields, and a differential count: cells.csv, counts.csv, annotated pictures."""
+    from dorl.pipeline import count as run_count
+
+    counts = run_count(
+        fields, out=out, run=run, segmenter=segmenter, red_cell=red_cell, adapt=adapt, device=device
+    ).counts
+    for name, cells, share, low, high in counts.itertuples(index=False, name=None):
+        print(f"{cells:6d}  {name}" + (f"  {share:.1%} ({low:.1%} to {high:.1%})" if share == share else ""))
+
+
+@app.command()
+def suggest(
+    run: RunFolder,
+    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="An image, a folder or a manifest.")],
+    out: Annotated[Path, typer.Option(help="CSV file to write, in the images' folder or above it.")],
+    n: Annotated[int, typer.Option("--n", help="How many cells.")] = 50,
+    seed: Seed = 0,
+    device: Device = None,
+) -> None:
+    """The cells whose labels would help most, as a manifest whose column label waits to be filled in."""
+    from dorl.pipeline import suggest as run_suggest
+
+    run_suggest(run, images, out=out, n=n, seed=seed, device=device)
+
+
+@app.command()
+def serve(
+    run: RunFolder,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for uploads and corrections; RUN-page beside the run by default.")
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; with another than this machine's a token is asked for.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 takes a free one.")] = 8000,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FOLDER", help="A folder whose images may be picked; may be given again."),
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(help="Asked for on the page and in the API; or set DORL_TOKEN, which no list shows.")
+    ] = None,
+    classifier: Classifier = None,
+    adapt: Adapt = True,
+    max_images: Annotated[int, typer.Option(help="Of one upload.")] = 5000,
+    max_megabytes: Annotated[int, typer.Option(help="Of one upload.")] = 1024,
+    device: Device = None,
+) -> None:
+    """A web page and a JSON API: see each cell's class and what it rests on, correct it, export."""
+    from dorl.pipeline import serve as run_server
+
+    run_server(
+        run,
+        out=out,
+        host=host,
+        port=port,
+        allow=allow or [],
+        token=token,
+        classifier=classifier,
+        adapt=adapt,
+        max_images=max_images,
+        max_megabytes=max_megabytes,
+        device=device,
+    )
+
+
+@app.command()
+def report(run: RunFolder) -> None:
+    """One self-contained HTML file, made anew from what lies in the folder."""
+    from dorl.pipeline import write_run_report
+
+    print(write_run_report(run))
