@@ -40,7 +40,7 @@ def main() -> None:
         save(on_a_phone(phone), IMAGES / "report.png")
         page = browser.new_page(viewport={"width": 1100, "height": 1000})
         page.goto(address)
-        look_closely(page)
+        choose_a_cell(page)
         save([page.locator("section:has(.cellmap)").screenshot()], IMAGES / "report-map.png")
         browser.close()
 
@@ -54,13 +54,12 @@ def on_a_phone(page: Page) -> list[bytes]:
     return shots
 
 
-def look_closely(page: Page) -> None:
-    """Zoom into the map, coloured by class, around the cell nearest its middle."""
+def choose_a_cell(page: Page) -> None:
+    """Colour the map by class, and choose the cell nearest its middle."""
     page.get_by_label("class", exact=True).check()
     page.locator("canvas.map").focus()
-    for key in ("Enter", *["+"] * 4):
-        page.keyboard.press(key)
-        page.wait_for_timeout(100)
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(100)
 
 
 def save(shots: list[bytes], path: Path) -> None:
