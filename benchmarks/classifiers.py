@@ -23,21 +23,10 @@ import numpy as np
 import pandas as pd
 from joblib import cpu_count
 
+from dorl import taxonomy
 from dorl.classification import CLASSIFIERS, LabFeatures, cross_lab
 
-CLASSES = (
-    "basophil",
-    "eosinophil",
-    "erythroblast",
-    "myeloblast",
-    "promyelocyte",
-    "myelocyte",
-    "metamyelocyte",
-    "neutrophil_banded",
-    "neutrophil_segmented",
-    "monocyte",
-    "lymphocyte_typical",
-)
+CLASSES = taxonomy.CLASSES[:11]
 FOLDS = 5
 
 

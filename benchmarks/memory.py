@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from dorl import taxonomy
+
 if TYPE_CHECKING:
     from dorl.domains import Domain
     from dorl.pipeline.embedding import Embedded
@@ -89,19 +91,7 @@ def train_stage(folder: Path, cells: int) -> None:
     encode_cells(model, store)
 
 
-CLASSES = (
-    "basophil",
-    "eosinophil",
-    "erythroblast",
-    "myeloblast",
-    "promyelocyte",
-    "myelocyte",
-    "metamyelocyte",
-    "neutrophil_banded",
-    "neutrophil_segmented",
-    "monocyte",
-    "lymphocyte_typical",
-)
+CLASSES = taxonomy.CLASSES[:11]
 
 
 def made_up_cells(labs: list[Domain], segmenter: Segmenter, path: Path, **given: object) -> Embedded:
