@@ -71,3 +71,16 @@ def test_garbage_is_looked_for_again_afterwards() -> None:
         assert not gc.isenabled()  # as the caller had it
     finally:
         gc.enable()
+
+
+def test_what_an_own_process_imports_is_left_out_of_collection() -> None:
+    code = (
+        "import gc; from dorl.memory import own_process, without_collection as w; {}\n"
+        "with w():\n    kept = [[] for _ in range(9)]\nprint(gc.get_freeze_count())"
+    )
+    counts = []
+    for first in ("pass", "own_process()"):
+        words = [sys.executable, "-c", code.format(first)]
+        counts.append(int(subprocess.run(words, capture_output=True, text=True, check=True).stdout))
+    assert counts[0] == 0
+    assert counts[1] > 9

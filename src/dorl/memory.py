@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import gc
 import os
@@ -12,6 +13,8 @@ from pathlib import Path
 
 #: glibc's M_TRIM_THRESHOLD and M_MMAP_THRESHOLD
 TRIM, MMAP = -1, -3
+#: whether the process is dorl's alone, as `own_process` said
+_own = False
 
 
 def keep_memory() -> None:
@@ -35,17 +38,29 @@ def give_back_memory() -> None:
             library.malloc_trim(0)
 
 
+def own_process() -> None:
+    """Say that nothing but dorl runs in this process, so that what it imports may be left out of garbage collection.
+
+    It stays to the end. Looking for garbage in it takes seconds, at the end above all.
+    """
+    global _own
+    _own = True
+    atexit.register(gc.freeze)
+
+
 @contextmanager
 def without_collection() -> Iterator[None]:
     """Leave garbage where it is: looking for it takes a fifth of the time in which torch and transformers are imported.
 
-    What they make stays, so that there is none to find.
+    What they make stays, so that there is none to find; nor later, in a process of one's own (`own_process`).
     """
     was = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        if _own:
+            gc.freeze()
         if was:
             gc.enable()
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import sys
 from typing import Any
@@ -12,7 +10,7 @@ from typing import Any
 from dorl.cli import learning, measuring, using, exchange  # isort: skip
 from dorl.cli.app import app
 from dorl.errors import DorlError, InputError
-from dorl.memory import keep_memory
+from dorl.memory import keep_memory, own_process
 from dorl.processes import LOST, SUPERVISED, is_main, lost_another
 
 __all__ = ["app", "exchange", "learning", "main", "measuring", "using"]
@@ -21,7 +19,7 @@ __all__ = ["app", "exchange", "learning", "main", "measuring", "using"]
 def main() -> None:
     """Run a command: exit 0 done, 1 failed while working, 2 wrong input, 130 stopped."""
     keep_memory()
-    atexit.register(gc.freeze)  # looking for garbage among all that was imported would take two seconds at the end
+    own_process()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"] or ["--help"]

@@ -169,8 +169,9 @@ def fit(
 
     Parameters
     ----------
-    labs, segmenter, encoder, autoencoder, views, classes, folds, preset, epochs, iterations, accumulate, seed
-    precision, device
+    labs, segmenter, encoder, autoencoder, views, classes, folds, preset, epochs, iterations
+        As for `evaluate`.
+    accumulate, seed, precision, device
         As for `evaluate`.
     out : str or Path
         The run folder; a new one, or that of the same fit interrupted, which goes on.
