@@ -50,6 +50,16 @@ def test_boosted_trees_take_names_with_gaps() -> None:
     assert (model.predict(THREE.X[some]) == THREE.y[some]).all()
 
 
+def test_trees_of_very_many_values_take_coarser_steps_and_are_as_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = four_classes(2000)
+    fine = XGBoostClassifier(n_estimators=20).fit(X[:1000], y[:1000])
+    assert fine.model_.max_bin is None  # XGBoost's own
+    monkeypatch.setattr(XGBoostClassifier, "MANY", X[:1000].size)
+    coarse = XGBoostClassifier(n_estimators=20).fit(X[:1000], y[:1000])
+    assert coarse.model_.max_bin == 64
+    assert abs(coarse.score(X[1000:], y[1000:]) - fine.score(X[1000:], y[1000:])) < 0.03
+
+
 @pytest.mark.parametrize(
     ("counts", "early"),
     [

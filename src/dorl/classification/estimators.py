@@ -177,6 +177,9 @@ class XGBoostClassifier(_Wrapped):
 
     #: with fewer values one thread is quicker: several spend their time waiting for each other
     ALONE = 1_000_000
+    #: from so many values on, 64 steps of a feature in place of XGBoost's 256 decide where a tree splits: less than
+    #: half the time
+    MANY, BINS = 10_000_000, 64
 
     def __init__(self, n_estimators: int = 100, random_state: int = 0) -> None:
         self.n_estimators = n_estimators
@@ -194,6 +197,7 @@ class XGBoostClassifier(_Wrapped):
             n_estimators=self.n_estimators,
             random_state=self.random_state,
             n_jobs=1 if values.size < self.ALONE else own_threads(),
+            max_bin=None if values.size < self.MANY else self.BINS,
         )
         self.model_.fit(values, index)
         return self
