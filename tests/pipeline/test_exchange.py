@@ -74,7 +74,8 @@ def test_a_run_without_lora_gives_its_autoencoder_alone(fitted: Path, tmp_path: 
     again = CrossDomainAutoencoder.from_official(tmp_path / "cae.mdl", device="cpu")
     own = DoRL.load(fitted, device="cpu").autoencoder
     tokens = torch.randn(1, 192, 14, 14)
-    assert torch.equal(again.encode(tokens), own.encode(tokens))
+    # a token scale is worked into the weights, and the norms' eps is not scaled with them
+    torch.testing.assert_close(again.encode(tokens), own.encode(tokens), rtol=1e-3, atol=2e-3)
 
 
 @pytest.mark.slow
