@@ -44,7 +44,7 @@ class ZeroMasked(nn.Module):
 
     def __init__(self, model: CrossDomainAutoencoder) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.config = model, model.config
 
     def forward(self, tokens: Tensor, keep: Tensor) -> Reconstruction:
         encoder, decoder = self.model.encoder, self.model.decoder
