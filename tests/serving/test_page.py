@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -227,7 +228,12 @@ def test_the_command_serves_and_stops(fitted: Path, tmp_path: Path) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = ["serve", str(fitted), "--out", str(tmp_path / "page"), "--port", str(port), "--device", "cpu"]
-    server = subprocess.Popen([sys.executable, "-m", "dorl", *words], stderr=subprocess.PIPE, text=True)
+
+    def as_on_a_terminal() -> None:  # what a shell starts in the background is deaf to Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    command = [sys.executable, "-m", "dorl", *words]
+    server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=as_on_a_terminal)
     try:
         for _ in range(600):
             try:
@@ -241,7 +247,7 @@ def test_the_command_serves_and_stops(fitted: Path, tmp_path: Path) -> None:
         assert second.returncode == 2
         assert "another dorl serve works in it" in second.stderr
     finally:
-        server.send_signal(2)
+        server.send_signal(signal.SIGINT)
         said = server.communicate(timeout=30)[1]
     assert server.returncode == 130
     assert f"http://127.0.0.1:{port}" in said
