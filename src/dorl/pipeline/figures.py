@@ -37,7 +37,6 @@ CAPTIONS = {
     "reconstructions": "Original, segmented and reconstructed cells (paper, Figure 5).",
     "latent_space": "Features of all cells placed in the plane by UMAP, by lab and by class.",
     "loss": "The autoencoder's losses while training.",
-    "confusion": "Confusion matrices of the default classifier by the tree of classes, in % of each true class.",
 }
 
 
@@ -80,12 +79,7 @@ def _panel(made: Represented) -> list[tuple[str, np.ndarray, np.ndarray, np.ndar
         if not len(chosen):
             continue
         tokens, crops = made.store.batch(chosen, "tokens", "crops")
-        with torch.inference_mode():
-            place = next(made.model.parameters()).device
-            image = made.model(torch.from_numpy(tokens).float().to(place)).image
-        drawn = (image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        where = {path: i for i, path in enumerate(lab.table["path"])}
+        drawn = made.model.draw(torch.from_numpy(tokens)).cpu().numpy()
         for cell, crop, reconstructed in zip(chosen, crops, drawn, strict=True):
-            original = lab.load(where[made.cells["path"].iat[cell]])
-            rows.append((lab.name, original, crop, reconstructed))
+            rows.append((lab.name, made.image(cell), crop, reconstructed))
     return rows

@@ -67,11 +67,9 @@ def picture_path(folder: Path, number: int) -> Path:
 
 def draw_mistakes(made: Represented, mistakes: list[dict[str, Any]], folder: Path) -> None:
     """Write a JPEG a mistake: the image as it was read, and the cell as it was cut out, side by side."""
-    labs = {lab.name: lab for lab in made.labs}
-    where = {lab.name: {path: i for i, path in enumerate(lab.table["path"])} for lab in made.labs}
     for number, mistake in enumerate(mistakes):
         (crops,) = made.store.batch([mistake["row"]], "crops")
-        original = labs[mistake["lab"]].load(where[mistake["lab"]][mistake["path"]])
+        original = made.image(mistake["row"])
         both = Image.new("RGB", (2 * SIDE + 4, SIDE), "white")
         both.paste(ImageOps.pad(Image.fromarray(original), (SIDE, SIDE), color="white"), (0, 0))
         both.paste(Image.fromarray(crops[0]).resize((SIDE, SIDE)), (SIDE + 4, 0))

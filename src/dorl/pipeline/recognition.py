@@ -23,7 +23,6 @@ from dorl.pipeline.runfolder import AUTOENCODER, CELLS, CLASSIFIERS, CONFIG, FEA
 from dorl.reporting.overlay import draw_overlay
 from dorl.segmentation.cell import find_cells
 from dorl.serving.recogniser import Neighbour, SeenCell, Together
-from dorl.views import Views, cell_views
 
 #: training cells that are shown beside a cell
 NEIGHBOURS = 6
@@ -115,13 +114,12 @@ class RunRecogniser:
         out = segmenter(small)
         tokens, _, crops = stored_form(out, small)
         cells = find_cells(segmenter, images, logits=out.mask_logits)
-        features, drawn = self._drawn(tokens)
-        inputs = features
+        given = torch.from_numpy(tokens)
+        drawn = model.autoencoder.draw(given).cpu().numpy()
         if model.classifier_name == VIEWS:
-            plain = Views(model.config.views.plain, 0)
-            masks = [cell.mask for cell in cells]
-            described = cell_views(segmenter, images, masks, [plain] * len(images), [""] * len(images))
-            inputs = np.stack(described).astype(np.float16)
+            inputs = model.inputs_of(images, [cell.mask for cell in cells])
+        else:
+            inputs = model.autoencoder.encode(given).cpu().numpy()
         rows = self._placed(inputs)
         neighbours = self._train.nearest(rows)
         distances = self._train.distances(rows) if self._measure is None else self._measure(inputs) / UNLIKE
@@ -143,14 +141,6 @@ class RunRecogniser:
                 model.probabilities(inputs), cells, distances, neighbours, images, crops, drawn, inputs, strict=True
             )
         ]
-
-    @torch.inference_mode()
-    def _drawn(self, tokens: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Features s, float32 (B, D), and what the autoencoder draws, uint8 (B, S, S, 3)."""
-        given = torch.from_numpy(tokens).to(next(self._model.autoencoder.parameters()).device).float()
-        image = self._model.autoencoder(given).image
-        drawn = (image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        return self._model.autoencoder.encode(given).cpu().numpy(), drawn
 
     def _placed(self, inputs: np.ndarray) -> np.ndarray:
         """Where cells lie among each other, float32 (B, D): the mean of their plain views, or the features s."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +87,16 @@ class Represented:
     def inputs(self, classifier: str, rows: np.ndarray) -> np.ndarray | StoredRows:
         """What a classifier takes of some cells: features s (M, D), or float16 views (M, V, F), which stay on disk."""
         return StoredRows(self.store, "views", rows) if classifier == VIEWS else self.features[rows]
+
+    def image(self, row: int) -> np.ndarray:
+        """The image that a cell was found in, as `Domain.load` gives it."""
+        lab, i = self._places[self.cells["key"].iat[row]]
+        return lab.load(i)
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[Domain, int]]:
+        """Lab of each image, and its number there, by its key."""
+        return {lab.key(i): (lab, i) for lab in self.labs for i in range(len(lab))}
 
     @property
     def domain_index(self) -> np.ndarray:

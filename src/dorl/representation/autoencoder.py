@@ -141,6 +141,7 @@ class Encoder(nn.Module):
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
+        self.token_scale = config.token_scale
         self.cls_token = nn.Parameter(torch.zeros(1, 1, config.width))
         self.pos_embedding = nn.Parameter(torch.zeros(1, config.grid**2, config.width))
         self.transformer = nn.Sequential(*(Block(config.width, config.heads) for _ in range(config.depth)))
@@ -148,7 +149,7 @@ class Encoder(nn.Module):
 
     def forward(self, tokens: Tensor, keep: Tensor | None = None) -> Tensor:
         """From (B, N, D) to (B, 1 + kept, D); `keep` (B, kept) are the positions that aren't hidden."""
-        x = tokens + self.pos_embedding
+        x = tokens / self.token_scale + self.pos_embedding
         if keep is not None:
             x = x.gather(1, keep[..., None].expand(-1, -1, x.shape[-1]))
         x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
@@ -191,7 +192,7 @@ class Decoder(nn.Module):
         size = (self.config.image_size, self.config.image_size)
         if image.shape[-2:] != size:  # a grid of 14 gives 128 pixels; others are resized to it
             image = F.interpolate(image, size, mode="bilinear", align_corners=False)
-        return Reconstruction(tokens, image, self.to_z(out.mean(1)))
+        return Reconstruction(tokens * self.config.token_scale, image, self.to_z(out.mean(1)))
 
 
 class Reconstruction(NamedTuple):
@@ -244,20 +245,27 @@ class CrossDomainAutoencoder(nn.Module):
         keep : int64 Tensor of shape (B, K), optional
             Visible positions, row by row; all by default.
         """
-        out = self.decoder(self.encoder(self._flat(tokens), keep), keep)
-        return out._replace(tokens=out.tokens * self.config.token_scale)
+        return self.decoder(self.encoder(self._flat(tokens), keep), keep)
 
     @torch.inference_mode()
     def encode(self, tokens: Tensor) -> Tensor:
         """The feature s: the class token with nothing hidden, float32 (B, D), from tokens (B, D, G, G)."""
-        device = self.encoder.cls_token.device
-        return self.encoder(self._flat(tokens.to(device).float()))[:, 0]
+        return self._encoded(tokens)[:, 0]
+
+    @torch.inference_mode()
+    def draw(self, tokens: Tensor) -> Tensor:
+        """What it draws with nothing hidden, uint8 (B, S, S, 3), RGB, 0-255, from tokens (B, D, G, G)."""
+        image = self.decoder(self._encoded(tokens)).image
+        return (image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
+
+    def _encoded(self, tokens: Tensor) -> Tensor:
+        return self.encoder(self._flat(tokens.to(self.encoder.cls_token.device).float()))
 
     def _flat(self, tokens: Tensor) -> Tensor:
         expected = (self.config.width, self.config.grid, self.config.grid)
         if tokens.shape[1:] != expected:
             raise InputError(f"tokens of shape {tuple(tokens.shape[1:])}, this autoencoder takes {expected}")
-        return tokens.flatten(2).transpose(1, 2) / self.config.token_scale
+        return tokens.flatten(2).transpose(1, 2)
 
     def digest(self) -> str:
         """SHA-256 of shape and weights; equal digests compute equal features."""
