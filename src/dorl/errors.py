@@ -13,3 +13,7 @@ class InputError(DorlError, ValueError):
 
 class BadImageError(DorlError):
     """One file is not a usable image; the run leaves it out, says so and goes on."""
+
+    def without(self, path: object) -> str:
+        """The message without the path that it begins with, for where that stands beside it anyway."""
+        return str(self).removeprefix(f"{path}: ")

@@ -95,8 +95,7 @@ class Domain:
 
     def reason(self, i: int, error: BadImageError) -> str:
         """Why image `i` can't be used, without the folder and the path that stand beside it anyway."""
-        text = str(error).removeprefix(f"{self.root / self.table['path'].iat[i]}: ")
-        return text.removeprefix(f"{self.root}/")
+        return error.without(self.root / self.table["path"].iat[i]).removeprefix(f"{self.root}/")
 
     def key(self, i: int) -> str:
         """``"name/path"`` of image `i`, unique among labs of different names."""

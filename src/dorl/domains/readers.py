@@ -236,8 +236,7 @@ def _checked(lab: Domain, given: Path) -> Domain:
             source.size(file)
             reasons.append(None)
         except BadImageError as error:
-            # the path stands beside the reason already
-            reasons.append(str(error).removeprefix(f"{source.root / file}: "))
+            reasons.append(error.without(source.root / file))
     bad = [i for i, reason in enumerate(reasons) if reason is not None]
     more = pd.DataFrame({"path": lab.table["path"].iloc[bad], "reason": [reasons[i] for i in bad]})
     left_out = pd.concat([lab.left_out, more], ignore_index=True) if bad else lab.left_out

@@ -177,7 +177,7 @@ def _search(
         try:
             image = read_image(path)
         except BadImageError as error:
-            return shown, str(error).removeprefix(f"{path}: ")
+            return shown, error.without(path)
         measured = red_cell or red_cell_diameter(image)
         cells = find_cells(network, image, red_cell=measured)
         inputs = None

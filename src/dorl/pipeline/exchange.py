@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import dorl
-from dorl.errors import InputError
 from dorl.files import write_json
 from dorl.pipeline.card import write_card
 from dorl.pipeline.model import DoRL
@@ -24,6 +23,7 @@ from dorl.pipeline.runfolder import (
     check_folder,
     claim,
     make_folder,
+    refuse_written,
 )
 from dorl.progress import say
 from dorl.segmentation import Segmenter
@@ -134,9 +134,7 @@ def export_official(run: str | Path, *, out: str | Path) -> list[Path]:
     else:
         say(f"{run}: its segmenter has no LoRA adapter, so {OFFICIAL_ADAPTER} is not written")
     make_folder(out)
-    for path in paths:
-        if path.exists():
-            raise InputError(f"{path}: is there already; choose another folder for --out")
+    refuse_written(paths, "--out")
     if model.segmenter.rank:
         model.segmenter.save_official(paths[0])
     model.autoencoder.save_official(paths[-1])

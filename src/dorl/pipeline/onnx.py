@@ -19,7 +19,7 @@ from dorl.domains.rendered import CELL_CLASSES, STYLES, render_cell
 from dorl.errors import DorlError, InputError
 from dorl.files import atomic
 from dorl.pipeline.model import DoRL
-from dorl.pipeline.runfolder import make_folder
+from dorl.pipeline.runfolder import make_folder, refuse_written
 from dorl.progress import say
 from dorl.representation import CrossDomainAutoencoder
 from dorl.segmentation.graph import SegmenterGraph
@@ -64,9 +64,7 @@ def export_onnx(run: str | Path, *, out: str | Path) -> list[Path]:
     _check_installed()
     out = Path(out)
     paths = [out / ONNX_SEGMENTER, out / ONNX_ENCODER]
-    for path in paths:
-        if path.exists():
-            raise InputError(f"{path}: is there already; choose another folder for --onnx")
+    refuse_written(paths, "--onnx")
     model = DoRL.load(run, device="cpu")
     segmenter, autoencoder = model.segmenter, model.autoencoder
     if isinstance(segmenter, PairedSegmenter):
@@ -105,10 +103,9 @@ class _Encoder(nn.Module):
     def __init__(self, autoencoder: CrossDomainAutoencoder) -> None:
         super().__init__()
         self.encoder = autoencoder.encoder.eval()
-        self.scale = autoencoder.config.token_scale
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.encoder(tokens.flatten(2).transpose(1, 2) / self.scale)[:, 0]
+        return self.encoder(tokens.flatten(2).transpose(1, 2))[:, 0]
 
 
 def write_onnx(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from dorl.errors import InputError
 from dorl.pipeline.runfolder import AutoencoderSettings
-from dorl.processes import count
 from dorl.representation import AutoencoderConfig, CrossDomainAutoencoder, TrainingSettings
 from dorl.representation.presets import preset as named
 from dorl.segmentation import Segmenter
@@ -48,13 +47,9 @@ def autoencoder_settings(
             raise InputError(f"{name} is {value}: give 1 or more")
     chosen, shape, training = named(preset, segmenter.width, segmenter.grid)
     limit = iterations if iterations is not None else (None if epochs is not None else training.max_iterations)
-    if not 1 <= accumulate * count() <= training.batch_size:
-        raise InputError(
-            f"a batch of {training.batch_size} can't be divided into {accumulate} parts for each of {count()} "
-            f"processes: give fewer of them"
-        )
     epochs = epochs if epochs is not None else training.epochs
     training = replace(training, epochs=epochs, max_iterations=limit, accumulate=accumulate)
+    training.check_parts()
     return _settings(chosen, shape, training)
 
 
@@ -67,27 +62,10 @@ def given_settings(model: CrossDomainAutoencoder) -> AutoencoderSettings:
 
 
 def _settings(preset: str, shape: AutoencoderConfig, training: TrainingSettings) -> AutoencoderSettings:
-    return AutoencoderSettings(
-        preset=preset,
-        width=shape.width,
-        depth=shape.depth,
-        heads=shape.heads,
-        decoder_depth=shape.decoder_depth,
-        grid=shape.grid,
-        z_width=shape.z_width,
-        mask_ratio=shape.mask_ratio,
-        image_channels=list(shape.image_channels),
-        image_size=shape.image_size,
-        token_scale=shape.token_scale,
-        epochs=training.epochs,
-        max_iterations=training.max_iterations or 0,
-        batch_size=training.batch_size,
-        warmup=training.warmup,
-        learning_rate=training.learning_rate,
-        weight_decay=training.weight_decay,
-        accumulate=training.accumulate,
-        normalise=training.normalise,
-    )
+    values = {**asdict(shape), **asdict(training)}
+    values["image_channels"] = list(shape.image_channels)
+    values["max_iterations"] = training.max_iterations or 0
+    return AutoencoderSettings(preset=preset, **values)
 
 
 def shape_and_training(settings: AutoencoderSettings) -> tuple[AutoencoderConfig, TrainingSettings]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -176,6 +177,13 @@ def refuse_run(folder: Path) -> None:
     """Refuse to put anything else into a run folder."""
     if (folder / CONFIG).exists():
         raise InputError(f"{folder}: holds a run of dorl; choose another folder for --out")
+
+
+def refuse_written(paths: Iterable[Path], option: str) -> None:
+    """Refuse to write over a file; `option` names the folder."""
+    for path in paths:
+        if path.exists():
+            raise InputError(f"{path}: is there already; choose another folder for {option}")
 
 
 def claim(folder: Path, config: RunConfig) -> bool:

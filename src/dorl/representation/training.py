@@ -71,6 +71,14 @@ class TrainingSettings:
     accumulate: int = 1
     normalise: bool = False
 
+    def check_parts(self) -> None:
+        """Refuse a batch that can't be divided among the processes, and by each into its parts."""
+        if not 1 <= self.accumulate * count() <= self.batch_size:
+            raise InputError(
+                f"a batch of {self.batch_size} can't be divided into {self.accumulate} parts for each of {count()} "
+                "processes: give a larger batch size, or fewer of them"
+            )
+
     def iterations(self, cells: int) -> tuple[int, int]:
         """Iterations of an epoch and of the whole training over `cells` cells."""
         per_epoch = math.ceil(cells / self.batch_size)
@@ -162,11 +170,7 @@ def train_autoencoder(
         Columns iteration, total, image, mmd, tokens: means over 10 iterations.
     """
     settings = settings or TrainingSettings()
-    if settings.accumulate < 1 or settings.batch_size < settings.accumulate * count():
-        raise InputError(
-            f"a batch of {settings.batch_size} can't be divided into {settings.accumulate} parts for each of "
-            f"{count()} processes: give a larger batch size, or fewer of them"
-        )
+    settings.check_parts()
     members = np.arange(len(cells)) if members is None else np.asarray(members)
     if not len(members):
         raise InputError("there is no cell to train the autoencoder on")

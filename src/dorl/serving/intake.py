@@ -93,13 +93,8 @@ def unusable(path: Path, size: int, limits: Limits) -> str:
     try:
         width, height = probe_image(path)
     except BadImageError as error:
-        return reason(error, path)
+        return error.without(path)
     return f"over {limits.pixels // 10**6} megapixels" if width * height > limits.pixels else ""
-
-
-def reason(error: BadImageError, path: Path) -> str:
-    """What is wrong with an image, without its place on this machine."""
-    return str(error).removeprefix(f"{path}: ")
 
 
 @dataclass(frozen=True)

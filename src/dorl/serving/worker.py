@@ -11,7 +11,7 @@ import numpy as np
 from dorl.domains import read_image
 from dorl.errors import BadImageError
 from dorl.progress import say
-from dorl.serving.intake import Places, reason
+from dorl.serving.intake import Places
 from dorl.serving.recogniser import Recogniser
 from dorl.serving.store import Samples, Waiting
 
@@ -100,7 +100,7 @@ class Worker:
                 path = self._places.file(place, cell.file)
                 image = read_image(path)
             except BadImageError as error:
-                self._samples.leave_out(sample, cell, reason(error, path) if path else str(error))
+                self._samples.leave_out(sample, cell, error.without(path))
                 continue
             if images and sum(other[..., 0].size for other in images) + image[..., 0].size > PIXELS:
                 break  # it waits for the next turn
