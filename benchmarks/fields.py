@@ -28,7 +28,7 @@ from dorl.memory import keep_memory
 from dorl.progress import track
 from dorl.reporting.overlay import draw_cells
 from dorl.segmentation import Segmenter
-from dorl.segmentation.fields import FieldCell, find_cells
+from dorl.segmentation.fields import FieldCell, find_cells, label_picture
 
 LEAST_IOU = 0.5
 WIDTH, COLUMNS, MOST = 400, 4, 40
@@ -55,10 +55,7 @@ def matched(cells: list[FieldCell], truth: np.ndarray) -> np.ndarray:
 def drawn(field: Field, cells: list[FieldCell]) -> Image.Image:
     """One picture of the sheet."""
     image = read_image(field.path)
-    labels = np.zeros(image.shape[:2], np.int32)
-    for number, cell in enumerate(cells, start=1):
-        left, top, right, bottom = cell.box
-        labels[top:bottom, left:right][cell.mask] = number
+    labels = label_picture(cells, (image.shape[1], image.shape[0]))
     picture = Image.fromarray(draw_cells(image, labels, [f"{cell.confidence:.2f}" for cell in cells]))
     for box in field.of("WBC"):
         ImageDraw.Draw(picture).rectangle(tuple(box), outline=BOX, width=3)

@@ -17,7 +17,7 @@ from dorl.baselines.cells import Cells, Source
 from dorl.baselines.method import FIXED, SOURCE_VALIDATION, Fitted
 from dorl.baselines.networks import build
 from dorl.baselines.selection import choose_on_source, split_source
-from dorl.pretraining.train import MEAN, STD
+from dorl.pretraining.train import normalised as by_imagenet
 from dorl.pretraining.views import look, nearby_geometry
 from dorl.progress import track
 from dorl.training import default_device, drawing_threads, prefetch, seeded, set_learning_rate, warmup_cosine
@@ -62,8 +62,7 @@ def resized(crops: Tensor, side: int) -> Tensor:
 
 def normalised(views: Tensor) -> Tensor:
     """0-1 to ImageNet's mean and deviation, (B, 3, S, S), channels last in memory."""
-    mean, std = (torch.tensor(values).view(3, 1, 1) / 255 for values in (MEAN, STD))
-    return ((views - mean) / std).contiguous(memory_format=torch.channels_last)
+    return by_imagenet(views).contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 
+from dorl.cells.store import CellStore
+from dorl.progress import track
+
+#: cells of a store that are averaged at once
+BATCH = 256
+
+
+def stored_means(store: CellStore, rows: np.ndarray, *, what: str | None = None) -> np.ndarray:
+    """`masked_mean` of some cells of a store, float32 (M, D); how far it is is said where it is told `what` this is."""
+    found = np.empty((len(rows), store.header["width"]), np.float32)
+    starts = range(0, len(rows), BATCH)
+    for start in starts if what is None else track(starts, total=len(starts), what=what):
+        part = slice(start, start + BATCH)
+        found[part] = masked_mean(*store.batch(rows[part], "tokens", "masks"))
+    return found
+
 
 def masked_mean(tokens: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Average the tokens of each cell, weighted by how much of each token's patch the mask covers.

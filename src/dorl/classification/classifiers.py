@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from sklearn.base import ClassifierMixin
@@ -30,7 +31,14 @@ CLASSIFIERS: dict[str, Callable[[int], ClassifierMixin]] = {
 }
 
 #: a fit's memory, in sizes of its features, as measured with 20,000 × 192
-APPETITE = {"RF": 16, "XGBoost": 1, "SVM (poly)": 16, "SVM (linear)": 16, "LR": 4, "ANN": 4}
+_APPETITE = {"RF": 16, "XGBoost": 1, "SVM (poly)": 16, "SVM (linear)": 16, "LR": 4, "ANN": 4}
+
+
+def appetite(name: str, size: int) -> int:
+    """Bytes of memory that a fit to features of `size` bytes takes, as `dorl.classification.parallel` is told it."""
+    # the one over views takes most memory, and all cores by itself
+    return _APPETITE[name] * size if name in _APPETITE else sys.maxsize
+
 
 #: name of the classifier over views of a cell (`dorl.views`), which takes no features s
 VIEWS = "Views"

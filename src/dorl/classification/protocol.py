@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
-from dorl.classification.classifiers import APPETITE, CLASSIFIERS, make_classifier
+from dorl.classification.classifiers import CLASSIFIERS, appetite, make_classifier
 from dorl.classification.comparison import Comparison
 from dorl.classification.parallel import in_parallel
 from dorl.classification.views import ViewsClassifier
@@ -207,8 +206,7 @@ def cross_lab(
 
     # what takes longest first, so that no core waits at the end
     order = sorted(jobs, key=lambda job: SLOWEST.index(job[1]) if job[1] in SLOWEST else len(SLOWEST))
-    # the classifier over views takes much memory, and all cores by itself
-    sizes = [APPETITE[name] * data[train].X.nbytes if name in APPETITE else sys.maxsize for train, name, _ in order]
+    sizes = [appetite(name, data[train].X.nbytes) for train, name, _ in order]
     done = in_parallel(answers, order, sizes)
     answered = dict(track(done, total=len(jobs), what=f"fitting classifiers on {method} features"))
     for train, name, fold in jobs:

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from dorl.cells.pooling import masked_mean
+from dorl.cells.pooling import stored_means
 from dorl.classification.distances import drawn_cells, lab_distances
 from dorl.pipeline.represent import Represented
 
-#: cells whose tokens are averaged at once
-BATCH = 128
 #: stage, and what a lab's distance is measured on there
 STAGES = {"before": "tokens averaged inside the mask", "after": "the autoencoder's features"}
 
@@ -27,10 +23,7 @@ def distances(made: Represented) -> list[dict[str, Any]]:
     """
     labs = made.cells["domain"].to_numpy(object)
     rows = drawn_cells(labs, seed=made.config.seed)
-    before = np.empty((len(rows), made.store.header["width"]), np.float32)
-    for start in range(0, len(rows), BATCH):
-        part = slice(start, start + BATCH)
-        before[part] = masked_mean(*made.store.batch(rows[part], "tokens", "masks"))
+    before = stored_means(made.store, rows)
     found = []
     for stage, features in zip(STAGES, (before, made.features[rows]), strict=True):
         by_lab = {lab.name: features[labs[rows] == lab.name] for lab in made.labs}

@@ -9,18 +9,15 @@ import anndata
 import numpy as np
 
 from dorl.cells import CellStore
-from dorl.cells.pooling import masked_mean
+from dorl.cells.pooling import stored_means
 from dorl.domains import Domain, read_domains
 from dorl.errors import InputError
 from dorl.pipeline.embedding import embed as embed_cells
 from dorl.pipeline.represent import write_features
 from dorl.pipeline.runfolder import CELLS, FEATURES, check_folder, make_folder, refuse_run
 from dorl.processes import in_turn, is_main, wait
-from dorl.progress import say, track
+from dorl.progress import say
 from dorl.segmentation import Segmenter
-
-#: cells that are averaged at once
-BATCH = 256
 
 
 def embed(
@@ -77,10 +74,6 @@ def embed(
 
 def _averaged(store: CellStore, out: Path) -> None:
     """Write the tokens of each cell, averaged inside its mask."""
-    features = np.empty((len(store), store.header["width"]), np.float32)
-    starts = range(0, len(features), BATCH)
-    for start in track(starts, total=len(starts), what="averaging tokens inside the masks"):
-        rows = np.arange(start, min(start + BATCH, len(features)))
-        features[rows] = masked_mean(*store.batch(rows, "tokens", "masks"))
+    features = stored_means(store, np.arange(len(store)), what="averaging tokens inside the masks")
     write_features(out / FEATURES, features, store.table)
     say(f"{len(features)} cells, {features.shape[1]} features each: {out / FEATURES}")

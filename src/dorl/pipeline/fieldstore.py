@@ -15,7 +15,7 @@ from PIL import Image
 from dorl.errors import InputError
 from dorl.files import atomic, write_json
 from dorl.pipeline.runfolder import make_folder
-from dorl.segmentation.fields import FieldCell
+from dorl.segmentation.fields import FieldCell, label_picture
 
 #: subfolders: what was found, masks, pictures; and what the count depends on
 FOUND, MASKS, ANNOTATED, SOURCE = ".found", "masks", "annotated", "source.json"
@@ -137,12 +137,8 @@ class FieldStore:
         inputs: np.ndarray | None,
     ) -> FoundField:
         """Write a field's masks, and then what was found, so that a field that has that has all."""
-        labels = np.zeros(size[::-1], np.uint16)
-        for number, cell in enumerate(cells, start=1):
-            left, top, right, bottom = cell.box
-            labels[top:bottom, left:right][cell.mask] = number
         with atomic(self.mask(path)) as temporary:
-            Image.fromarray(labels).save(temporary)
+            Image.fromarray(label_picture(cells, size)).save(temporary)
         found = FoundField(
             path,
             size,

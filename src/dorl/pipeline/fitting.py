@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,7 +21,7 @@ from dorl.classification import (
     save_calibration,
     save_classifier,
 )
-from dorl.classification.classifiers import APPETITE
+from dorl.classification.classifiers import appetite
 from dorl.classification.parallel import in_parallel
 from dorl.domains import Domain
 from dorl.files import write_json
@@ -248,8 +247,7 @@ def _fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
             return []
         return [expected_on(made, lab, name, model, calibration, settings.source) for lab in elsewhere]
 
-    # the one over views takes most memory, and all cores by itself
-    sizes = [APPETITE[name] * made.features.nbytes if name in APPETITE else sys.maxsize for name in settings.names]
+    sizes = [appetite(name, made.features.nbytes) for name in settings.names]
     done = in_parallel(fit_one, settings.names, sizes)
     expected = dict(track(done, total=len(settings.names), what="fitting the run's classifiers"))
     return expected.get(settings.default, [])

@@ -29,10 +29,8 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray, confidence: float | None) 
     uint8 array of shape (H, W, 3)
     """
     thick = max(1, round(max(image.shape[:2]) / 200))
-    # the image's edge counts as outside, so that a cell cut off by it has a closed outline
-    inner = ndimage.binary_erosion(mask, np.ones((3, 3), bool), iterations=thick, border_value=0)
     picture = image.copy()
-    picture[mask & ~inner] = OUTLINE
+    picture[_outline(mask, thick)] = OUTLINE
     canvas = Image.fromarray(picture)
     pen = ImageDraw.Draw(canvas)
     size = max(9, image.shape[0] // 18)
@@ -79,9 +77,7 @@ def draw_cells(image: np.ndarray, labels: np.ndarray, texts: Sequence[str], *, m
     places = ndimage.find_objects(small, max_label=len(texts))
     for number, place in enumerate(places, start=1):
         if place is not None:
-            mask = small[place] == number
-            inner = ndimage.binary_erosion(mask, np.ones((3, 3), bool), iterations=thick, border_value=0)
-            picture[place][mask & ~inner] = OUTLINE
+            picture[place][_outline(small[place] == number, thick)] = OUTLINE
     canvas = Image.fromarray(picture)
     pen = ImageDraw.Draw(canvas)
     letters = max(9, min(size) // 22)
@@ -101,3 +97,9 @@ def draw_cells(image: np.ndarray, labels: np.ndarray, texts: Sequence[str], *, m
                 stroke_fill=(0, 0, 0),
             )
     return np.asarray(canvas)
+
+
+def _outline(mask: np.ndarray, thick: int) -> np.ndarray:
+    """The outermost pixels of a mask, so many wide."""
+    # the picture's edge counts as outside, so that a cell cut off by it has a closed outline
+    return mask & ~ndimage.binary_erosion(mask, np.ones((3, 3), bool), iterations=thick, border_value=0)

@@ -62,6 +62,15 @@ class FieldCell:
     touches_border: bool = False
 
 
+def label_picture(cells: Sequence[FieldCell], size: tuple[int, int]) -> np.ndarray:
+    """The cells of a field of a width and height: uint16 (H, W), 0 outside cells, i + 1 in cell i."""
+    labels = np.zeros(size[::-1], np.uint16)
+    for number, cell in enumerate(cells, start=1):
+        left, top, right, bottom = cell.box
+        labels[top:bottom, left:right][cell.mask] = number
+    return labels
+
+
 def find_cells(segmenter: Segmenter, image: np.ndarray, *, red_cell: float | None = None) -> list[FieldCell]:
     """Find and outline every white cell of a field.
 

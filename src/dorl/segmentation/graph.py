@@ -26,14 +26,6 @@ class SegmenterGraph(nn.Module):
         self.every_grid = every_grid
         self.eval()
 
-    @property
-    def outputs(self) -> list[str]:
-        """Names of what `forward` gives."""
-        with torch.inference_mode():
-            side = self.spec.image_size
-            count = len(self(torch.zeros(1, side, side, 3, dtype=torch.uint8)))
-        return ["tokens", "mask_logits", *(f"grid_{number}" for number in range(1, count - 1))]
-
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Tokens (B, D, G, G), mask logits (B, 2, 4·G, 4·G) and finer grids of uint8 images (B, S, S, 3)."""
         hidden = self.spec.encode(self.network, normalise(images, self.mean, self.std))
