@@ -94,6 +94,25 @@ def labs(rendered: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
+def smear(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three fields of four white cells, two of them of the same name, and one without any; don't change it."""
+    import numpy as np
+    from PIL import Image
+
+    from dorl.domains import read_domain
+
+    folder = tmp_path_factory.mktemp("smear")
+    lab = read_domain(rendered / "dune" / "manifest.csv")
+    images = [lab.load(i) for i in range(12)]
+    for number, name in enumerate(("one.png", "two.png", "again/one.png")):
+        four = images[4 * number : 4 * number + 4]
+        (folder / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.concatenate([np.concatenate(four[:2], 1), np.concatenate(four[2:], 1)])).save(folder / name)
+    Image.new("RGB", (200, 150), (235, 225, 230)).save(folder / "zz-empty.png")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def fitted(labs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run folder; don't change it, take `run` for that."""
     from dorl.pipeline import fit

@@ -32,3 +32,9 @@ def send(client: TestClient, *files: tuple[str, bytes], wait: float = 30) -> Any
     """Upload files by name."""
     parts = [("files", (name, data)) for name, data in files]
     return client.post("/v1/cells", params={"wait": wait}, files=parts)
+
+
+def send_fields(client: TestClient, *files: tuple[str, bytes], wait: float = 60) -> Any:
+    """Upload smear fields by name."""
+    parts = [("files", (name, data)) for name, data in files]
+    return client.post("/v1/fields", params={"wait": wait}, files=parts)

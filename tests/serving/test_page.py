@@ -252,3 +252,52 @@ def test_the_command_serves_and_stops(fitted: Path, tmp_path: Path) -> None:
     assert server.returncode == 130
     assert f"http://127.0.0.1:{port}" in said
     assert "Traceback" not in said
+
+
+def test_fields_are_searched_shown_and_corrected(browser: api.Browser, page: api.Page, smear: Path) -> None:
+    page.check("input[name=kind][value=fields]")
+    page.set_input_files("#files", [smear / "one.png", smear / "two.png", smear / "zz-empty.png"])
+    api.expect(page.locator("#field option")).to_have_count(4, timeout=60_000)  # with "all fields"
+    api.expect(page.locator("#working")).to_be_hidden(timeout=60_000)
+    boxes, cells = page.locator("#boxes button"), page.locator("#cells li")
+    count = boxes.count()
+    assert count >= 3
+    api.expect(cells).to_have_count(count)
+    api.expect(page.locator("#field-picture figcaption")).to_contain_text("one.png · 256 × 256 px · red cells")
+    image = page.locator("#field-picture img")
+    assert image.evaluate("(one) => one.decode().then(() => one.naturalWidth)") == 256
+    # a cell is chosen where it lies
+    boxes.nth(1).click()
+    api.expect(cells.nth(1).locator("button")).to_have_attribute("aria-current", "true")
+    api.expect(page.locator("#detail")).to_contain_text("one.png, cell 2")
+    frame = image.bounding_box()
+    for box in boxes.all():
+        place = box.bounding_box()
+        for start, length in (("x", "width"), ("y", "height")):
+            assert frame[start] - 1 <= place[start]
+            assert place[start] + place[length] <= frame[start] + frame[length] + 1
+    page.select_option("#other", "smudge_cell")
+    api.expect(boxes.nth(1)).to_contain_text("smudge cell")
+    api.expect(page.locator("#differential tr", has_text="smudge cell")).to_contain_text("1")
+    # the next field, one without cells, and all
+    page.click("#field-after")
+    api.expect(page.locator("#field-picture figcaption")).to_contain_text("two.png")
+    page.click("#field-after")
+    api.expect(page.locator("#none")).to_contain_text("No white cell was found in this field")
+    api.expect(page.locator("#field-after")).to_be_disabled()
+    page.select_option("#field", "0")
+    api.expect(page.locator("#field-picture")).to_be_hidden()
+    assert cells.count() > count
+    page.select_option("#field", label=page.locator("#field option").nth(1).inner_text())
+    api.expect(boxes).to_have_count(count)
+    page.reload()
+    api.expect(boxes.nth(1)).to_contain_text("smudge cell")
+    phone = browser.new_page(viewport={"width": 390, "height": 844})
+    phone.goto(page.url)
+    api.expect(phone.locator("#boxes button")).to_have_count(count)
+    assert phone.evaluate("() => document.documentElement.scrollWidth") <= 390
+    phone.close()
+    page.check("input[name=kind][value=cells]")
+    page.set_input_files("#files", smear / "one.png")
+    api.expect(page.locator("#differential")).to_be_hidden(timeout=60_000)
+    api.expect(page.locator("#field-field")).to_be_hidden()

@@ -20,14 +20,18 @@ from dorl.inference import over_batches
 from dorl.pipeline.embedding import prepared, stored_form
 from dorl.pipeline.model import DoRL
 from dorl.pipeline.runfolder import AUTOENCODER, CELLS, CLASSIFIERS, CONFIG, FEATURES, SEGMENTER, slug
-from dorl.reporting.overlay import draw_overlay
-from dorl.segmentation.cell import find_cells
-from dorl.serving.recogniser import Neighbour, SeenCell, Together
+from dorl.reporting.overlay import draw_cells, draw_overlay
+from dorl.segmentation import fields
+from dorl.segmentation.cell import FoundCell, find_cells
+from dorl.segmentation.smear import red_cell_diameter
+from dorl.serving.recogniser import CellOfField, Neighbour, SeenCell, SeenField, Together
 
 #: training cells that are shown beside a cell
 NEIGHBOURS = 6
 #: longer side of a picture to look at, in pixels, and quality of its JPEG
 SHOWN, QUALITY = 320, 88
+#: longer side of a field's picture
+FIELD_SHOWN = 1600
 #: training cells whose views are read at once
 CHUNK = 512
 #: `ViewsClassifier.distance` beyond which a cell is unlike all training cells; docs/page.md says what lies beyond it
@@ -89,6 +93,32 @@ class RunRecogniser:
             seen += some
         return seen
 
+    def search(self, image: np.ndarray) -> SeenField:
+        """Find every white cell of a smear field, uint8 (H, W, 3), RGB, 0-255, and look at each, as `dorl count`."""
+        segmenter = self._model.segmenter
+        red_cell = red_cell_diameter(image)
+        found = fields.find_cells(segmenter, image, red_cell=red_cell)
+        crops = [fields.cut_out(image, cell) for cell in found]
+        known = [FoundCell(mask, cell.confidence) for (_, mask), cell in zip(crops, found, strict=True)]
+        seen: list[SeenCell] = []
+        given = [(crop, cell) for (crop, _), cell in zip(crops, known, strict=True)]
+        for _, some in over_batches(self._look_at, given, device=segmenter.device):
+            seen += some
+        height, width = image.shape[:2]
+        labels = fields.label_picture(found, (width, height))
+        return SeenField(
+            size=(width, height),
+            red_cell=red_cell,
+            cells=[
+                CellOfField(cell.box, cell.touches_border, _encoded(crop, "PNG"), told)
+                for cell, (crop, _), told in zip(found, crops, seen, strict=True)
+            ],
+            pictures={
+                "image": _jpeg(draw_cells(image, np.zeros_like(labels), [], most=FIELD_SHOWN)),
+                "outlined": _jpeg(draw_cells(image, labels, [""] * len(found), most=FIELD_SHOWN)),
+            },
+        )
+
     def together(self, inputs: Sequence[bytes]) -> Together:
         """Look once more at all cells of a sample, by the `inputs` of each."""
         rows = np.stack([self._unpacked(told) for told in inputs])
@@ -109,11 +139,18 @@ class RunRecogniser:
         return _jpeg(crops[0])
 
     def _look(self, images: Sequence[np.ndarray]) -> list[SeenCell]:
+        return self._look_at([(image, None) for image in images])
+
+    def _look_at(self, pairs: Sequence[tuple[np.ndarray, FoundCell | None]]) -> list[SeenCell]:
+        """Look at images, each with its cell where that was found already; of all of a batch or of none."""
         model, segmenter = self._model, self._model.segmenter
+        images = [image for image, _ in pairs]
         small = prepared(images, segmenter.image_size)
         out = segmenter(small)
         tokens, _, crops = stored_form(out, small)
-        cells = find_cells(segmenter, images, logits=out.mask_logits)
+        cells = [cell for _, cell in pairs if cell is not None]
+        if not cells:
+            cells = find_cells(segmenter, images, logits=out.mask_logits)
         given = torch.from_numpy(tokens)
         drawn = model.autoencoder.draw(given).cpu().numpy()
         if model.classifier_name == VIEWS:
@@ -234,8 +271,12 @@ def _shown(image: np.ndarray, mask: np.ndarray) -> dict[str, bytes]:
 
 
 def _jpeg(image: np.ndarray) -> bytes:
+    return _encoded(image, "JPEG", quality=QUALITY)
+
+
+def _encoded(image: np.ndarray, kind: str, **options: int) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(image).save(file, "JPEG", quality=QUALITY)
+    Image.fromarray(image).save(file, kind, **options)
     return file.getvalue()
 
 

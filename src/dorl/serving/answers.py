@@ -49,6 +49,18 @@ class LeftOut(BaseModel):
     reason: str
 
 
+class Count(BaseModel):
+    """Cells of a class, their share of all cells, and its 95 % interval; 0-1, null where there is no cell at all."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    class_: str = Field(alias="class")
+    cells: int
+    share: float | None
+    low: float | None
+    high: float | None
+
+
 class Sample(BaseModel):
     """Images that were given together."""
 
@@ -57,13 +69,20 @@ class Sample(BaseModel):
     made: str = Field(description="UTC, ISO 8601.")
     model: str
     state: Literal["working", "done"]
-    images: int
+    kind: Literal["cells", "fields"] = Field(description="Whether its images show one cell each, or are smear fields.")
+    images: int = Field(description="Images of single cells: those given, or those found in the fields until now.")
     looked_at: int
+    fields: int
+    fields_searched: int
     unlike: int = Field(description="Cells unlike all training cells.")
     checked: int = Field(description="Cells that a person gave a class.")
     corrected: int = Field(description="Those of them that got another class than the classifier's.")
     without_cell: int = Field(description="Images in which no white cell was made out.")
     classes: dict[str, int]
+    differential: list[Count] = Field(
+        description="Of fields alone: every class, by a person's word where there is one. The interval is Wilson's; it "
+        "says what counting so few cells leaves open, and nothing of wrong classes."
+    )
     adapted: bool = Field(description="Whether the classifier adapted to these cells, without labels.")
     accuracy: Accuracy | None
     left_out: list[LeftOut]
@@ -83,6 +102,9 @@ class Cell(BaseModel):
     label: str | None = Field(description="The class that a person gave it.")
     found: bool = Field(description="Whether a white cell was made out.")
     confidence: float = Field(description="Of its outline, 0-1.")
+    field: int | None = Field(description="The smear field in which it was found.")
+    box: tuple[int, int, int, int] | None = Field(description="xmin, ymin, xmax, ymax in the field; pixels.")
+    touches_border: bool = Field(description="Whether the field's edge cuts it.")
     distance: float = Field(description="From the training cells; above 1 it is unlike all of them.")
     unlike: bool
 
@@ -119,6 +141,17 @@ class CellsOfSample(BaseModel):
     sample: Sample
     count: int
     cells: list[Cell]
+
+
+class SmearField(BaseModel):
+    """A smear field that was searched."""
+
+    id: int
+    name: str
+    width: int
+    height: int
+    red_cell: float | None = Field(description="Diameter of a red cell in pixels; null where none could be measured.")
+    cells: int
 
 
 class Label(BaseModel):

@@ -31,15 +31,22 @@ _SHOWN: dict[str, str] = {
     "corrected": "label IS NOT NULL AND label != class",
     "without-cell": "found = 0",
 }
-_COLUMNS = "id, sample, name, class, probability, probabilities, distance, found, confidence, label"
+_COLUMNS = (
+    "cells.id, cells.sample, cells.name, class, probability, probabilities, distance, found, confidence, label, field, "
+    "box, touches_border"
+)
 
 
 @dataclass(frozen=True)
 class Row:
-    """A cell for an export: its image's place and what is known of it."""
+    """A cell for an export: its image's place and what is known of it; of one in a field its name and its box."""
 
     name: str
     file: str
+    field: str | None
+    box: list[int] | None
+    touches_border: bool
+    confidence: float
     predicted: str
     probability: float
     probabilities: list[float]
@@ -63,6 +70,7 @@ class Cells:
         order: Order = "given",
         show: Show = "all",
         of_class: str | None = None,
+        field: int | None = None,
         start: int = 0,
         most: int = 60,
     ) -> tuple[int, list[dict[str, Any]]]:
@@ -74,6 +82,8 @@ class Cells:
             See `Order` and `Show`.
         of_class : str, optional
             By a person's word where there is one, else by the classifier's.
+        field : int, optional
+            Of this smear field alone.
         start, most : int
             Which of them.
 
@@ -87,6 +97,9 @@ class Cells:
         if of_class is not None:
             where += " AND coalesce(label, class) = ?"
             values.append(of_class)
+        if field is not None:
+            where += " AND field = ?"
+            values.append(field)
         with self._database.transaction() as db:
             count = db.execute(f"SELECT count(*) FROM cells WHERE {where}", values).fetchone()[0]
             rows = db.execute(
@@ -99,8 +112,7 @@ class Cells:
         """One cell, with its neighbours, its corrections and the model that looked at it; None if there is none."""
         with self._database.transaction() as db:
             row = db.execute(
-                "SELECT cells.id, cells.sample, cells.name, class, probability, probabilities, distance, found, "
-                "confidence, label, neighbours, model FROM cells JOIN samples ON samples.id = sample "
+                f"SELECT {_COLUMNS}, neighbours, model FROM cells JOIN samples ON samples.id = sample "
                 "WHERE cells.id = ? AND class IS NOT NULL",
                 (cell,),
             ).fetchone()
@@ -140,18 +152,28 @@ class Cells:
         """Every cell of a sample that was looked at, as it was given."""
         with self._database.transaction() as db:
             rows = db.execute(
-                "SELECT cells.name, file, class AS predicted, probability, probabilities, distance, found, label, "
+                "SELECT cells.name, cells.file, fields.name AS field, box, touches_border, confidence, "
+                "class AS predicted, probability, probabilities, distance, found, label, "
                 "CASE WHEN label IS NOT NULL THEN (SELECT max(made) FROM corrections WHERE cell = cells.id) END "
                 "AS checked, model "
-                "FROM cells JOIN samples ON samples.id = sample WHERE sample = ? AND class IS NOT NULL "
+                "FROM cells JOIN samples ON samples.id = cells.sample LEFT JOIN fields ON fields.id = cells.field "
+                "WHERE cells.sample = ? AND class IS NOT NULL "
                 "ORDER BY cells.id",
                 (sample,),
             ).fetchall()
-        return [Row(**{**dict(row), "probabilities": json.loads(row["probabilities"])}) for row in rows]
+        return [Row(**_read(dict(row))) for row in rows]
+
+
+def _read(cell: dict[str, Any]) -> dict[str, Any]:
+    """A cell's columns as Python has them."""
+    cell["probabilities"] = json.loads(cell["probabilities"])
+    cell["box"] = json.loads(cell["box"]) if cell["box"] else None
+    for name in ("found", "touches_border"):
+        cell[name] = bool(cell[name])
+    return cell
 
 
 def _plain(cell: dict[str, Any]) -> dict[str, Any]:
-    cell["probabilities"] = json.loads(cell["probabilities"])
-    cell["found"] = bool(cell["found"])
+    cell = _read(cell)
     cell["unlike"] = cell["distance"] > 1
     return cell

@@ -11,9 +11,6 @@ from pathlib import Path
 
 from dorl.errors import InputError
 
-#: version of the tables
-FORMAT = 1
-
 _TABLES = """
 CREATE TABLE samples (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -67,6 +64,30 @@ CREATE TABLE corrections (
 );
 CREATE INDEX corrections_of_cell ON corrections(cell);
 """
+_FIELDS = """
+ALTER TABLE samples ADD COLUMN fields INTEGER NOT NULL DEFAULT 0;  -- whether its images are smear fields
+CREATE TABLE fields (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    sample INTEGER NOT NULL REFERENCES samples(id) ON DELETE CASCADE,
+    name TEXT NOT NULL,             -- as its sender called it
+    file TEXT NOT NULL,             -- within the sample's folder, or the server's
+    bytes INTEGER NOT NULL,
+    width INTEGER,                  -- null until it was searched
+    height INTEGER,
+    red_cell REAL,                  -- pixels; null where none could be measured
+    image BLOB,                     -- JPEG, reduced
+    outlined BLOB                   -- JPEG, reduced
+);
+CREATE INDEX fields_of_sample ON fields(sample);
+ALTER TABLE cells ADD COLUMN field INTEGER REFERENCES fields(id) ON DELETE CASCADE;  -- null for an image of one cell
+ALTER TABLE cells ADD COLUMN box TEXT;                                               -- JSON: xmin, ymin, xmax, ymax
+ALTER TABLE cells ADD COLUMN touches_border INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX cells_of_field ON cells(field);
+"""
+#: what makes each version of the tables of the one before
+_STEPS = (_TABLES, _FIELDS)
+#: version of the tables
+FORMAT = len(_STEPS)
 
 
 class Database:
@@ -75,7 +96,8 @@ class Database:
     Parameters
     ----------
     path : Path
-        Made where there is none. No other process can open it while this one has it.
+        Made where there is none, and brought up to date where an earlier dorl made it. No other process can open it
+        while this one has it.
 
     Raises
     ------
@@ -96,18 +118,16 @@ class Database:
             ):
                 self._connection.execute(f"PRAGMA {setting}")
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if version == 0:
-                self._connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version = {FORMAT}; COMMIT;")
-            else:  # takes the lock
-                self._connection.executescript("BEGIN IMMEDIATE; COMMIT;")
+            steps = " ".join(_STEPS[version:]) + f" PRAGMA user_version = {FORMAT};" if 0 <= version < FORMAT else ""
+            self._connection.executescript(f"BEGIN IMMEDIATE; {steps} COMMIT;")  # takes the lock
         except sqlite3.Error as error:
             self._connection.close()
             if "locked" in str(error):
                 raise InputError(f"{path.parent}: another dorl serve works in it; give another --out") from error
             raise InputError(f"{path}: damaged ({error}); restore it, or give another --out") from error
-        if version not in (0, FORMAT):
+        if not 0 <= version <= FORMAT:
             self._connection.close()
-            raise InputError(f"{path}: of version {version}, this dorl reads {FORMAT}; give another --out")
+            raise InputError(f"{path}: of version {version}, this dorl reads up to {FORMAT}; give another --out")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

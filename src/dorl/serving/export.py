@@ -16,29 +16,27 @@ from dorl.serving.intake import Place, Places
 MANIFEST = "manifest.csv"
 
 
-def write_table(rows: Sequence[Row], classes: Sequence[str]) -> str:
+def write_table(rows: Sequence[Row], classes: Sequence[str], *, fields: bool = False) -> str:
     """CSV of a sample's cells: what a person said, what the classifier said, and every class's probability.
 
-    ``class`` is the person's word where there is one.
+    ``class`` is the person's word where there is one. Cells of smear `fields` have their field's name for a path, and
+    the columns that `dorl count` gives besides.
     """
-    columns = ["path", "class", "probability", "label", "checked", "predicted", "distance", "cell_found", "model"]
+    boxes = ["xmin", "ymin", "xmax", "ymax", "confidence", "touches_border"] if fields else []
+    columns = ["path", *boxes, "class", "probability", "label", "checked", "predicted"]
+    columns += ["distance", "cell_found", "model"]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*columns, *classes])
     for row in rows:
         # of classes that the model of then didn't know, or knew in another order, nothing can be said
         values = row.probabilities if len(row.probabilities) == len(classes) else [""] * len(classes)
+        place = [*row.box, f"{row.confidence:.4f}", _truth(row.touches_border)] if row.box else []
         writer.writerow(
             [
-                *(_safe(row.name), row.label or row.predicted, f"{row.probability:.6f}", row.label or ""),
-                *(
-                    row.checked or "",
-                    row.predicted,
-                    f"{row.distance:.4f}",
-                    str(bool(row.found)).lower(),
-                    row.model,
-                    *values,
-                ),
+                *(_safe(row.field or row.name), *place, row.label or row.predicted, f"{row.probability:.6f}"),
+                *(row.label or "", row.checked or "", row.predicted, f"{row.distance:.4f}", _truth(row.found)),
+                *(row.model, *values),
             ]
         )
     return text.getvalue()
@@ -61,7 +59,7 @@ def write_lab(rows: Iterable[Row], place: Place, places: Places, out: IO[bytes])
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
         for number, row in enumerate(rows, start=1):
             try:
-                path = places.file(place, row.file)
+                path = places.cell(place, row.file)
                 name = f"images/{number:05d}{_ending(path)}"
                 archive.write(path, name)
             except (BadImageError, OSError):
@@ -76,6 +74,10 @@ def _ending(path: Path) -> str:
         head = file.read(4)
     kinds = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"BM": ".bmp"}
     return kinds.get(head[:2], ".tif")
+
+
+def _truth(value: bool) -> str:
+    return str(value).lower()
 
 
 def _safe(name: str) -> str:

@@ -99,7 +99,15 @@ def unusable(path: Path, size: int, limits: Limits) -> str:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a sample's images lie: in a folder of its own, or in one of the server's, by name."""
+    """Where a sample's images lie: in a folder of its own, or in one of the server's, by name.
+
+    Attributes
+    ----------
+    folder : str
+        Its own, within the folder of all samples; empty where it has none. What is cut out of fields lies here.
+    allowed : str or None
+        The name of the server's folder in which the images given lie.
+    """
 
     folder: str
     allowed: str | None
@@ -120,8 +128,8 @@ class Places:
         self.samples = samples
         self.allowed = dict(allowed)
 
-    def file(self, place: Place, file: str) -> Path:
-        """An image's file.
+    def given(self, place: Place, file: str) -> Path:
+        """The file of an image that was given, a cell's or a field's.
 
         Raises
         ------
@@ -131,7 +139,15 @@ class Places:
         root = self.samples / place.folder if place.allowed is None else self.allowed.get(place.allowed)
         if root is None:
             raise BadImageError(f"the folder {place.allowed} isn't allowed any more (dorl serve --allow)")
-        path = (root / file).resolve()
-        if not path.is_relative_to(root.resolve()):
-            raise BadImageError("lies outside its folder")
-        return path
+        return _within(root, file)
+
+    def cell(self, place: Place, file: str) -> Path:
+        """The file of a cell's image: given, or cut out of a field; raises as `given` does."""
+        return _within(self.samples / place.folder, file) if place.folder else self.given(place, file)
+
+
+def _within(root: Path, file: str) -> Path:
+    path = (root / file).resolve()
+    if not path.is_relative_to(root.resolve()):
+        raise BadImageError("lies outside its folder")
+    return path

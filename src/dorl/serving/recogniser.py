@@ -10,6 +10,8 @@ import numpy as np
 
 #: pictures of a cell, JPEG: the image, the same with its outline, the cell cut out, and what the autoencoder draws
 PICTURES = ("image", "outlined", "segmented", "reconstruction")
+#: pictures of a smear field, JPEG, reduced: as it is, and with the outlines of its white cells
+FIELD_PICTURES = ("image", "outlined")
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,49 @@ class SeenCell:
 
 
 @dataclass(frozen=True)
+class CellOfField:
+    """A white cell that was found in a smear field.
+
+    Attributes
+    ----------
+    box : tuple of 4 int
+        xmin, ymin, xmax, ymax in pixels of the field; the last two are exclusive.
+    touches_border : bool
+        Whether the field's edge cuts the cell.
+    image : bytes
+        PNG of the square around it, as an image of this one cell.
+    seen : SeenCell
+    """
+
+    box: tuple[int, int, int, int]
+    touches_border: bool
+    image: bytes
+    seen: SeenCell
+
+
+@dataclass(frozen=True)
+class SeenField:
+    """What was found in one smear field.
+
+    Attributes
+    ----------
+    size : (int, int)
+        Width and height in pixels.
+    red_cell : float or None
+        Diameter of a red cell in pixels; None where it couldn't be measured.
+    cells : list of CellOfField
+        From top to bottom.
+    pictures : dict of str to bytes
+        A JPEG for each of `FIELD_PICTURES`.
+    """
+
+    size: tuple[int, int]
+    red_cell: float | None
+    cells: list[CellOfField]
+    pictures: dict[str, bytes]
+
+
+@dataclass(frozen=True)
 class Together:
     """What all cells of a sample say together.
 
@@ -101,6 +146,9 @@ class Recogniser(Protocol):
 
     def look(self, images: Sequence[np.ndarray]) -> list[SeenCell]:
         """Look at uint8 images (H, W, 3), RGB, 0-255, each of its own size."""
+
+    def search(self, image: np.ndarray) -> SeenField:
+        """Find every white cell of a smear field, uint8 (H, W, 3), RGB, 0-255, and look at each."""
 
     def together(self, inputs: Sequence[bytes]) -> Together:
         """Look once more at all cells of a sample, by the `inputs` of each."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dorl.serving.cells import Cells
 from dorl.serving.database import Database
+from dorl.serving.fields import Fields
 from dorl.serving.intake import Place, Places, Taken
 from dorl.serving.limits import Limits
 from dorl.serving.recogniser import Recogniser
@@ -46,14 +47,15 @@ class Server:
     database: Database = field(init=False)
     samples: Samples = field(init=False)
     cells: Cells = field(init=False)
+    fields: Fields = field(init=False)
     places: Places = field(init=False)
     worker: Worker = field(init=False)
 
     def __post_init__(self) -> None:
         self.database = Database(self.folder / DATABASE)
-        self.samples, self.cells = Samples(self.database), Cells(self.database)
+        self.samples, self.cells, self.fields = Samples(self.database), Cells(self.database), Fields(self.database)
         self.places = Places(self.folder / SAMPLES, self.allowed)
-        self.worker = Worker(self.samples, self.places, self.recogniser)
+        self.worker = Worker(self.samples, self.fields, self.places, self.recogniser)
 
     def tidy(self) -> None:
         """Remove what uploads left that broke off with the server."""
@@ -63,15 +65,15 @@ class Server:
             if folder.name not in known:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def enter(self, name: str, taken: Taken, place: Place) -> int:
-        """Enter a sample, and have it looked at; its number."""
-        sample = self.samples.add(name, taken, place, self.recogniser.version)
+    def enter(self, name: str, taken: Taken, place: Place, *, fields: bool) -> int:
+        """Enter a sample, of smear fields or of single cells, and have it looked at; its number."""
+        sample = self.samples.add(name, taken, place, self.recogniser.version, fields=fields)
         self.worker.add(sample)
         return sample
 
     def drop(self, sample: int) -> bool:
         """Forget a sample and remove its uploaded images; False if there is no such sample."""
         place = self.samples.drop(sample)
-        if place is not None and place.allowed is None:
+        if place is not None and place.folder:
             shutil.rmtree(self.places.samples / place.folder, ignore_errors=True)
         return place is not None

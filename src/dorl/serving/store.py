@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,10 +12,13 @@ from dorl.serving.database import Database, now
 from dorl.serving.intake import Place, Taken
 from dorl.serving.recogniser import SeenCell, Together
 
+#: what is kept of a `SeenCell`, beside its pictures
+SAID = ("class", "probability", "probabilities", "distance", "found", "confidence", "neighbours", "inputs")
+
 
 @dataclass(frozen=True)
 class Waiting:
-    """A cell that is to be looked at."""
+    """A cell, or a field, that is to be looked at."""
 
     id: int
     name: str
@@ -27,16 +31,17 @@ class Samples:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, name: str, taken: Taken, place: Place, model: str) -> int:
-        """Enter a sample; its cells wait from now on. Returns its number."""
+    def add(self, name: str, taken: Taken, place: Place, model: str, *, fields: bool = False) -> int:
+        """Enter a sample; its cells, or its fields, wait from now on. Returns its number."""
         with self._database.transaction() as db:
-            row = (name, now(), place.folder, place.allowed, model)
+            row = (name, now(), place.folder, place.allowed, model, fields)
             sample = db.execute(
-                "INSERT INTO samples (name, made, folder, allowed, model) VALUES (?, ?, ?, ?, ?)", row
+                "INSERT INTO samples (name, made, folder, allowed, model, fields) VALUES (?, ?, ?, ?, ?, ?)", row
             ).lastrowid
             assert sample is not None
             images = ((sample, *image) for image in taken.images)
-            db.executemany("INSERT INTO cells (sample, name, file, bytes) VALUES (?, ?, ?, ?)", images)
+            table = "fields" if fields else "cells"
+            db.executemany(f"INSERT INTO {table} (sample, name, file, bytes) VALUES (?, ?, ?, ?)", images)
             left_out = ((sample, *pair) for pair in taken.left_out)
             db.executemany("INSERT INTO left_out VALUES (?, ?, ?)", left_out)
         return sample
@@ -54,9 +59,9 @@ class Samples:
         return None if row is None else Place(*row)
 
     def folders(self) -> set[str]:
-        """Folders of the samples that were uploaded."""
+        """Folders that samples have of their own."""
         with self._database.transaction() as db:
-            return {row[0] for row in db.execute("SELECT folder FROM samples WHERE allowed IS NULL")}
+            return {row[0] for row in db.execute("SELECT folder FROM samples WHERE folder != ''")}
 
     def every(self) -> list[dict[str, Any]]:
         """Number, name, time and progress of each sample, the newest first."""
@@ -81,12 +86,17 @@ class Samples:
                 "GROUP BY 1 ORDER BY 2 DESC, 1",
                 (sample,),
             ).fetchall()
+            fields = db.execute(
+                "SELECT count(*) AS fields, count(width) AS fields_searched FROM fields WHERE sample = ?", (sample,)
+            ).fetchone()
             left_out = db.execute("SELECT name, reason FROM left_out WHERE sample = ?", (sample,)).fetchall()
         accuracy = json.loads(row["accuracy"]) if row["accuracy"] else None
         return {
             **{name: row[name] for name in ("id", "name", "made", "model")},
             "state": "done" if row["done"] else "working",
+            "kind": "fields" if row["fields"] else "cells",
             **dict(counts),
+            **dict(fields),
             "classes": dict(classes),
             "adapted": bool(row["adapted"]),
             "accuracy": accuracy and dict(zip(("share", "low", "high"), accuracy, strict=True)),
@@ -103,7 +113,9 @@ class Samples:
         with self._database.transaction() as db:
             which = "SELECT id FROM samples WHERE done = 0 AND model != ?"
             db.execute(f"DELETE FROM pictures WHERE cell IN (SELECT id FROM cells WHERE sample IN ({which}))", (model,))
+            db.execute(f"DELETE FROM cells WHERE field IS NOT NULL AND sample IN ({which})", (model,))
             db.execute(f"UPDATE cells SET class = NULL WHERE sample IN ({which})", (model,))
+            db.execute(f"UPDATE fields SET width = NULL WHERE sample IN ({which})", (model,))
             db.execute("UPDATE samples SET model = ? WHERE done = 0", (model,))
 
     def waiting(self, sample: int, most: int) -> list[Waiting]:
@@ -116,34 +128,25 @@ class Samples:
         return [Waiting(*row) for row in rows]
 
     def load(self) -> tuple[int, int]:
-        """Cells that wait, and bytes of all images that are kept."""
+        """Cells and fields that wait, and bytes of all images that are kept."""
         with self._database.transaction() as db:
-            row = db.execute(
-                "SELECT count(*) - count(class), coalesce(sum(bytes) FILTER (WHERE allowed IS NULL), 0) "
-                "FROM cells JOIN samples ON samples.id = cells.sample"
+            cells = db.execute(
+                "SELECT count(*) - count(class), coalesce(sum(bytes) FILTER (WHERE allowed IS NULL "
+                "OR field IS NOT NULL), 0) FROM cells JOIN samples ON samples.id = cells.sample"
             ).fetchone()
-        return row[0], row[1]
+            fields = db.execute(
+                "SELECT count(*) - count(width), coalesce(sum(bytes) FILTER (WHERE allowed IS NULL), 0) "
+                "FROM fields JOIN samples ON samples.id = fields.sample"
+            ).fetchone()
+        return cells[0] + fields[0], cells[1] + fields[1]
 
     def save(self, seen: Sequence[tuple[int, SeenCell]], classes: Sequence[str]) -> None:
         """Keep what was seen of some cells, by their numbers; a sample that was dropped meanwhile stays so."""
         with self._database.transaction() as db:
             for cell, told in seen:
-                changed = db.execute(
-                    "UPDATE cells SET class = ?, probability = ?, probabilities = ?, distance = ?, found = ?, "
-                    "confidence = ?, neighbours = ?, inputs = ? WHERE id = ?",
-                    (
-                        *_said(told.probabilities, classes),
-                        told.distance,
-                        told.found,
-                        told.confidence,
-                        json.dumps([asdict(neighbour) for neighbour in told.neighbours]),
-                        told.inputs,
-                        cell,
-                    ),
-                ).rowcount
-                if changed:
-                    pictures = ((cell, kind, data) for kind, data in told.pictures.items())
-                    db.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", pictures)
+                values = (*as_kept(told, classes), cell)
+                if db.execute(f"UPDATE cells SET {' = ?, '.join(SAID)} = ? WHERE id = ?", values).rowcount:
+                    keep_pictures(db, cell, told)
 
     def leave_out(self, sample: int, cell: Waiting, reason: str) -> None:
         """Take a cell out of its sample, and say why."""
@@ -172,6 +175,18 @@ class Samples:
                     "UPDATE cells SET class = ?, probability = ?, probabilities = ? WHERE id = ?",
                     (*_said(row, classes), cell),
                 )
+
+
+def as_kept(told: SeenCell, classes: Sequence[str]) -> tuple[Any, ...]:
+    """What is kept of a cell, as `SAID` names it."""
+    neighbours = json.dumps([asdict(neighbour) for neighbour in told.neighbours])
+    return (*_said(told.probabilities, classes), told.distance, told.found, told.confidence, neighbours, told.inputs)
+
+
+def keep_pictures(db: sqlite3.Connection, cell: int, told: SeenCell) -> None:
+    """Keep a cell's pictures, within a transaction."""
+    pictures = ((cell, kind, data) for kind, data in told.pictures.items())
+    db.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", pictures)
 
 
 def _said(probabilities: Sequence[float], classes: Sequence[str]) -> tuple[str, float, str]:

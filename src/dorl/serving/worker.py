@@ -1,4 +1,7 @@
-"""The one thread that looks at cells: a few of each waiting sample in turn, so that a single cell waits for no zip."""
+"""The one thread that looks at cells: a few of each waiting sample in turn, so that a single cell waits for no zip.
+
+Of a sample of smear fields one field is searched in a turn.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,8 @@ import numpy as np
 from dorl.domains import read_image
 from dorl.errors import BadImageError
 from dorl.progress import say
-from dorl.serving.intake import Places
+from dorl.serving.fields import Fields
+from dorl.serving.intake import Place, Places
 from dorl.serving.recogniser import Recogniser
 from dorl.serving.store import Samples, Waiting
 
@@ -25,13 +29,15 @@ class Worker:
     Parameters
     ----------
     samples : Samples
+    fields : Fields
     places : Places
     recogniser : Recogniser
         Used by this thread alone.
     """
 
-    def __init__(self, samples: Samples, places: Places, recogniser: Recogniser) -> None:
+    def __init__(self, samples: Samples, fields: Fields, places: Places, recogniser: Recogniser) -> None:
         self._samples = samples
+        self._fields = fields
         self._places = places
         self._recogniser = recogniser
         self._turns: deque[int] = deque()
@@ -86,6 +92,9 @@ class Worker:
     def _turn(self, sample: int) -> bool:
         """Look at some cells of a sample; whether none is left."""
         place = self._samples.place(sample)
+        if place is not None and (field := self._fields.next(sample)) is not None:
+            self._search(sample, place, field)
+            return False
         cells = self._samples.waiting(sample, BATCH if sample in self._begun else FIRST)
         if place is None or not cells:
             self._begun.discard(sample)
@@ -97,7 +106,7 @@ class Worker:
         for cell in cells:
             path = None
             try:
-                path = self._places.file(place, cell.file)
+                path = self._places.given(place, cell.file)
                 image = read_image(path)
             except BadImageError as error:
                 self._samples.leave_out(sample, cell, error.without(path))
@@ -120,6 +129,27 @@ class Worker:
             return
         pairs = [(cell.id, told) for cell, told in zip(cells, seen, strict=True)]
         self._samples.save(pairs, self._recogniser.classes)
+
+    def _search(self, sample: int, place: Place, field: Waiting) -> None:
+        path = None
+        try:
+            path = self._places.given(place, field.file)
+            found = self._recogniser.search(read_image(path))
+        except BadImageError as error:
+            self._fields.leave_out(sample, field, error.without(path))
+            return
+        except Exception as error:  # as in `_look`
+            say(f"sample {sample}: {field.name} failed: {type(error).__name__}: {error}")
+            self._fields.leave_out(sample, field, f"failed while working ({type(error).__name__})")
+            return
+        files = [f"field-{field.id}-{number:04d}.png" for number in range(1, len(found.cells) + 1)]
+        try:
+            for cell, file in zip(found.cells, files, strict=True):
+                (self._places.samples / place.folder / file).write_bytes(cell.image)
+        except FileNotFoundError:  # the sample was dropped meanwhile, if nobody else removed its folder
+            self._fields.leave_out(sample, field, "the page's folder for its cells is gone")
+            return
+        self._fields.save(field, found, files, self._recogniser.classes)
 
     def _finish(self, sample: int) -> None:
         """Say what all cells of a sample say together."""

@@ -27,24 +27,26 @@ export const getModel = () => ask("/v1/model");
 export const getSamples = () => ask("/v1/samples");
 export const getCell = (cell) => ask(`/v1/cells/${cell}`);
 export const dropSample = (sample) => ask(`/v1/samples/${sample}`, { method: "DELETE" });
-export const takeFolder = (name) => ask(`/v1/folders/${encodeURIComponent(name)}/cells?wait=0`, { method: "POST" });
+export const getFields = (sample) => ask(`/v1/samples/${sample}/fields`);
+/** Take a folder of the server; `kind` is "cells" or "fields". */
+export const takeFolder = (name, kind) => ask(`/v1/folders/${encodeURIComponent(name)}/${kind}?wait=0`, { method: "POST" });
 export const setLabel = (cell, label) => ask(`/v1/cells/${cell}/label`, sent("PUT", { label }));
 export const dropLabel = (cell) => ask(`/v1/cells/${cell}/label`, { method: "DELETE" });
 export const beginSession = (token) => ask("/v1/session", sent("POST", { token }));
 
-/** Cells of a sample; `filter` has order, show, class, start and most. */
+/** Cells of a sample; `filter` has order, show, class, field, start and most. */
 export function getCells(sample, filter) {
   const given = Object.entries(filter).filter(([, value]) => value !== "" && value !== null);
   return ask(`/v1/samples/${sample}/cells?${new URLSearchParams(given)}`);
 }
 
-/** Send files; `progress` is called with the share that is sent. (fetch doesn't tell that.) */
-export function upload(files, progress) {
+/** Send files as "cells" or "fields"; `progress` is called with the share that is sent. (fetch doesn't tell that.) */
+export function upload(files, kind, progress) {
   const form = new FormData();
   for (const file of files) form.append("files", file, file.name);
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", "/v1/cells?wait=0");
+    request.open("POST", `/v1/${kind}?wait=0`);
     request.responseType = "json";
     request.upload.onprogress = (event) => progress(event.total ? event.loaded / event.total : 0);
     request.onload = () => {

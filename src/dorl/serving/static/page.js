@@ -3,16 +3,20 @@
 import * as api from "./api.js";
 import { announce, by, className, counted, make, tell } from "./dom.js";
 import { hideCell, showCell } from "./detail.js";
+import { listFields, markBox, showField } from "./fields.js";
 import { columns, mark, showCells, updateCell } from "./grid.js";
 import { showSample } from "./sample.js";
 import { takeFiles } from "./upload.js";
 
 const PAGE = 60; // cells
+const OF_FIELD = 500; // cells of one field
 const EVERY = 600; // milliseconds between two looks at a sample that isn't done
 
-const state = { sample: null, order: "given", show: "all", class: "", start: 0, cell: null };
+// of a sample of fields: the one that is shown, 0 for all, null until there is one
+const state = { sample: null, order: "given", show: "all", class: "", field: null, start: 0, cell: null };
 let model = null;
 let cells = []; // of the page shown
+let fields = []; // of the sample, if it is one of fields
 let count = 0; // of all that the filter lets through
 let timer = null;
 let turn = 0; // answers of an earlier turn come too late
@@ -68,7 +72,7 @@ function login() {
 function readAddress() {
   const given = new URLSearchParams(location.hash.slice(1));
   const number = (name) => (/^\d+$/.test(given.get(name) ?? "") ? Number(given.get(name)) : null);
-  Object.assign(state, { sample: number("sample"), cell: number("cell"), start: number("start") ?? 0 });
+  Object.assign(state, { sample: number("sample"), cell: number("cell"), field: number("field"), start: number("start") ?? 0 });
   for (const name of ["order", "show"]) {
     const known = [...by(name).options].some((option) => option.value === given.get(name));
     state[name] = known ? given.get(name) : by(name).options[0].value;
@@ -89,7 +93,7 @@ function go(change) {
 }
 
 async function open(sample) {
-  Object.assign(state, { sample, order: "given", show: "all", class: "", start: 0, cell: null });
+  Object.assign(state, { sample, order: "given", show: "all", class: "", field: null, start: 0, cell: null });
   await listSamples();
   return refresh();
 }
@@ -100,10 +104,12 @@ async function refresh() {
   clearTimeout(timer);
   if (state.sample === null) return;
   const mine = ++turn;
-  const { order, show, start } = state;
-  let answer;
+  const { order, show, field, start } = state;
+  const most = page();
+  let answer, searched;
   try {
-    answer = await api.getCells(state.sample, { order, show, class: state.class, start, most: PAGE });
+    answer = await api.getCells(state.sample, { order, show, class: state.class, field: field || "", start, most });
+    searched = answer.sample.kind === "fields" ? await api.getFields(state.sample) : [];
   } catch (error) {
     if (error.status === 404) return gone();
     tell(by("fault"), error.message);
@@ -111,7 +117,9 @@ async function refresh() {
     return;
   }
   if (mine !== turn) return;
-  if (answer.count > 0 && answer.count <= state.start) return go({ start: Math.floor((answer.count - 1) / PAGE) * PAGE });
+  fields = searched;
+  if (field === null && fields.length) return go({ field: fields[0].id, start: 0 });
+  if (answer.count > 0 && answer.count <= state.start) return go({ start: Math.floor((answer.count - 1) / most) * most });
   cells = answer.cells;
   count = answer.count;
   if (!cells.some((cell) => cell.id === state.cell)) state.cell = null;
@@ -119,13 +127,19 @@ async function refresh() {
   by("samples").value = state.sample;
   by("order").value = state.order;
   by("show").value = state.show;
+  listFields(fields, state.field ?? 0);
   showCells(cells, state.cell, by("outlines").checked, choose);
+  drawField();
   const working = answer.sample.state !== "done";
-  tell(by("none"), count || working ? "" : "No cell with this filter.");
+  const nothing = state.field && !state.class && state.show === "all" ? "No white cell was found in this field." : "No cell with this filter.";
+  tell(by("none"), count || working ? "" : nothing);
   pages();
   writeAddress();
   if (working) timer = setTimeout(refresh, EVERY);
-  else if (by("working").dataset.was === "yes") announce(`${counted(answer.sample.images, "cell")} looked at`);
+  else if (by("working").dataset.was === "yes") {
+    announce(`${counted(answer.sample.images, "cell")} looked at`);
+    if (fields.length) listSamples(); // how many cells there are is known only now
+  }
   by("working").dataset.was = working ? "yes" : "no";
   if (state.cell === null) {
     if (cells.length && wide()) return choose(cells[0].id, false);
@@ -141,11 +155,19 @@ async function gone() {
   if (samples.length) open(samples[0].id);
 }
 
+/** Cells that are shown together: of a field as many as can be, since each has its place in the picture. */
+const page = () => (state.field ? OF_FIELD : PAGE);
+
+function drawField() {
+  showField(fields.find((field) => field.id === state.field) ?? null, cells, by("outlines").checked, choose);
+  markBox(state.cell);
+}
+
 function pages() {
-  by("pages").hidden = count <= PAGE;
-  by("page-text").textContent = `${state.start + 1} to ${Math.min(state.start + PAGE, count)} of ${count}`;
+  by("pages").hidden = count <= page();
+  by("page-text").textContent = `${state.start + 1} to ${Math.min(state.start + page(), count)} of ${count}`;
   by("previous").disabled = state.start === 0;
-  by("next").disabled = state.start + PAGE >= count;
+  by("next").disabled = state.start + page() >= count;
 }
 
 const wide = () => matchMedia("(min-width: 821px)").matches;
@@ -154,6 +176,7 @@ const wide = () => matchMedia("(min-width: 821px)").matches;
 async function choose(cell, opened = true) {
   state.cell = cell;
   mark(cell, opened && wide());
+  markBox(cell);
   writeAddress();
   if (opened) by("detail").classList.add("open");
   await detail();
@@ -187,6 +210,7 @@ async function correct(label, forward = false) {
   }
   cell.label = label;
   updateCell(cell, state.cell, by("outlines").checked, choose);
+  drawField();
   announce(label === null ? "taken back" : `${className(label)}: kept`);
   const sample = await api.getCells(state.sample, { most: 1 });
   if (sample.sample.id === state.sample) showSample(sample.sample, state.class, (name) => go({ class: name, start: 0 }));
@@ -197,8 +221,8 @@ async function correct(label, forward = false) {
 function walk(by_) {
   const at = cells.findIndex((cell) => cell.id === state.cell) + by_;
   if (at >= 0 && at < cells.length) return choose(cells[at].id, wide());
-  if (at >= cells.length && state.start + PAGE < count) return go({ start: state.start + PAGE, cell: null });
-  if (at < 0 && state.start > 0) return go({ start: state.start - PAGE, cell: null });
+  if (at >= cells.length && state.start + page() < count) return go({ start: state.start + page(), cell: null });
+  if (at < 0 && state.start > 0) return go({ start: state.start - page(), cell: null });
 }
 
 function key(event) {
@@ -224,9 +248,16 @@ function listen() {
   by("outlines").addEventListener("change", () => refresh());
   by("order").addEventListener("change", (event) => go({ order: event.target.value, start: 0 }));
   by("show").addEventListener("change", (event) => go({ show: event.target.value, start: 0 }));
+  by("field").addEventListener("change", (event) => go({ field: Number(event.target.value), start: 0, cell: null }));
+  for (const [button, step] of [["field-before", -1], ["field-after", 1]]) {
+    by(button).addEventListener("click", () => {
+      const next = fields[fields.findIndex((field) => field.id === state.field) + step];
+      if (next) go({ field: next.id, start: 0, cell: null });
+    });
+  }
   by("samples").addEventListener("change", (event) => open(Number(event.target.value)));
-  by("previous").addEventListener("click", () => go({ start: Math.max(0, state.start - PAGE), cell: null }));
-  by("next").addEventListener("click", () => go({ start: state.start + PAGE, cell: null }));
+  by("previous").addEventListener("click", () => go({ start: Math.max(0, state.start - page()), cell: null }));
+  by("next").addEventListener("click", () => go({ start: state.start + page(), cell: null }));
   by("drop-sample").addEventListener("click", async () => {
     if (!confirm("Remove this sample, its images and its corrections?")) return;
     await api.dropSample(state.sample).catch((error) => tell(by("fault"), error.message));

@@ -6,7 +6,7 @@ import { by, className, counted, make, percent, tell } from "./dom.js";
 export function showSample(sample, chosenClass, filter) {
   by("sample").hidden = false;
   by("sample-title").textContent = sample.name;
-  const facts = [counted(sample.images, "cell"), new Date(sample.made).toLocaleString()];
+  const facts = [counted(sample.images, "cell"), ...fields(sample), new Date(sample.made).toLocaleString()];
   if (sample.checked) facts.push(`${sample.checked} checked, ${sample.corrected} of them corrected`);
   if (sample.unlike) facts.push(`${sample.unlike} unlike all training cells`);
   if (sample.without_cell) facts.push(`${sample.without_cell} without an outline`);
@@ -16,14 +16,30 @@ export function showSample(sample, chosenClass, filter) {
   progress(sample);
   tell(by("notes"), notes(sample));
   leftOut(sample.left_out);
+  differential(sample);
   by("classes").replaceChildren(...chips(sample, chosenClass, filter));
 }
 
+const fields = (sample) => (sample.kind === "fields" ? [counted(sample.fields, "smear field")] : []);
+
 function progress(sample) {
+  const [done, all, what] = sample.kind === "fields" ? [sample.fields_searched, sample.fields, "fields searched"]
+    : [sample.looked_at, sample.images, "looked at"];
   by("working").hidden = sample.state === "done";
-  by("working-bar").value = sample.images ? sample.looked_at / sample.images : 0;
-  by("working-text").textContent = `${sample.looked_at} of ${sample.images} looked at`;
+  by("working-bar").value = all ? done / all : 0;
+  by("working-text").textContent = `${done} of ${all} ${what}`;
 }
+
+function differential(sample) {
+  by("differential").hidden = sample.kind !== "fields" || sample.images === 0;
+  by("differential").querySelector("tbody").replaceChildren(...sample.differential.map((row) => make("tr", {},
+    make("th", { scope: "row", textContent: className(row.class) }),
+    make("td", { textContent: row.cells }),
+    make("td", { textContent: row.share === null ? "" : `${tenths(row.share)} %` }),
+    make("td", { textContent: row.low === null ? "" : `${tenths(row.low)} – ${tenths(row.high)} %` }))));
+}
+
+const tenths = (share) => (100 * share).toFixed(1);
 
 function notes(sample) {
   const said = [];

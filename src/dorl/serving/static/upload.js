@@ -28,15 +28,18 @@ export function takeFiles(model, added) {
   by("folders").replaceChildren(...model.folders.map((name) => make("option", { value: name, textContent: name })));
   by("folder-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    attempt(() => takeFolder(by("folders").value), added);
+    attempt(() => takeFolder(by("folders").value, kind()), added);
   });
 }
+
+/** What the images show, as the API calls it. */
+const kind = () => document.querySelector("input[name=kind]:checked").value;
 
 async function sendFiles(files) {
   by("upload").hidden = false;
   const what = counted(files.length, "file");
   try {
-    return await upload(files, (share) => {
+    return await upload(files, kind(), (share) => {
       by("upload-bar").value = share;
       by("upload-text").textContent = share < 1 ? `sending ${what}, ${percent(share)}` : `reading ${what}`;
     });
