@@ -5,8 +5,8 @@
 RUN is a folder that `dorl fit` or `dorl evaluate` made with views; its ``cells/`` are read. For each other lab, the
 classes that it shares with the source lab in the tree are learnt from the source lab alone, and from it and `n`
 labelled cells of the other lab, weighed as `dorl fit` weighs them; either way the classifier then adapts to the rest of
-that lab, as `dorl fit` and `dorl predict` let it. Prints the accuracy on the rest, mean and standard deviation over the
-draws, and one JSON line.
+that lab, as `dorl fit` lets it where the rest is given to it without labels. Prints the accuracy on the rest, mean and
+standard deviation over the draws, and one JSON line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from dorl.cells import CellStore
 from dorl.classification.selection import select_cells
 from dorl.classification.views import ViewsClassifier
-from dorl.pipeline.fitting import lab_weights
+from dorl.pipeline.classifiers import adapted_beside, lab_weights
 from dorl.taxonomy import shared_level
 from dorl.training import seeded
 
@@ -55,7 +55,8 @@ def main() -> None:
             for how, some in chosen.items():
                 rest = np.delete(new, some)
                 learn = np.concatenate([own, new[some]])
-                model = ViewsClassifier().fit(X[learn], y[learn], lab_weights(lab[learn])).suited(X[rest])
+                model = ViewsClassifier().fit(X[learn], y[learn], lab_weights(lab[learn]))
+                model = adapted_beside(model, X[rest]).suited(X[rest])
                 rows.setdefault(how, []).append(float((model.predict(X[rest]) == y[rest]).mean()))
         print(f"{source} → {other}, {given.n} labels", end="")
         for how, values in rows.items():

@@ -13,7 +13,6 @@ from dorl.classification import CLASSIFIERS, Calibration, load_calibration
 from dorl.domains import read_domain
 from dorl.errors import InputError
 from dorl.pipeline import DoRL, fit
-from dorl.pipeline.fitting import lab_weights
 from dorl.pipeline.represent import trained
 from dorl.pipeline.runfolder import read_config, slug
 from dorl.representation import encode_cells
@@ -135,13 +134,6 @@ def test_unreadable_images_are_left_out_counted_and_shown(rendered: Path, tmp_pa
     assert metrics["labs"]["bad"]["cells"] == 28
     assert sum(metrics["labs"]["bad"]["left_out"].values()) == 2
     assert "the file is empty" in (tmp_path / "run" / "report.html").read_text()
-
-
-def test_a_lab_of_few_labels_weighs_a_third_of_the_largest() -> None:
-    weights = lab_weights(np.array(["a"] * 90 + ["b"] * 10 + ["c"] * 60, object))
-    assert weights[:90].sum() == 90
-    assert weights[90:100].sum() == pytest.approx(30)
-    assert weights[100:].sum() == 60
 
 
 def test_a_run_without_views_of_some_classes_has_the_papers_classifiers_alone(labs: list[str], tmp_path: Path) -> None:

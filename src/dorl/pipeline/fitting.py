@@ -8,39 +8,25 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from sklearn.pipeline import make_pipeline
 
-from dorl.classification import (
-    VIEWS,
-    ProtocolResult,
-    calibrate,
-    load_calibration,
-    make_classifier,
-    save_calibration,
-    save_classifier,
-)
-from dorl.classification.classifiers import appetite
-from dorl.classification.parallel import in_parallel
+from dorl.classification import ProtocolResult, load_calibration
 from dorl.domains import Domain
 from dorl.files import write_json
 from dorl.pipeline.card import write_card
+from dorl.pipeline.classifiers import fit_classifiers
 from dorl.pipeline.distances import distances
-from dorl.pipeline.expected import expected_on, expected_without_labels
+from dorl.pipeline.expected import expected_without_labels
 from dorl.pipeline.figures import FOLDER, draw_run
 from dorl.pipeline.mistakes import confident_mistakes, draw_mistakes
 from dorl.pipeline.model import DoRL
 from dorl.pipeline.protocols import check_protocols, follow_protocols, run_protocols, trainable
 from dorl.pipeline.report import write_run_report
-from dorl.pipeline.represent import HISTORY, Represented, learnt_level, represent, write_features
+from dorl.pipeline.represent import HISTORY, Represented, represent, write_features
 from dorl.pipeline.runfolder import CLASSIFIERS, FEATURES, METRICS, slug
 from dorl.processes import is_main, wait
-from dorl.progress import say, track
+from dorl.progress import say
 from dorl.reporting import write_results, write_tables
-
-#: a lab whose labels are learnt weighs at least this share of the one with most labels
-LEAST_LAB = 1 / 3
 
 
 def evaluate(
@@ -210,53 +196,13 @@ def fit(
     if is_main():
         expected = []
         if made.config.classifiers.names:
-            expected = _fit_classifiers(made, out)
+            expected = fit_classifiers(made, out)
         else:
             say("no classifier is fitted: that needs labels of two classes or more")
         result = run_protocols(made, device=device) if trainable(made.labs) else None
         _finish(made, result, expected, out, started)
     wait()
     return DoRL.load(out, device=device)
-
-
-def _fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
-    """Fit each on the source labs' labels, and calibrate it where there are labels enough.
-
-    Returns what the default one is expected to do on the other labs.
-    """
-    settings = made.config.classifiers
-    elsewhere = [lab.name for lab in made.labs if lab.name not in settings.source]
-    labelled = made.cells["domain"].isin(settings.source) & made.cells["label"].notna()
-    labels = made.cells.loc[labelled, "label"].to_numpy(object)
-    learnt = learnt_level(labels).project_all(labels).astype(str)
-    rows, others = (np.flatnonzero(which) for which in (labelled, ~made.cells["domain"].isin(settings.source)))
-
-    def fit_one(name: str) -> list[dict[str, Any]]:
-        model, features = make_classifier(name, made.config.seed), made.inputs(name, rows)
-        if name == VIEWS:  # a pipeline of one step; how weights are handed to steps depends on a global setting
-            model[-1].fit(features, learnt, lab_weights(made.cells["domain"].to_numpy(object)[rows]))
-        else:
-            model.fit(features, learnt)
-        place = out / CLASSIFIERS / f"{slug(name)}.skops"
-        if calibration := calibrate(model, features, learnt, seed=made.config.seed):
-            save_calibration(calibration, place.with_suffix(".json"))
-        if name == VIEWS and len(others):
-            model = make_pipeline(model[-1].suited(made.inputs(name, others)))
-        save_classifier(model, place)
-        if name != settings.default or not calibration:
-            return []
-        return [expected_on(made, lab, name, model, calibration, settings.source) for lab in elsewhere]
-
-    sizes = [appetite(name, made.features.nbytes) for name in settings.names]
-    done = in_parallel(fit_one, settings.names, sizes)
-    expected = dict(track(done, total=len(settings.names), what="fitting the run's classifiers"))
-    return expected.get(settings.default, [])
-
-
-def lab_weights(labs: np.ndarray) -> np.ndarray:
-    """Weight of each cell, by its lab's name (N,): a lab of few labels counts at least `LEAST_LAB` of the largest."""
-    _, index, counts = np.unique(labs.astype(str), return_inverse=True, return_counts=True)
-    return np.maximum(1.0, LEAST_LAB * counts.max() / counts)[index]
 
 
 def _finish(
