@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.special import expit
 from sklearn.base import clone
+from sklearn.ensemble import _forest
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
@@ -130,3 +133,19 @@ def test_few_values_are_learnt_by_libsvm_and_no_other_library(monkeypatch: pytes
     monkeypatch.setattr(estimators, "_intel_svc", never)
     X, y = four_classes()
     assert SoftmaxSVC(kernel="linear").fit(X, y).score(X, y) > 0.4
+
+
+def test_the_forest_grows_on_all_threads_that_it_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    grow, grown = _forest._parallel_build_trees, []
+
+    def told(*given: object, **more: object) -> object:
+        grown.append(threading.get_ident())
+        time.sleep(0.01)  # so that no thread takes them all
+        return grow(*given, **more)
+
+    monkeypatch.setattr(_forest, "_parallel_build_trees", told)
+    for threads in (1, 2):
+        monkeypatch.setattr("dorl.classification.estimators.own_threads", lambda threads=threads: threads)
+        grown.clear()
+        SteadyForest(n_estimators=8, random_state=0).fit(THREE.X, THREE.y.astype(str))
+        assert len(set(grown)) == threads

@@ -43,7 +43,7 @@ class SteadyForest(RandomForestClassifier):
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> SteadyForest:
         """Fit to `X`, shape (n_cells, n_features), and class names `y`, shape (n_cells,)."""
-        with parallel_config(n_jobs=own_threads()):
+        with parallel_config("threading", n_jobs=own_threads()):
             return super().fit(X, y, sample_weight)
 
 
