@@ -11,6 +11,8 @@ from joblib import cpu_count
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
+from dorl.memory import give_back_memory
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -49,7 +51,9 @@ def in_parallel(function: Callable[[T], R], jobs: Sequence[T], sizes: Sequence[i
         warnings.simplefilter("ignore")  # the iteration limits are the paper's
         for most in sorted(set(beside), reverse=True):
             some = [job for job, workers in zip(jobs, beside, strict=True) if workers == most]
-            yield from _side_by_side(function, some, min(most, len(some)), cores)
+            for pair in _side_by_side(function, some, min(most, len(some)), cores):
+                give_back_memory()  # what each leaves behind would add up
+                yield pair
 
 
 def _side_by_side(function: Callable[[T], R], jobs: Sequence[T], workers: int, cores: int) -> Iterator[tuple[T, R]]:

@@ -18,6 +18,7 @@ from dorl.classification import CLASSIFIERS, VIEWS
 from dorl.domains import Domain, read_domains
 from dorl.errors import InputError
 from dorl.files import atomic
+from dorl.memory import give_back_memory
 from dorl.pipeline.classes import at_level, check_classes
 from dorl.pipeline.embedding import embed
 from dorl.pipeline.presets import (
@@ -262,6 +263,7 @@ def represent(
         if is_main():
             model.save(out / AUTOENCODER)
     features = encode_cells(model, embedded.store)
+    give_back_memory()  # of what has been trained, before other things are
     left_out = {lab.name: list(lab.left_out.itertuples(index=False, name=None)) for lab in domains}
     for key, reason in embedded.left_out:
         name, _, path = key.partition("/")

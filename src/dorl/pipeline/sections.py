@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from dorl.cells import CellStore
+from dorl.cells.rows import StoredRows
 from dorl.errors import InputError
 from dorl.pipeline.cautions import distance_table
 from dorl.pipeline.distances import STAGES
@@ -204,7 +205,7 @@ def latent_space(run: Path, folder: Path, config: RunConfig) -> CellMap | Pictur
         obs["domain"].to_numpy(str)[rows].tolist(),
         [str(label) for label in labels],
         obs["path"].to_numpy(str)[rows].tolist(),
-        picture_sheet(store.batch(rows, "crops")[0]),
+        picture_sheet(StoredRows(store, "crops", rows)),
         Picture(still.path, caption=still.caption, wide=True),
         heading=still.heading,
         caption=f"{few}Each point is a cell, placed in the plane by UMAP of its features; axes have no unit, and near "

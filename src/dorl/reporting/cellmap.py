@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -92,16 +93,17 @@ def drawn(labs: ArrayLike, *, seed: int = 0, most: int = MOST) -> NDArray[np.int
     return np.sort(order[np.argsort(turn[order], kind="stable")][:most])
 
 
-def picture_sheet(pictures: NDArray[np.uint8]) -> bytes:
+def picture_sheet(pictures: Any) -> bytes:
     """One JPEG of all pictures, each made `SIDE` pixels wide, in rows of `COLUMNS`.
 
     Parameters
     ----------
-    pictures : uint8 array of shape (N, H, W, 3)
-        N at least 1; square.
+    pictures : uint8 array of shape (N, H, W, 3), or `dorl.cells.rows.StoredRows` of that shape
+        N at least 1; square. They are read slice by slice.
     """
     sheet = Image.new("RGB", (SIDE * min(COLUMNS, len(pictures)), SIDE * -(-len(pictures) // COLUMNS)), "white")
-    for number, picture in enumerate(pictures):
+    slices = (pictures[start : start + COLUMNS] for start in range(0, len(pictures), COLUMNS))
+    for number, picture in enumerate(chain.from_iterable(slices)):
         small = Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BOX)
         sheet.paste(small, (number % COLUMNS * SIDE, number // COLUMNS * SIDE))
     file = io.BytesIO()

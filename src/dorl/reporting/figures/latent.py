@@ -14,6 +14,8 @@ from dorl.reporting.palette import styles
 
 #: cells that UMAP learns its map from; the rest are placed on the finished map
 LEARNT_FROM = 3000
+#: the rest are placed on it so many at a time
+TOGETHER = 1000
 #: with fewer cells than this, neighbourhoods mean nothing and PCA is used
 FEWEST = 10
 
@@ -52,8 +54,9 @@ def embed_2d(X: ArrayLike, seed: int = 0) -> NDArray[np.float32]:
         placed = np.empty((len(X), 2), dtype=np.float32)
         placed[chosen] = reducer.fit_transform(X[chosen])
         rest = np.setdiff1d(np.arange(len(X)), chosen)
-        if len(rest):
-            placed[rest] = reducer.transform(X[rest])
+        for start in range(0, len(rest), TOGETHER):  # it computes the distances of all that it is given
+            some = rest[start : start + TOGETHER]
+            placed[some] = reducer.transform(X[some])
     return placed
 
 
