@@ -87,6 +87,14 @@ def test_an_empty_field_has_no_cells_and_noise_breaks_nothing(tiny: Segmenter, s
     assert np.sum([np.zeros(shape), *found], axis=0).max() <= 1
 
 
+def test_of_too_many_candidates_the_largest_are_looked_at(tiny: Segmenter, monkeypatch: pytest.MonkeyPatch) -> None:
+    image, _ = rendered_field("harbour", NAMES)
+    whole = find_cells(tiny, image)
+    monkeypatch.setattr("dorl.segmentation.fields.MOST", 2)
+    few = find_cells(tiny, image)
+    assert 1 <= len(few) <= 2 < len(whole)
+
+
 def test_the_image_of_one_cell_holds_it(tiny: Segmenter) -> None:
     image, _ = rendered_field("dune", [["neutrophil_segmented", "monocyte"]])
     for cell in find_cells(tiny, image):

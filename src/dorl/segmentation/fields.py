@@ -36,6 +36,8 @@ LEVELS = 24
 RED_CELLS, LEAST_UNIT = 5, 8.0
 #: side of the image of a single cell, in sides of its box
 CUT_OUT = 2.0
+#: candidates that are looked at in a field, those with the largest nuclei, so that no picture takes hours
+MOST = 4000
 #: windows that are looked at together
 TOGETHER = 32
 
@@ -95,6 +97,8 @@ def find_cells(segmenter: Segmenter, image: np.ndarray, *, red_cell: float | Non
     """
     unit = max(LEAST_UNIT, red_cell or red_cell_diameter(image) or min(image.shape[:2]) / RED_CELLS)
     places = nuclei(image, unit)
+    if len(places) > MOST:
+        places = sorted(places, key=lambda place: -place.diameter)[:MOST]
     solid = [place for place in places if place.diameter >= SOLID * unit and place.stain >= STAINED]
     views = [(place, WINDOW * unit) for place in places] + [(place, WINDOW * unit / 2) for place in solid]
     views += [(place, CLOSE * place.diameter) for place in solid]
