@@ -88,10 +88,7 @@ class RunRecogniser:
 
     def look(self, images: Sequence[np.ndarray]) -> list[SeenCell]:
         """Look at uint8 images (H, W, 3), RGB, 0-255, each of its own size."""
-        seen: list[SeenCell] = []
-        for _, some in over_batches(self._look, images, device=self._model.segmenter.device):
-            seen += some
-        return seen
+        return self._look([(image, None) for image in images])
 
     def search(self, image: np.ndarray) -> SeenField:
         """Find every white cell of a smear field, uint8 (H, W, 3), RGB, 0-255, and look at each, as `dorl count`."""
@@ -99,11 +96,9 @@ class RunRecogniser:
         red_cell = red_cell_diameter(image)
         found = fields.find_cells(segmenter, image, red_cell=red_cell)
         crops = [fields.cut_out(image, cell) for cell in found]
-        known = [FoundCell(mask, cell.confidence) for (_, mask), cell in zip(crops, found, strict=True)]
-        seen: list[SeenCell] = []
-        given = [(crop, cell) for (crop, _), cell in zip(crops, known, strict=True)]
-        for _, some in over_batches(self._look_at, given, device=segmenter.device):
-            seen += some
+        seen = self._look(
+            [(crop, FoundCell(mask, cell.confidence)) for (crop, mask), cell in zip(crops, found, strict=True)]
+        )
         height, width = image.shape[:2]
         labels = fields.label_picture(found, (width, height))
         return SeenField(
@@ -138,8 +133,10 @@ class RunRecogniser:
         (crops,) = self._store.batch([row], "crops")
         return _jpeg(crops[0])
 
-    def _look(self, images: Sequence[np.ndarray]) -> list[SeenCell]:
-        return self._look_at([(image, None) for image in images])
+    def _look(self, pairs: Sequence[tuple[np.ndarray, FoundCell | None]]) -> list[SeenCell]:
+        """Look at images batch by batch, each with its cell where that was found already."""
+        batches = over_batches(self._look_at, pairs, device=self._model.segmenter.device)
+        return [cell for _, some in batches for cell in some]
 
     def _look_at(self, pairs: Sequence[tuple[np.ndarray, FoundCell | None]]) -> list[SeenCell]:
         """Look at images, each with its cell where that was found already; of all of a batch or of none."""

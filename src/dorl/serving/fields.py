@@ -77,9 +77,3 @@ class Fields:
                 )
                 assert row.lastrowid is not None
                 keep_pictures(db, row.lastrowid, cell.seen)
-
-    def leave_out(self, sample: int, field: Waiting, reason: str) -> None:
-        """Take a field out of its sample, and say why."""
-        with self._database.transaction() as db:
-            if db.execute("DELETE FROM fields WHERE id = ?", (field.id,)).rowcount:
-                db.execute("INSERT INTO left_out VALUES (?, ?, ?)", (sample, field.name, reason))

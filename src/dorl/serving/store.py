@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 from dorl.serving.database import Database, now
 from dorl.serving.intake import Place, Taken
@@ -148,11 +148,13 @@ class Samples:
                 if db.execute(f"UPDATE cells SET {' = ?, '.join(SAID)} = ? WHERE id = ?", values).rowcount:
                     keep_pictures(db, cell, told)
 
-    def leave_out(self, sample: int, cell: Waiting, reason: str) -> None:
-        """Take a cell out of its sample, and say why."""
+    def leave_out(
+        self, sample: int, image: Waiting, reason: str, *, kind: Literal["cells", "fields"] = "cells"
+    ) -> None:
+        """Take a cell, or a field, out of its sample, and say why."""
         with self._database.transaction() as db:
-            if db.execute("DELETE FROM cells WHERE id = ?", (cell.id,)).rowcount:
-                db.execute("INSERT INTO left_out VALUES (?, ?, ?)", (sample, cell.name, reason))
+            if db.execute(f"DELETE FROM {kind} WHERE id = ?", (image.id,)).rowcount:
+                db.execute("INSERT INTO left_out VALUES (?, ?, ?)", (sample, image.name, reason))
 
     def inputs(self, sample: int) -> list[tuple[int, bytes]]:
         """Number of each cell of a sample that was looked at, and what the classifier takes of it."""

@@ -136,18 +136,18 @@ class Worker:
             path = self._places.given(place, field.file)
             found = self._recogniser.search(read_image(path))
         except BadImageError as error:
-            self._fields.leave_out(sample, field, error.without(path))
+            self._samples.leave_out(sample, field, error.without(path), kind="fields")
             return
         except Exception as error:  # as in `_look`
             say(f"sample {sample}: {field.name} failed: {type(error).__name__}: {error}")
-            self._fields.leave_out(sample, field, f"failed while working ({type(error).__name__})")
+            self._samples.leave_out(sample, field, f"failed while working ({type(error).__name__})", kind="fields")
             return
         files = [f"field-{field.id}-{number:04d}.png" for number in range(1, len(found.cells) + 1)]
         try:
             for cell, file in zip(found.cells, files, strict=True):
                 (self._places.samples / place.folder / file).write_bytes(cell.image)
         except FileNotFoundError:  # the sample was dropped meanwhile, if nobody else removed its folder
-            self._fields.leave_out(sample, field, "the page's folder for its cells is gone")
+            self._samples.leave_out(sample, field, "the page's folder for its cells is gone", kind="fields")
             return
         self._fields.save(field, found, files, self._recogniser.classes)
 
