@@ -30,7 +30,7 @@ from dorl.inference import over_batches
 from dorl.memory import keep_memory
 from dorl.segmentation import SamSpec, Segmenter
 from dorl.segmentation.lora import lora_modules
-from dorl.segmentation.segmenter import prepare
+from dorl.segmentation.pixels import prepare
 from dorl.training import seeded
 
 Way = Callable[[np.ndarray], tuple[Tensor, Tensor]]

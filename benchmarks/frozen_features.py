@@ -33,11 +33,11 @@ from dorl.cells.pooling import masked_mean
 from dorl.domains import Domain, parse_lab, read_domain
 from dorl.memory import keep_memory
 from dorl.pretraining.__main__ import packaged
-from dorl.pretraining.train import MEAN, STD
+from dorl.pretraining.settings import MEAN, STD
 from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import find_cells
 from dorl.segmentation.compact import BN_EPS, CompactSpec, imagenet_state
-from dorl.segmentation.segmenter import normalise
+from dorl.segmentation.pixels import normalise
 from dorl.tensorfiles import read_pth
 from dorl.training import seeded
 from dorl.views import restain, square_crop

@@ -13,9 +13,7 @@ from dorl.classification import CLASSIFIERS, Calibration, load_calibration
 from dorl.domains import read_domain
 from dorl.errors import InputError
 from dorl.pipeline import DoRL, fit
-from dorl.pipeline.represent import trained
 from dorl.pipeline.runfolder import read_config, slug
-from dorl.representation import encode_cells
 
 NOT_OURS = {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
 
@@ -69,22 +67,6 @@ def test_the_same_seed_gives_the_same_table(fitted: Path, labs: list[str], tmp_p
     assert again.classes_ == DoRL.load(fitted).classes_
     for name in ("results.csv", "results_flat.csv", "table.md"):
         assert (tmp_path / "again" / name).read_bytes() == (fitted / name).read_bytes()
-
-
-def test_another_seed_starts_another_autoencoder(fitted: Path, tmp_path: Path) -> None:
-    config, cells = read_config(fitted), CellStore.open(fitted / "cells")
-    short = config.model_copy(update={"autoencoder": config.autoencoder.model_copy(update={"max_iterations": 1})})
-    domain = np.repeat([0, 1], 30)
-    features = [
-        encode_cells(
-            trained(cells, domain, short.model_copy(update={"seed": seed}), tmp_path / f"{n}.safetensors"),
-            cells,
-            members=np.arange(4),
-        )
-        for n, seed in enumerate((3, 3, 4))
-    ]
-    np.testing.assert_array_equal(features[0], features[1])
-    assert (features[0] != features[2]).any()
 
 
 @pytest.mark.slow

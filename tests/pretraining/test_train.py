@@ -16,7 +16,8 @@ from dorl.domains.rendered import STYLES, render_cell
 from dorl.errors import InputError
 from dorl.pretraining import train as module
 from dorl.pretraining.bank import SIDE, UNKNOWN, Bank
-from dorl.pretraining.train import MEAN, STD, Settings, Trainer
+from dorl.pretraining.settings import MEAN, STD, Settings
+from dorl.pretraining.train import Trainer
 from dorl.segmentation.checkpoints import load_base
 from dorl.segmentation.compact import CompactSpec
 from dorl.segmentation.sam import SamSpec

@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from dorl.errors import InputError
 from dorl.segmentation import SamSpec, Segmenter
 from dorl.segmentation.official import official_name, official_spec, read_official_sam
+from dorl.segmentation.pixels import PUBLISHED_MEAN, PUBLISHED_STD
 from dorl.segmentation.sam import build_sam
-from dorl.segmentation.segmenter import PUBLISHED_MEAN, PUBLISHED_STD
 
 from .small import noise
 from .stand_ins import OFFICIAL, official_adapter, official_sam, write

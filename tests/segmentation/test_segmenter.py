@@ -11,7 +11,6 @@ from dorl.errors import InputError
 from dorl.segmentation import Segmenter
 from dorl.segmentation.losses import overlap_scores, segmentation_loss
 from dorl.segmentation.sam import build_sam
-from dorl.segmentation.segmenter import prepare
 from dorl.training import seeded
 
 from .small import SMALL, assert_agree, noise, render, small_segmenter, train_a_little
@@ -101,16 +100,6 @@ def test_input_is_normalised_with_mean_and_std() -> None:
     assert pixels.shape == (1, 3, 64, 64)
     assert pixels.dtype == torch.float32
     assert pixels[0, :, 5, 7].tolist() == [1, -1, 2]
-
-
-def test_prepare_squeezes_a_picture_that_is_not_square() -> None:
-    image = np.zeros((40, 80, 3), np.uint8)
-    image[:, 40:] = 200
-    out = prepare(image, 64)
-    assert out.shape == (64, 64, 3)
-    assert (out[:, :30] == 0).all()
-    assert (out[:, 34:] == 200).all()
-    np.testing.assert_array_equal(prepare(out, 64), out)
 
 
 def test_inference_agrees_with_the_pass_that_is_trained() -> None:

@@ -19,7 +19,8 @@ from dorl.processes import count, gathered, in_turn, several, share, wait
 from dorl.progress import say, track
 from dorl.segmentation import Segmenter, cell_crop
 from dorl.segmentation.cell import find_cells
-from dorl.segmentation.segmenter import SegmenterOutput, prepare
+from dorl.segmentation.pixels import prepare
+from dorl.segmentation.segmenter import SegmenterOutput
 from dorl.views import Views, cell_views, described_width
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import dorl
 from dorl.files import write_json
+from dorl.pipeline.autoencoders import load_autoencoder
 from dorl.pipeline.card import write_card
 from dorl.pipeline.model import DoRL
 from dorl.pipeline.presets import DEFAULT_CLASSIFIER, given_settings
 from dorl.pipeline.report import write_run_report
-from dorl.pipeline.represent import load_autoencoder
 from dorl.pipeline.runfolder import (
     AUTOENCODER,
     METRICS,

@@ -12,7 +12,8 @@ from dorl.classification import ProtocolResult
 from dorl.domains import Domain
 from dorl.domains.statistics import class_counts as count_classes
 from dorl.domains.statistics import grey_levels as measure_grey_levels
-from dorl.pipeline.represent import HISTORY, Represented
+from dorl.pipeline.autoencoders import HISTORY
+from dorl.pipeline.represent import Represented
 from dorl.progress import say
 from dorl.reporting import (
     class_counts,

@@ -13,6 +13,7 @@ import pandas as pd
 from dorl.classification import ProtocolResult, load_calibration
 from dorl.domains import Domain
 from dorl.files import write_json
+from dorl.pipeline.autoencoders import HISTORY
 from dorl.pipeline.card import write_card
 from dorl.pipeline.classifiers import fit_classifiers
 from dorl.pipeline.distances import distances
@@ -22,7 +23,7 @@ from dorl.pipeline.mistakes import confident_mistakes, draw_mistakes
 from dorl.pipeline.model import DoRL
 from dorl.pipeline.protocols import check_protocols, follow_protocols, run_protocols, trainable
 from dorl.pipeline.report import write_run_report
-from dorl.pipeline.represent import HISTORY, Represented, represent, write_features
+from dorl.pipeline.represent import Represented, represent, write_features
 from dorl.pipeline.runfolder import CLASSIFIERS, FEATURES, METRICS, slug
 from dorl.processes import is_main, wait
 from dorl.progress import say

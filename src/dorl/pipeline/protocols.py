@@ -10,7 +10,8 @@ import numpy as np
 from dorl.classification import CLASSIFIERS, VIEWS, LabFeatures, ProtocolResult, cross_lab
 from dorl.domains import Domain
 from dorl.errors import InputError
-from dorl.pipeline.represent import Represented, trained
+from dorl.pipeline.autoencoders import trained
+from dorl.pipeline.represent import Represented
 from dorl.pipeline.runfolder import AUTOENCODER
 from dorl.progress import say
 from dorl.representation import encode_cells

@@ -19,6 +19,7 @@ from dorl.domains import Domain, read_domains
 from dorl.errors import InputError
 from dorl.files import atomic
 from dorl.memory import give_back_memory
+from dorl.pipeline.autoencoders import load_autoencoder, trained
 from dorl.pipeline.classes import at_level, check_classes
 from dorl.pipeline.embedding import embed
 from dorl.pipeline.presets import (
@@ -26,7 +27,6 @@ from dorl.pipeline.presets import (
     autoencoder_settings,
     check_seed,
     given_settings,
-    shape_and_training,
 )
 from dorl.pipeline.runfolder import (
     AUTOENCODER,
@@ -43,12 +43,11 @@ from dorl.pipeline.runfolder import (
 )
 from dorl.processes import in_turn, is_main
 from dorl.progress import say
-from dorl.representation import CrossDomainAutoencoder, encode_cells, train_autoencoder
+from dorl.representation import CrossDomainAutoencoder, encode_cells
 from dorl.segmentation import Segmenter
 from dorl.taxonomy import SharedLevel, shared_level
 from dorl.views import Views
 
-HISTORY = "history.csv"
 #: of ``features.h5ad``: each cell's place in the plane
 PLACED = "X_umap"
 
@@ -270,57 +269,6 @@ def represent(
         left_out[name].append((path, reason))
     say(f"{len(cells)} cells embedded, {sum(map(len, left_out.values()))} images left out")
     return Represented(used, config, embedded.store, cells, features, model, left_out)
-
-
-def load_autoencoder(place: str | Path, segmenter: Segmenter, *, device: str | None = None) -> CrossDomainAutoencoder:
-    """An autoencoder trained elsewhere, that fits the segmenter's tokens.
-
-    Parameters
-    ----------
-    place : str or Path
-        A run folder, an ``autoencoder.safetensors``, or the DoRL authors' ``cae.mdl``.
-    """
-    path = Path(place)
-    path = path / AUTOENCODER if path.is_dir() else path
-    official = path.suffix in (".mdl", ".pth", ".pt")
-    model = (CrossDomainAutoencoder.from_official if official else CrossDomainAutoencoder.load)(path, device=device)
-    if (model.config.width, model.config.grid) != (segmenter.width, segmenter.grid):
-        raise InputError(
-            f"{path}: takes {model.config.width} × {model.config.grid}² tokens, the segmenter gives "
-            f"{segmenter.width} × {segmenter.grid}²: give the segmenter that it was trained with"
-        )
-    return model
-
-
-def trained(
-    store: CellStore,
-    domain: np.ndarray,
-    config: RunConfig,
-    path: Path,
-    *,
-    members: np.ndarray | None = None,
-    device: str | None = None,
-    what: str = "training the autoencoder",
-) -> CrossDomainAutoencoder:
-    """Train an autoencoder, or load the one that an interrupted run had finished; its loss curve lies beside it."""
-    if path.exists():
-        return CrossDomainAutoencoder.load(path, device=device)
-    shape, training = shape_and_training(config.autoencoder)
-    model, history = train_autoencoder(
-        store,
-        domain,
-        out=path,
-        config=shape,
-        settings=training,
-        members=members,
-        seed=config.seed,
-        device=device,
-        what=what,
-    )
-    if is_main():
-        with atomic(path.with_name(HISTORY)) as temporary:
-            history.to_csv(temporary, index=False)
-    return model
 
 
 def write_features(path: Path, features: np.ndarray, cells: pd.DataFrame, placed: np.ndarray | None = None) -> None:

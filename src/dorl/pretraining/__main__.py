@@ -12,7 +12,8 @@ from dorl.domains.boxes import read_fields
 from dorl.errors import DorlError, InputError
 from dorl.memory import keep_memory
 from dorl.pretraining.bank import build_bank
-from dorl.pretraining.train import Settings, Trainer
+from dorl.pretraining.settings import Settings
+from dorl.pretraining.train import Trainer
 from dorl.segmentation.compact import imagenet_state
 from dorl.tensorfiles import read_pth
 

@@ -15,7 +15,8 @@ from skimage.segmentation import clear_border
 from torch.nn import functional as F
 
 from dorl.segmentation.crop import largest_component
-from dorl.segmentation.segmenter import Segmenter, prepare
+from dorl.segmentation.pixels import prepare
+from dorl.segmentation.segmenter import Segmenter
 
 #: a part is a cell where its pixels are at least this probable
 CUT = 0.5

@@ -19,8 +19,9 @@ from dorl.segmentation.official import (
     read_official_sam,
 )
 from dorl.segmentation.paired import pair_again
+from dorl.segmentation.pixels import PUBLISHED_MEAN, PUBLISHED_STD
 from dorl.segmentation.sam import TIED
-from dorl.segmentation.segmenter import PUBLISHED_MEAN, PUBLISHED_STD, Segmenter
+from dorl.segmentation.segmenter import Segmenter
 from dorl.segmentation.transplant import spec_from_dict
 from dorl.tensorfiles import load_into, load_tensors, save_tensors, write_pth
 

@@ -21,7 +21,8 @@ from dorl.segmentation.augment import augment
 from dorl.segmentation.checkpoints import save_base
 from dorl.segmentation.lora import base_digest
 from dorl.segmentation.losses import overlap_scores, segmentation_loss
-from dorl.segmentation.segmenter import Segmenter, prepare
+from dorl.segmentation.pixels import prepare
+from dorl.segmentation.segmenter import Segmenter
 from dorl.tensorfiles import load_into, load_tensors
 from dorl.training import (
     has_bf16,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dorl.segmentation.segmenter import Segmenter, normalise
+from dorl.segmentation.pixels import normalise
+from dorl.segmentation.segmenter import Segmenter
 
 
 class SegmenterGraph(nn.Module):

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from dorl.errors import InputError
 from dorl.segmentation import dinobloom, hub
-from dorl.segmentation.segmenter import Segmenter, SegmenterOutput, normalise, prepare
+from dorl.segmentation.pixels import normalise, prepare
+from dorl.segmentation.segmenter import Segmenter, SegmenterOutput
 from dorl.tensorfiles import weights_digest
 from dorl.training import default_device, has_bf16
 

@@ -28,7 +28,8 @@ from dorl.inference import CPU_BATCH
 from dorl.progress import say
 from dorl.segmentation.graph import SegmenterGraph
 from dorl.segmentation.hub import weights_folder
-from dorl.segmentation.segmenter import Segmenter, prepare
+from dorl.segmentation.pixels import prepare
+from dorl.segmentation.segmenter import Segmenter
 
 #: rendered cells that ranges of activations are read from, where no images are given
 RENDERED = 48
