@@ -106,7 +106,9 @@ def made_up_cells(labs: list[Domain], segmenter: Segmenter, path: Path, **given:
         "views": (views.total, described_width(segmenter)),
     }
     rng = np.random.default_rng(0)
-    means = {name: rng.normal(size=(len(CLASSES), *shape)).astype(np.float32) for name, shape in shapes.items()}
+    # a class's tokens are alike all over the grid, so that what the autoencoder makes of them tells the classes apart
+    per_class = {"tokens": (segmenter.width, 1, 1), "views": shapes["views"]}
+    means = {name: rng.normal(size=(len(CLASSES), *shape)).astype(np.float32) for name, shape in per_class.items()}
     noise = {name: rng.normal(size=(257, *shape)).astype(np.float32) for name, shape in shapes.items()}
     store = CellStore.create(path, width=segmenter.width, grid=segmenter.grid, views=shapes["views"])
     masks, crops = np.ones((100, 224, 224), bool), np.full((100, 128, 128, 3), 128, np.uint8)

@@ -8,7 +8,7 @@ from dorl.cells.store import CellStore
 from dorl.progress import track
 
 #: cells of a store that are averaged at once
-BATCH = 256
+BATCH = 64
 
 
 def stored_means(store: CellStore, rows: np.ndarray, *, what: str | None = None) -> np.ndarray:

@@ -13,6 +13,7 @@ import pandas as pd
 from dorl.classification import ProtocolResult, load_calibration
 from dorl.domains import Domain
 from dorl.files import write_json
+from dorl.memory import give_back_memory
 from dorl.pipeline.autoencoders import HISTORY
 from dorl.pipeline.card import write_card
 from dorl.pipeline.classifiers import fit_classifiers
@@ -210,10 +211,12 @@ def _finish(
     made: Represented, result: ProtocolResult | None, expected: list[dict[str, Any]], out: Path, started: float
 ) -> None:
     """Tables, figures, metrics, model card and report, in this order: metrics.json marks a finished run."""
+    give_back_memory()  # of what the protocol's classifiers were fitted in
     if result is not None:
         write_results(result, out)
         write_tables(result, out, [lab.name for lab in made.labs])
     placed = draw_run(made, result, out)
+    give_back_memory()  # of the map and the figures
     write_features(out / FEATURES, made.features, made.cells, placed)
     mistakes = [] if result is None else confident_mistakes(made, result)
     draw_mistakes(made, mistakes, out / FOLDER)
