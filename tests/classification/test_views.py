@@ -166,6 +166,18 @@ def test_more_cells_than_the_regression_learns_from(monkeypatch: pytest.MonkeyPa
     assert (model.predict(X) == y).mean() > 0.9
 
 
+def test_a_rare_class_is_learnt_where_cells_must_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ViewsClassifier, "MOST", 200)
+    X, y = cells(seed=8)
+    keep = np.sort(np.concatenate([np.flatnonzero(y == CLASSES[1])[:2], np.flatnonzero(y != CLASSES[1])]))
+    new, truth = cells(seed=11)
+    for seed in range(8):  # a draw of 50 of 122 cells that knew no classes would miss both in every third
+        model = ViewsClassifier(random_state=seed).fit(X[keep], y[keep])
+        assert model.coef_.shape == (3, 12)
+        assert (model.predict(new) == truth)[truth != CLASSES[1]].mean() > 0.9
+        assert np.isfinite(model.adapted(X).predict_proba(new)).all()
+
+
 def test_it_is_saved_and_calibrated_as_the_others(tmp_path: Path) -> None:
     X, y = cells(seed=9)
     model = make_classifier(VIEWS, 3).fit(X, y)

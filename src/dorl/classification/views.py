@@ -22,6 +22,8 @@ from dorl.taxonomy import UNCOMMON
 CHUNK = 512
 #: with fewer cells than this nothing is learnt from them without their classes
 FEWEST = 100
+#: cells of a class, where it has as many, that stay where cells must be left out
+KEPT = 20
 #: cells whose median distance (`ViewsClassifier.distance`) is more than this are another lab's
 UNLIKE = 1.5
 
@@ -232,13 +234,20 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         """The most probable class of each cell, shape (N,); input as for `predict_proba`."""
         return self.classes_[self.predict_proba(X).argmax(1)]
 
-    def _drawn(self, *arrays: NDArray) -> tuple[NDArray, ...]:
-        """Rows of the arrays, views first, such that views aren't more than `MOST`."""
-        count, keep = len(arrays[0]), self.MOST // arrays[0].shape[1]
+    def _drawn(
+        self, X: Any, index: NDArray[np.intp], weight: NDArray[np.float64]
+    ) -> tuple[Any, NDArray[np.intp], NDArray[np.float64]]:
+        """Cells, views first, such that views aren't more than `MOST`; of each class `KEPT` stay, or what it has."""
+        count, keep = len(X), self.MOST // X.shape[1]
         if count <= keep:
-            return arrays
-        rows = np.sort(np.random.default_rng(self.random_state).permutation(count)[:keep])
-        return tuple(array[rows] for array in arrays)
+            return X, index, weight
+        order = np.random.default_rng(self.random_state).permutation(count)
+        first = min(KEPT, max(1, keep // len(self.classes_)))
+        kept = np.zeros(count, bool)
+        for number in range(len(self.classes_)):
+            kept[order[index[order] == number][:first]] = True
+        rows = np.sort(order[np.argsort(~kept[order], kind="stable")][:keep])
+        return X[rows], index[rows], weight[rows]
 
     def _analysis(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Weights (C, F) and offsets (C,) of the discriminant analysis; a class without a cell is never chosen."""
