@@ -159,6 +159,26 @@ def test_a_process_that_is_killed_ends_the_run_and_the_next_start_goes_on(
     assert not list((out / "cells").glob("shard-*"))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
+def test_a_launch_that_is_told_to_end_takes_its_processes_with_it(
+    labs: list[str], tmp_path: Path, how: signal.Signals
+) -> None:
+    import psutil
+
+    out = tmp_path / "features"
+    running = subprocess.Popen([*DORL, "embed", *labs, "--out", str(out), "--processes", "2"])
+    shard = out / "cells" / "shard-1" / "cells.json"
+    until = time.monotonic() + 120
+    while not shard.exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    children = psutil.Process(running.pid).children()
+    running.send_signal(how)
+    assert running.wait(timeout=60) == 130
+    assert len(children) == 2
+    assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
+
+
 def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
 

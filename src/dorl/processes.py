@@ -13,8 +13,10 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -129,7 +131,8 @@ def lost_another(error: BaseException) -> bool:
 def launch(words: Sequence[str], processes: int) -> int:
     """Run ``python -m dorl words`` as several processes on this machine, and wait for them.
 
-    When one fails the others are ended: their work up to the last checkpoint is kept.
+    When one fails the others are ended: their work up to the last checkpoint is kept. So they are when this process is
+    told to end, by Ctrl-C or otherwise.
 
     Parameters
     ----------
@@ -150,7 +153,7 @@ def launch(words: Sequence[str], processes: int) -> int:
     """
     if processes < 1:
         raise InputError(f"processes is {processes}: give 1 or more")
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as said, _ended_as_by_ctrl_c():
         port = _free_port()
         running = [_start(words, number, processes, port, said) for number in range(processes)]
         try:
@@ -166,6 +169,25 @@ def launch(words: Sequence[str], processes: int) -> int:
         said.seek(0)
         last = next((line.strip() for line in reversed(said.readlines()) if line.strip()), "")
     return _verdict(statuses, last)
+
+
+@contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """Take the signals that end a process as Ctrl-C: the processes it has started would run on without it."""
+    if threading.current_thread() is not threading.main_thread():  # signals are for the main thread alone
+        yield
+        return
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    ending = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.signal(number, interrupt) for number in ending}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _start(words: Sequence[str], number: int, processes: int, port: int, said: IO[str]) -> subprocess.Popen[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -396,3 +398,27 @@ def test_a_store_can_be_moved(tmp_path: Path) -> None:
     create(tmp_path / "a").append(*cells(0, 2))
     shutil.move(tmp_path / "a", tmp_path / "b")
     assert_holds(CellStore.open(tmp_path / "b"), 2)
+
+
+def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
+    text = "import sys; from test_store import create; s = create(sys.argv[1]); print('begun', flush=True); input()"
+    other = subprocess.Popen(
+        [sys.executable, "-c", text.replace("sys.argv[1]", "__import__('pathlib').Path(sys.argv[1])"), str(tmp_path)],
+        cwd=Path(__file__).parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"begun\n"
+    with pytest.raises(InputError, match="another process writes here; wait for its end, or stop it"):
+        create(tmp_path)
+    reader = CellStore.open(tmp_path)  # reading is free
+    with pytest.raises(InputError, match="another process writes here"):
+        reader.append(*cells(0, 1))
+    other.kill()
+    other.wait()
+    store = create(tmp_path)
+    store.append(*cells(0, 1))
+    again = create(tmp_path)  # one process may open it twice
+    again.append(*cells(1, 1))
+    assert_holds(CellStore.open(tmp_path), 2)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from filelock import FileLock, Timeout
 
 from dorl.errors import InputError
 from dorl.files import write_json
@@ -43,6 +44,7 @@ class CellStore:
         self._rows = rows
         self._whole = False  # whether nothing unfinished lies behind the last whole cell
         self._maps: dict[str, np.memmap] = {}
+        self._lock: FileLock | None = None
         width, grid, side, crop = (header[key] for key in _SIZES)
         self._records: dict[str, tuple[tuple[int, ...], np.dtype]] = {
             "tokens": ((width, grid, grid), np.dtype("<f2")),
@@ -80,7 +82,7 @@ class CellStore:
         Raises
         ------
         InputError
-            If a store of other shapes or another source lies there.
+            If a store of other shapes or another source lies there, or another process writes there.
         """
         path = Path(path)
         header = {
@@ -95,7 +97,9 @@ class CellStore:
             header["views"] = views
         header = json.loads(json.dumps(header))  # as it will be read: a tuple comes back as a list
         if (path / "cells.json").exists():
-            store = cls.open(path)
+            held = cls.open(path)._held()
+            store = cls.open(path)  # as it is now that nobody else writes
+            store._lock = held
             if store.header != header:
                 raise InputError(
                     f"{path}: holds cells of other weights or settings: choose another folder, or remove it"
@@ -104,6 +108,7 @@ class CellStore:
             return store
         path.mkdir(parents=True, exist_ok=True)
         store = cls(path, header, [])
+        store._lock = store._held()
         for name in (*store._records, "index"):
             (path / _file_name(name)).touch()
         write_json(path / "cells.json", header)
@@ -189,6 +194,7 @@ class CellStore:
             if array.shape != (count, *shape):
                 raise ValueError(f"{name} of shape {array.shape}, the store takes {(count, *shape)}")
         given["masks"] = np.packbits(masks.reshape(count, side * side), axis=1)
+        self._lock = self._lock or self._held()
         if not self._whole:
             self._cut_unfinished()
         self._whole = False
@@ -200,6 +206,23 @@ class CellStore:
         self._whole = True
         self._rows += lines
         self._maps.clear()
+
+    def leave(self) -> None:
+        """Let other processes write; the next `append` writes again."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def _held(self) -> FileLock | None:
+        """A lock on this folder, which other stores of this process share; none where the file system has no locks."""
+        lock = FileLock(self.path / "writing.lock", timeout=0, is_singleton=True, thread_local=False)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(f"{self.path}: another process writes here; wait for its end, or stop it") from error
+        except NotImplementedError:
+            return None
+        return lock
 
     @property
     def tokens(self) -> np.memmap:

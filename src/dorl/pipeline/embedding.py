@@ -106,6 +106,7 @@ def embed(
         if cells is not None:
             own.append(*cells)
     if apart:
+        own.leave()
         left_out = [pair for pairs in gathered(left_out) for pair in pairs]
         order = [lab.key(i) for lab in labs for i in range(len(lab))]
         store = in_turn(lambda: Shards(path).join(store, order), lambda: CellStore.open(path))
