@@ -138,6 +138,17 @@ def test_a_manifest_reached_by_a_link_is_read(folder, tmp_path):
     assert len(read_domain(tmp_path / "short" / "l.csv")) == 3
 
 
+def test_images_to_be_looked_at_are_kept_whatever_is_said_of_them(tmp_path: Path) -> None:
+    put(tmp_path, "a.png", "b.png", "c.png")
+    rows = [("a.png", "unclassified", ""), ("b.png", "monocyte", "none.png"), ("c.png", "cell", ""), ("d.png", "", "")]
+    path = manifest(tmp_path / "new.csv", [dict(zip(("image", "label", "mask"), row, strict=True)) for row in rows])
+    refused(path, "none of 4 images can be used, most since: unknown class 'unclassified'")
+    lab = read_domain(path, any_class=True)
+    assert by_path(lab) == {"a.png": None, "b.png": "monocyte", "c.png": None}
+    assert reasons(lab) == {"d.png": "no such file"}
+    assert not lab.has_masks
+
+
 def test_wrong_manifests(folder):
     refused(manifest(folder / "l.csv", [{"file": "images/1.png", "label": "x"}]), "no column 'image'.*file, label")
     refused(manifest(folder / "l.csv", [{"image": "images/1.png"}] * 2), "more than once")

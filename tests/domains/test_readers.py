@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -255,3 +256,36 @@ def test_every_image_is_in_the_table_or_left_out(files, data):
         assert kept == sorted(kept)
         assert all(lab.load(i).shape == (10, 12, 3) for i in range(len(lab)))
         assert lab.describe()["images"] + sum(lab.describe()["left_out"].values()) == len(names)
+
+
+# ---------------------------------------------------------------- folders that aren't looked into
+
+
+def test_links_to_folders_are_said_and_not_followed(tmp_path: Path) -> None:
+    put(tmp_path / "elsewhere", "b.png")
+    put(tmp_path / "lab", "Monocyte/a.png")
+    (tmp_path / "lab" / "Basophil").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "lab" / "Monocyte" / "round").symlink_to(tmp_path / "lab")
+    lab = read_domain(tmp_path / "lab")
+    assert by_path(lab) == {"Monocyte/a.png": "monocyte"}
+    assert reasons(lab) == dict.fromkeys(
+        ("Basophil", "Monocyte/round"), "is a link to a folder: put the folder itself there"
+    )
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "Basophil").symlink_to(tmp_path / "elsewhere")
+    refused(tmp_path / "links", r"tiff image \(Basophil: is a link to a folder: put the folder itself there\)")
+
+
+def test_folders_that_may_not_be_read_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "Monocyte/a.png", "Basophil/b.png")
+    scandir = os.scandir
+
+    def guarded(place: str) -> object:  # an administrator may read everything, and may run this test
+        if Path(place).name == "Basophil":
+            raise PermissionError(errno.EACCES, "Permission denied", str(place))
+        return scandir(place)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    lab = read_domain(tmp_path)
+    assert by_path(lab) == {"Monocyte/a.png": "monocyte"}
+    assert reasons(lab) == {"Basophil": "can't be looked into (Permission denied)"}

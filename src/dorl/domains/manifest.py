@@ -15,7 +15,7 @@ MANIFEST_SUFFIXES = (".csv", ".parquet")
 OPTIONAL = ("mask", "label", "patient", "split")
 
 
-def read_manifest(path: Path, name: str) -> Domain:
+def read_manifest(path: Path, name: str, *, any_class: bool = False) -> Domain:
     """Read a manifest.
 
     Parameters
@@ -24,6 +24,10 @@ def read_manifest(path: Path, name: str) -> Domain:
         With a column ``image``, and where known ``mask``, ``label``, ``patient`` and ``split``. Paths in it are
         relative to the manifest's folder and stay inside it.
     name : str
+
+    any_class : bool
+        Keep rows of an unknown class, as unlabelled, and rows whose mask is missing: for images that are to be looked
+        at, whatever the table says of them.
 
     Returns
     -------
@@ -53,11 +57,13 @@ def read_manifest(path: Path, name: str) -> Domain:
         mask = None if values["mask"] is None else _inside(values["mask"], root, path, number)
         raw = values["label"]
         label = None if raw is None else (raw if raw in NODES else parse_label(raw))
+        if any_class:
+            mask, label = mask if mask and _is_file(root / mask) else None, None if label == "cell" else label
         if not _is_file(root / image):
             left_out.append((image, "no such file"))
         elif mask is not None and not _is_file(root / mask):
             left_out.append((image, "its mask is missing"))
-        elif raw is not None and label in (None, "cell"):
+        elif raw is not None and label in (None, "cell") and not any_class:
             left_out.append((image, f"unknown class {raw!r}"))
         else:
             known = {"patient": values["patient"], "split": values["split"]}

@@ -73,7 +73,7 @@ def read_domains(labs: Iterable[str | Path | Domain]) -> list[Domain]:
     return found
 
 
-def read_domain(path: str | Path, name: str | None = None, layout: str = "auto") -> Domain:
+def read_domain(path: str | Path, name: str | None = None, layout: str = "auto", *, any_class: bool = False) -> Domain:
     """Read one lab.
 
     Parameters
@@ -85,6 +85,8 @@ def read_domain(path: str | Path, name: str | None = None, layout: str = "auto")
     layout : str
         One of `LAYOUTS`. ``auto`` recognises Acevedo-20 by its file names, Matek-19 by its folders' codes, a folder
         per class where a folder's name is a known class, and else reads a folder without labels.
+    any_class : bool
+        Keep a manifest's rows of an unknown class, as unlabelled, and those whose mask is missing.
 
     Returns
     -------
@@ -111,14 +113,15 @@ def read_domain(path: str | Path, name: str | None = None, layout: str = "auto")
     if path.is_file():
         if path.suffix.lower() not in MANIFEST_SUFFIXES or layout not in ("auto", "manifest"):
             raise InputError(f"{path}: is a file; give a folder, or a .csv or .parquet manifest")
-        return _checked(read_manifest(path, name or _default_name(path.parent)), path)
+        return _checked(read_manifest(path, name or _default_name(path.parent), any_class=any_class), path)
     if layout == "manifest":
         raise InputError(f"{path}: is a folder; give the .csv or .parquet manifest itself")
-    files = _image_files(path)
+    files, passed = _image_files(path)
     if not files:
-        raise InputError(f"{path}: holds no jpg, png, bmp or tiff image; give a folder that does")
+        also = f" ({passed[0][0]}: {passed[0][1]})" if passed else ""
+        raise InputError(f"{path}: holds no jpg, png, bmp or tiff image{also}; give a folder that does")
     layout = _recognise(path, files) if layout == "auto" else layout
-    return _checked(_read_folder(path, name or _default_name(path), layout, files), path)
+    return _checked(_read_folder(path, name or _default_name(path), layout, files, passed), path)
 
 
 def _exists(path: Path) -> bool:
@@ -134,15 +137,30 @@ def _default_name(folder: Path) -> str:
     return text if is_name(text) else "lab"
 
 
-def _image_files(root: Path) -> list[str]:
-    """POSIX paths, relative to `root`, of every image file below it; hidden files and folders are passed over."""
-    found = []
-    for folder, folders, names in os.walk(root):
+def _image_files(root: Path) -> tuple[list[str], list[tuple[str, str]]]:
+    """POSIX paths, relative to `root`, of every image file below it, and the folders that weren't looked into, and why.
+
+    Hidden files and folders are passed over in silence. Links to folders aren't followed: what they lead to may hold
+    this folder, or be nobody's to read.
+    """
+    found: list[str] = []
+    passed: list[tuple[str, str]] = []
+
+    def relative(place: str | Path) -> str:
+        return Path(place).relative_to(root).as_posix()
+
+    def failed(error: OSError) -> None:
+        passed.append((relative(error.filename), f"can't be looked into ({error.strerror})"))
+
+    for folder, folders, names in os.walk(root, onerror=failed):
         folders[:] = [one for one in folders if not one.startswith(".")]
+        for one in folders:
+            if (Path(folder) / one).is_symlink():
+                passed.append((relative(Path(folder) / one), "is a link to a folder: put the folder itself there"))
         for file in names:
             if not file.startswith(".") and Path(file).suffix.lower() in SUFFIXES:
-                found.append((Path(folder) / file).relative_to(root).as_posix())
-    return sorted(found)
+                found.append(relative(Path(folder) / file))
+    return sorted(found), sorted(passed)
 
 
 def _recognise(root: Path, files: Sequence[str]) -> str:
@@ -210,12 +228,18 @@ _LABELLERS: dict[str, Callable[[str], Labelled]] = {
 }
 
 
-def _read_folder(root: Path, name: str, layout: str, files: Sequence[str]) -> Domain:
+def _printable(file: str) -> str:
+    return file.encode("utf-8", "backslashreplace").decode()
+
+
+def _read_folder(
+    root: Path, name: str, layout: str, files: Sequence[str], passed: Sequence[tuple[str, str]] = ()
+) -> Domain:
     labeller = _LABELLERS[layout]
-    rows, left_out = [], []
+    rows, left_out = [], [(_printable(folder), reason) for folder, reason in passed]
     for file in files:
         label, raw, reason = labeller(file)
-        printable = file.encode("utf-8", "backslashreplace").decode()
+        printable = _printable(file)
         if printable != file:
             reason = "its name is not UTF-8: rename it"
         if reason:

@@ -51,7 +51,7 @@ class Predicted:
 
 
 def read_images(path: str | Path | Domain) -> Domain:
-    """Read one image file, a manifest, or every image below a folder, whatever it says of classes."""
+    """Read one image file, a manifest, or every image below a folder, whatever it says of classes and masks."""
     if isinstance(path, Domain):
         return path
     if not str(path).strip():
@@ -67,7 +67,7 @@ def read_images(path: str | Path | Domain) -> Domain:
         except BadImageError as error:
             raise InputError(f"{error}; give an image, a folder of images or a manifest") from error
         return Domain("images", path.parent, "flat", pd.DataFrame({"path": [path.name]}))
-    return read_domain(path, name="images", layout="flat" if is_folder else "auto")
+    return read_domain(path, name="images", layout="flat" if is_folder else "auto", any_class=True)
 
 
 def tell_left_out(lab: Domain) -> None:
