@@ -29,6 +29,18 @@ def again(counted: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(counted, tmp_path / "out"))
 
 
+def test_a_field_that_has_changed_is_searched_again(again: Path, smear: Path, fitted: Path, tmp_path: Path) -> None:
+    fields = Path(shutil.copytree(smear, tmp_path / "fields"))
+    count([fields], out=tmp_path / "changed")
+    before = pd.read_csv(tmp_path / "changed" / "fields.csv")
+    shutil.copy(fields / "two.png", fields / "one.png")
+    count([fields], out=tmp_path / "changed")
+    after = pd.read_csv(tmp_path / "changed" / "fields.csv").set_index("path")
+    one, two = (after.loc[(fields / f"{name}.png").as_posix(), "cells"] for name in ("one", "two"))
+    assert one == two
+    assert len(after) == len(before)
+
+
 def test_the_tables_agree_with_the_masks_and_each_other(counted: Path, smear: Path) -> None:
     cells, fields, counts = (pd.read_csv(counted / f"{name}.csv") for name in ("cells", "fields", "counts"))
     assert tuple(cells) == CELLS

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from scipy import ndimage
 from dorl.domains import read_domain
 from dorl.errors import InputError
 from dorl.pipeline import segment, segmenting
+from dorl.pipeline.masknotes import CELLS, JOURNAL, SOURCE
 from dorl.pipeline.measures import COLUMNS
-from dorl.pipeline.segmenting import CELLS, JOURNAL, mask_names
+from dorl.pipeline.segmenting import mask_names
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_no_cell_is_said_counted_and_noted(few: Path, tmp_path: Path, capsys: py
     assert cells["found"].tolist() == [True] * 10 + [False]
     assert cells["confidence"].iloc[:10].between(0.5, 1).all()
     assert cells["confidence"].iloc[10] == 0
-    assert {path.name for path in (tmp_path / "masks").iterdir()} == {"cells.csv", *cells["mask"]}
+    assert {path.name for path in (tmp_path / "masks").iterdir()} == {"cells.csv", SOURCE, *cells["mask"]}
 
 
 def test_outlines_and_measures(few: Path, tmp_path: Path) -> None:
@@ -81,6 +83,24 @@ def test_a_second_start_keeps_what_is_there(few: Path, tmp_path: Path) -> None:
     assert (done.written, done.kept) == (0, 1)
     assert target.stat().st_mtime_ns == before
     assert pd.read_csv(tmp_path / "masks" / "cells.csv")["confidence"].iat[0] > 0.5
+
+
+def test_masks_of_other_images_or_weights_are_not_taken_for_these(few: Path, tmp_path: Path) -> None:
+    out = tmp_path / "masks"
+    segment(few, out=out)
+    before = (out / "cells.csv").read_bytes()
+    other = tmp_path / "other"
+    shutil.copytree(few, other)
+    with pytest.raises(InputError, match="holds masks of another folder's images; choose another --out"):
+        segment(other, out=out)
+    told = json.loads((out / SOURCE).read_text())
+    (out / SOURCE).write_text(json.dumps({**told, "segmenter": "other weights"}))
+    with pytest.raises(InputError, match="holds masks made by another segmenter"):
+        segment(few, out=out)
+    assert (out / "cells.csv").read_bytes() == before
+    (out / SOURCE).write_text("{")
+    with pytest.raises(InputError, match="damaged; remove it"):
+        segment(few, out=out)
 
 
 def test_an_interrupted_run_ends_as_one_that_was_not(

@@ -169,7 +169,8 @@ def _search(
     names = mask_names(
         ["/".join(word for word in PurePath(path).parts if word not in ("/", "..")) for path, _ in images]
     )
-    store.name({path: name for (path, _), name in zip(images, names, strict=True)})
+    sizes = {shown: path.stat().st_size for shown, path in images}
+    store.name({shown: name for (shown, _), name in zip(images, names, strict=True)}, sizes)
     todo = [listed for listed in images if store.get(listed[0]) is None]
 
     def searched(some: Sequence[Listed]) -> tuple[str, FoundField | str]:

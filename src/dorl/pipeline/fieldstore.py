@@ -62,6 +62,7 @@ class FieldStore:
     def __init__(self, out: Path) -> None:
         self.out = out
         self._names: dict[str, str] = {}
+        self._bytes: dict[str, int] = {}
 
     @classmethod
     def open(cls, out: Path, source: Mapping[str, Any]) -> FieldStore:
@@ -96,9 +97,9 @@ class FieldStore:
             write_json(told, dict(source))
         return cls(out)
 
-    def name(self, names: Mapping[str, str]) -> None:
-        """Give the file name of each field's pictures, by the field's path."""
-        self._names = dict(names)
+    def name(self, names: Mapping[str, str], sizes: Mapping[str, int]) -> None:
+        """Give the file name of each field's pictures, and the field's size in bytes, by the field's path."""
+        self._names, self._bytes = dict(names), dict(sizes)
 
     def mask(self, path: str) -> Path:
         """Where a field's masks are."""
@@ -116,7 +117,7 @@ class FieldStore:
         try:
             with np.load(self._place(path), allow_pickle=False) as held:
                 width, height = (int(side) for side in held["size"])
-                red_cell = float(held["red_cell"])
+                red_cell, taken = float(held["red_cell"]), int(held["bytes"])
                 found = FoundField(
                     str(held["path"]),
                     (width, height),
@@ -125,8 +126,9 @@ class FieldStore:
                 )
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
-        # another field may have had this name in an earlier count
-        return found if found.path == path and self.mask(path).is_file() else None
+        # another field may have had this name in an earlier count, or this path, seen from another folder
+        same = found.path == path and taken == self._bytes[path]
+        return found if same and self.mask(path).is_file() else None
 
     def put(
         self,
@@ -152,6 +154,7 @@ class FieldStore:
             np.savez(
                 file,
                 path=np.array(path),
+                bytes=np.array(self._bytes[path]),
                 size=np.array(size),
                 red_cell=np.array(np.nan if red_cell is None else red_cell),
                 boxes=found.boxes,

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
-import pandas as pd
 from PIL import Image
 
 from dorl.domains import Domain, parse_lab, read_image
 from dorl.errors import BadImageError, InputError
 from dorl.files import atomic
 from dorl.inference import over_batches
-from dorl.pipeline.measures import COLUMNS, LENGTHS, in_micrometres, measure
+from dorl.pipeline.masknotes import CELLS, MaskNotes
+from dorl.pipeline.measures import measure
 from dorl.pipeline.prediction import read_images, tell_left_out
-from dorl.pipeline.runfolder import check_folder, make_folder, refuse_run
+from dorl.pipeline.runfolder import check_folder, refuse_run
 from dorl.progress import say, track
 from dorl.reporting.overlay import draw_overlay
 from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import FoundCell, find_cells
-
-#: columns of ``cells.csv``
-CELLS = ("path", "mask", "found", "confidence", "touches_border")
-#: what an interrupted run knows of its cells, a JSON line each
-JOURNAL = ".cells.jsonl"
 
 
 @dataclass
@@ -98,10 +91,9 @@ def segment(
     _keep_apart(images, names, out, searched=not isinstance(given, Domain) and Path(given).is_dir())
     network = Segmenter.load(segmenter, device=device, precision=precision)
     new = not out.exists()
-    make_folder(out)
+    notes = MaskNotes.open(out, {"images": images.root.resolve().as_posix(), "segmenter": network.digest()})
     tell_left_out(images)
     done = Segmented(left_out=len(images.left_out))
-    notes = _Notes(out)
     todo = [i for i, name in enumerate(names) if not (out / name).exists()]
     done.kept = len(names) - len(todo)
 
@@ -126,7 +118,7 @@ def segment(
             say(f"no cell found: {images.table['path'].iat[i]}")
     if not done.written + done.kept:
         if new:
-            out.rmdir()
+            notes.discard()
         raise InputError("not one image could be read: give other images")
     for i in set(range(len(names))) - set(todo):
         path = images.table["path"].iat[i]
@@ -145,66 +137,6 @@ def segment(
         f"{done.left_out} images left out: {out}"
     )
     return done
-
-
-class _Notes:
-    """What is known of each cell besides its mask, by the image's path."""
-
-    def __init__(self, out: Path) -> None:
-        self.out, self.table, self.journal = out, out / "cells.csv", out / JOURNAL
-        self.rows: dict[str, dict[str, Any]] = {}
-        if self.table.is_file():
-            try:
-                known = pd.read_csv(self.table, dtype={"path": str, "mask": str}).reindex(columns=list(CELLS))
-            except (ValueError, UnicodeDecodeError) as error:
-                raise InputError(f"{self.table}: is no list of cells; remove it, or choose another --out") from error
-            self.rows.update({row["path"]: row for row in known.to_dict("records")})
-        if self.journal.is_file():
-            for line in self.journal.read_text(encoding="utf-8", errors="replace").splitlines():
-                try:
-                    row = json.loads(line)
-                    self.rows[row["path"]] = row
-                except (ValueError, KeyError, TypeError):  # the last line of a run that was killed
-                    continue
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Note a cell; kept through a kill."""
-        self.rows[row["path"]] = row
-        with self.journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-
-    def measured(self, path: str) -> bool:
-        """Whether the cell of an image was measured by this run or one that it goes on with."""
-        return COLUMNS[0] in self.rows.get(path, {})
-
-    def confidence(self, path: str) -> float | None:
-        """Of the cell of an image; None for a mask that another tool wrote."""
-        value = self.rows.get(path, {}).get("confidence")
-        return None if value is None or value != value else float(value)
-
-    def finish(self, paths: Sequence[str], names: Sequence[str], table: Path | None, pixel_size: float | None) -> None:
-        """Write ``cells.csv``, the images given in their order and then what was there of others, and the measures."""
-        rows = [
-            self.rows.get(path, {}) | {"path": path, "mask": name}
-            for path, name in zip(paths, names, strict=True)
-            if (self.out / name).exists()
-        ]
-        listed = set(paths)
-        others = [
-            row for path, row in self.rows.items() if path not in listed and (self.out / str(row["mask"])).exists()
-        ]
-        with atomic(self.table) as temporary:
-            frame = pd.DataFrame([*rows, *others], columns=list(CELLS))
-            frame.to_csv(temporary, index=False, float_format="%.4f")
-        if table is not None:
-            columns = [*CELLS, *COLUMNS]
-            if pixel_size is not None:
-                rows = [row | in_micrometres(row, pixel_size) if COLUMNS[0] in row else row for row in rows]
-                columns += [f"{name}_um" for name in LENGTHS]
-            make_folder(table.parent)
-            with atomic(table) as temporary:
-                pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False, float_format="%.6g")
-        self.journal.unlink(missing_ok=True)
 
 
 def _segmented(
