@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import anndata
@@ -9,7 +11,7 @@ import numpy as np
 import pytest
 from torch.nn import functional as F
 
-from dorl.domains import read_domain
+from dorl.domains import read_domain, read_domains
 from dorl.errors import InputError
 from dorl.pipeline import embed
 from dorl.segmentation import Segmenter
@@ -48,6 +50,29 @@ def test_a_second_call_keeps_what_is_there_and_other_labs_are_refused(
     assert (made / "cells" / "tokens.bin").read_bytes() == before
     with pytest.raises(InputError, match="holds cells of dune too"):
         embed(labs[:1], out=made)
+
+
+def test_a_second_call_takes_the_images_and_labels_as_they_are_now(
+    made: Path, labs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Path(shutil.copytree(made, tmp_path / "out"))
+    before = anndata.read_h5ad(out / "features.h5ad")
+    harbour, dune = read_domains(labs)
+    table = harbour.table.assign(label=harbour.table["label"].mask(harbour.table.index == 3, "basophil"))
+    monkeypatch.setattr("dorl.segmentation.Segmenter.__call__", None)
+    embed([replace(harbour, table=table).take(range(1, 30)), dune], out=out)
+    after = anndata.read_h5ad(out / "features.h5ad")
+    assert after.obs["label"].tolist()[:3] == [before.obs["label"].iat[1], before.obs["label"].iat[2], "basophil"]
+    assert after.obs["path"].tolist() == before.obs["path"].tolist()[1:]
+    np.testing.assert_array_equal(after.X, before.X[1:])
+
+
+def test_another_labs_folder_stays_as_it_was(made: Path, labs: list[str], tmp_path: Path) -> None:
+    out = Path(shutil.copytree(made, tmp_path / "out"))
+    other = replace(read_domains(labs)[0], name="other")
+    with pytest.raises(InputError, match="holds cells of dune, harbour too"):
+        embed([other], out=out)
+    assert (out / "cells" / "index.jsonl").read_bytes() == (made / "cells" / "index.jsonl").read_bytes()
 
 
 def test_a_run_folder_is_not_written_into(fitted: Path, labs: list[str]) -> None:

@@ -3,13 +3,16 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
+from dorl.domains import Domain
 from dorl.errors import InputError
 from dorl.pipeline import finetune, segment
+from dorl.pipeline.finetuning import _held_out
 from dorl.segmentation import Segmenter
 
 
@@ -54,6 +57,13 @@ def test_finetune_says_what_it_left_out_and_needs_images_to_hold_out(
     said = capsys.readouterr().err
     assert f"left out: {table['image'].iat[0]}: {table['mask'].iat[0]}: the mask has 20×20 pixels" in said
     assert not (tmp_path / "tuned").exists()
+
+
+@pytest.mark.parametrize("written", ["Test", "VAL", "held-out"])
+def test_what_is_held_out_is_said_in_any_letters(written: str, tmp_path: Path) -> None:
+    table = pd.DataFrame({"path": list("abcde"), "split": ["Train", written, None, "train", written]})
+    lab = Domain("lab", tmp_path, "manifest", table)
+    assert _held_out(lab, 0.2, np.random.default_rng(0)).tolist() == [False, True, False, False, True]
 
 
 def test_finetune_refuses_a_lab_without_masks(rendered: Path, tmp_path: Path) -> None:

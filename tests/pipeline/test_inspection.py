@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from dorl.errors import InputError
 from dorl.pipeline import inspect
 
 
@@ -27,6 +28,19 @@ def test_inspect_counts_draws_and_lists_what_was_left_out(rendered: Path, tmp_pa
     assert "single image" in facts["notes"][0]
     for name in ("grey_levels.png", "class_counts.png"):
         assert (tmp_path / "out" / name).stat().st_size > 2000
+
+
+def test_pictures_do_not_go_among_the_images(rendered: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "lab"
+    shutil.copytree(rendered / "harbour" / "images", folder)
+    for place in (folder, folder / "inspection"):
+        with pytest.raises(InputError, match="lies among the images of mine, and what is written there would be taken"):
+            inspect([f"mine={folder}"], out=place)
+    assert not (folder / "inspection").exists()
+    table = shutil.copy(rendered / "harbour" / "manifest.csv", tmp_path / "manifest.csv")
+    shutil.copytree(rendered / "harbour" / "images", tmp_path / "images")
+    shutil.copytree(rendered / "harbour" / "masks", tmp_path / "masks")
+    inspect([f"mine={table}"], out=tmp_path / "beside")  # a manifest names its images
 
 
 def test_without_a_folder_nothing_is_written(labs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

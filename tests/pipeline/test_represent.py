@@ -10,6 +10,7 @@ import pytest
 
 from dorl.cells import CellStore
 from dorl.domains import Domain, read_domains
+from dorl.domains.sources import ArraySource
 from dorl.errors import InputError
 from dorl.pipeline.represent import check_labels, domain_index, fingerprint, learnt_level, readable, write_features
 
@@ -42,6 +43,19 @@ def test_a_fingerprint_changes_with_files_labels_and_layout() -> None:
     ]
     assert fingerprint(one) == fingerprint(lab("renamed", ["monocyte", None]))
     assert len({fingerprint(one), *map(fingerprint, others)}) == 5
+
+
+def test_a_fingerprint_changes_with_the_size_of_a_file(tmp_path: Path) -> None:
+    table = pd.DataFrame({"path": ["0.png"]})
+    (tmp_path / "0.png").write_bytes(b"one")
+    before = fingerprint(Domain("a", tmp_path, "flat", table))
+    assert fingerprint(Domain("a", tmp_path, "flat", table)) == before
+    (tmp_path / "0.png").write_bytes(b"other")
+    assert fingerprint(Domain("a", tmp_path, "flat", table)) != before
+    small, large = (ArraySource({"0.png": np.zeros((side, side, 3), np.uint8)}) for side in (28, 64))
+    assert fingerprint(Domain("a", tmp_path, "bloodmnist", table, source=small)) != fingerprint(
+        Domain("a", tmp_path, "bloodmnist", table, source=large)
+    )
 
 
 def test_labels_that_cannot_be_divided_or_learnt_are_refused() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import anndata
-import numpy as np
+import pandas as pd
 
 from dorl.cells import CellStore
 from dorl.cells.pooling import stored_means
@@ -14,7 +14,7 @@ from dorl.domains import Domain, read_domains
 from dorl.errors import InputError
 from dorl.pipeline.embedding import embed as embed_cells
 from dorl.pipeline.represent import write_features
-from dorl.pipeline.runfolder import CELLS, FEATURES, check_folder, make_folder, refuse_run
+from dorl.pipeline.runfolder import CELLS, FEATURES, check_folder, make_folder, refuse_among_images, refuse_run
 from dorl.processes import in_turn, is_main, wait
 from dorl.progress import say
 from dorl.segmentation import Segmenter
@@ -56,24 +56,44 @@ def embed(
     check_folder(out)
     refuse_run(out)
     domains = read_domains(labs)
+    refuse_among_images(out, labs, domains)
+    _refuse_others(out, {lab.name for lab in domains})
     network = Segmenter.load(segmenter, encoder=encoder, device=device, precision=precision)
     in_turn(lambda: make_folder(out), lambda: None)
     source = {"segmenter": network.digest(), "precision": network.precision}
     made = embed_cells(domains, network, out / CELLS, source=source)
     if not len(made.store):
         raise InputError("not one image could be read: give other images")
-    names = {lab.name for lab in domains}
-    others = sorted(set(made.store.table["domain"]) - names)
-    if others:
-        raise InputError(f"{out}: holds cells of {', '.join(others)} too; choose another folder for --out")
     if is_main():
-        _averaged(made.store, out)
+        _averaged(made.store, domains, out)
     wait()
     return anndata.read_h5ad(out / FEATURES)
 
 
-def _averaged(store: CellStore, out: Path) -> None:
-    """Write the tokens of each cell, averaged inside its mask."""
-    features = stored_means(store, np.arange(len(store)), what="averaging tokens inside the masks")
-    write_features(out / FEATURES, features, store.table)
+def _refuse_others(out: Path, names: set[str]) -> None:
+    """Refuse a folder that holds cells of other labs."""
+    if not (out / CELLS / "cells.json").exists():
+        return
+    table = CellStore.open(out / CELLS).table
+    others = sorted(set(table["domain"]) - names) if len(table) else []
+    if others:
+        raise InputError(f"{out}: holds cells of {', '.join(others)} too; choose another folder for --out")
+
+
+def _averaged(store: CellStore, labs: Sequence[Domain], out: Path) -> None:
+    """Write each cell's tokens, averaged inside its mask: of the labs' images and with their labels as they are now."""
+    place = {key: row for row, key in enumerate(store.table["key"])}
+    told = [
+        {"row": place[lab.key(i)], **{name: row[name] for name in ("label", "patient", "split")}}
+        for lab in labs
+        for i, row in enumerate(lab.table.to_dict("records"))
+        if lab.key(i) in place
+    ]
+    if not told:  # there are cells, of images that are the labs' no more
+        raise InputError("not one image could be read: give other images")
+    now = pd.DataFrame(told)
+    rows = now.pop("row").to_numpy()
+    cells = store.table.iloc[rows].reset_index(drop=True).assign(**now)
+    features = stored_means(store, rows, what="averaging tokens inside the masks")
+    write_features(out / FEATURES, features, cells)
     say(f"{len(features)} cells, {features.shape[1]} features each: {out / FEATURES}")

@@ -20,7 +20,7 @@ from dorl.segmentation.finetune import FinetuneSettings, Sample
 from dorl.segmentation.finetune import finetune as tune
 from dorl.training import seeded
 
-#: values of a manifest's split column that mean "held out"
+#: values of a manifest's split column that mean "held out", in small or capital letters
 HELD_OUT = ("val", "valid", "validation", "test", "held-out", "held_out")
 
 
@@ -110,7 +110,7 @@ def finetune(
 
 def _held_out(lab: Domain, share: float, rng: np.random.Generator) -> np.ndarray:
     """Which images to hold out: bool (N,)."""
-    named = lab.table["split"].isin(HELD_OUT).to_numpy()
+    named = lab.table["split"].astype("string").str.casefold().isin(HELD_OUT).to_numpy()
     if named.any():
         return named
     chosen = np.zeros(len(lab), bool)

@@ -12,7 +12,7 @@ from dorl.domains import Domain, read_domains
 from dorl.errors import BadImageError, InputError
 from dorl.files import atomic, write_json
 from dorl.pipeline.figures import draw_labs
-from dorl.pipeline.runfolder import check_folder, make_folder, refuse_run
+from dorl.pipeline.runfolder import check_folder, make_folder, refuse_among_images, refuse_run
 from dorl.progress import track
 from dorl.training import prefetch
 
@@ -37,6 +37,7 @@ def inspect(labs: Sequence[str | Domain], *, out: str | Path | None = None) -> l
         out = Path(out)
         check_folder(out)
         refuse_run(out)
+        refuse_among_images(out, labs, domains)
     found = [decodable(lab) for lab in domains]
     if out is not None:
         make_folder(out)

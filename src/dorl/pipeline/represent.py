@@ -16,6 +16,7 @@ from dorl.cells import CellStore
 from dorl.cells.rows import StoredRows
 from dorl.classification import CLASSIFIERS, VIEWS
 from dorl.domains import Domain, read_domains
+from dorl.domains.sources import ArraySource, FileSource
 from dorl.errors import InputError
 from dorl.files import atomic
 from dorl.memory import give_back_memory
@@ -39,6 +40,7 @@ from dorl.pipeline.runfolder import (
     ViewsSettings,
     check_folder,
     claim,
+    refuse_among_images,
     release,
 )
 from dorl.processes import in_turn, is_main
@@ -111,8 +113,17 @@ def domain_index(labs: Sequence[Domain], cells: pd.DataFrame) -> np.ndarray:
 
 
 def fingerprint(lab: Domain) -> str:
-    """Changes with the lab's files, labels and masks."""
-    text = lab.table.to_csv(index=False) + lab.layout
+    """Changes with the lab's files and their sizes, labels and masks."""
+    sizes: list[object] = []
+    for path in lab.table["path"]:
+        if isinstance(lab.source, FileSource):
+            try:
+                sizes.append((lab.root / path).stat().st_size)
+            except OSError:  # it will be left out, with the reason
+                sizes.append(None)
+        elif isinstance(lab.source, ArraySource):
+            sizes.append(lab.source.size(path))
+    text = lab.table.to_csv(index=False) + lab.layout + repr(sizes)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -176,6 +187,7 @@ def represent(
     check_folder(out)
     level = check_classes(classes)
     domains = [at_level(lab, level) for lab in read_domains(labs)]
+    refuse_among_images(out, labs, domains)
     check(domains)
     labelled = [lab.name for lab in domains if len(lab.classes)]
     source = list(source) if source else labelled

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from dorl.domains import Domain
 from dorl.errors import InputError
 from dorl.files import write_text
 
@@ -177,6 +178,21 @@ def refuse_run(folder: Path) -> None:
     """Refuse to put anything else into a run folder."""
     if (folder / CONFIG).exists():
         raise InputError(f"{folder}: holds a run of dorl; choose another folder for --out")
+
+
+def refuse_among_images(folder: Path, given: str | Path | Domain | Iterable[object], labs: Iterable[Domain]) -> None:
+    """Refuse a place below a folder that is searched for images: what is written there would be taken for some.
+
+    `labs` are what was read of those `given`, in the same order; those given as a `Domain` aren't searched again.
+    """
+    each = [given] if isinstance(given, (str, Path, Domain)) else given
+    for one, lab in zip(each, labs, strict=True):
+        searched = not isinstance(one, Domain) and lab.layout not in ("manifest", "bloodmnist")
+        if searched and folder.resolve().is_relative_to(lab.root.resolve()):
+            raise InputError(
+                f"{folder}: lies among the images of {lab.name}, and what is written there would be taken for some; "
+                "choose another folder for --out"
+            )
 
 
 def refuse_written(paths: Iterable[Path], option: str) -> None:

@@ -29,7 +29,7 @@ from dorl.pipeline.benchmark.labs import Lab, draw, embed_lab, prepare_lab, read
 from dorl.pipeline.benchmark.table import COLUMNS, write_benchmark
 from dorl.pipeline.classes import check_classes
 from dorl.pipeline.presets import check_seed
-from dorl.pipeline.runfolder import check_folder, make_folder, refuse_run
+from dorl.pipeline.runfolder import check_folder, make_folder, refuse_among_images, refuse_run
 from dorl.progress import say
 from dorl.segmentation import Segmenter
 
@@ -123,6 +123,7 @@ def benchmark(
     options = Options(profile, scorer, device, efficientnet_weights, resnext_weights)
     chosen, notes = _rows(rows, options)
     domains = read_domains(labs)
+    refuse_among_images(out, labs, domains)
     sources = _sources(domains, source)
     known = [_labelled(prepare_lab(lab, level, only_source=sources == [lab.name])) for lab in domains]
     if len(known) < 2 and not own:
