@@ -32,7 +32,7 @@ def test_each_grid_is_pooled_in_cell_nucleus_and_cytoplasm(segmenter: Segmenter)
     vector = describe(segmenter, image, cell, nucleus)[0]
     width = segmenter.width
     assert len(vector) == described_width(segmenter) == 4 * (width + 40 + 24)
-    tokens = segmenter(image).tokens[0].numpy()
+    tokens = segmenter(image).tokens[0].cpu().numpy()
     expected = [
         tokens[:, 2:12, 2:12].mean((1, 2)),
         tokens[:, 2:12, 2:12].std((1, 2)),
