@@ -100,6 +100,17 @@ def test_a_folder_stands_for_the_adapter_in_it(adapter: Path) -> None:
     assert Segmenter.load(adapter.parent, **ON_CPU).digest() == Segmenter.load(str(adapter), **ON_CPU).digest()
 
 
+def test_an_adapter_over_a_tuned_segmenter_of_its_own_file_name(tmp_path: Path, images: np.ndarray) -> None:
+    tuned, run = (tmp_path / name / "segmenter.safetensors" for name in ("tuned", "run"))
+    made = small_segmenter()
+    save_base(made, tuned, card={}, half=False)
+    over = Segmenter.load(tuned, **ON_CPU)
+    over.save(run)
+    assert Segmenter.load(run, **ON_CPU).digest() == over.digest()
+    tuned.unlink()
+    refused(run, "its base .* is in none of")
+
+
 def test_an_adapter_is_much_smaller_than_its_base_and_holds_none_of_it(adapter: Path) -> None:
     tensors, _ = load_tensors(adapter)
     assert not [name for name in tensors if "qkv.base" in name or (".mlp.lin" in name and "vision" in name)]

@@ -127,6 +127,14 @@ def test_a_pair_is_saved_and_found_again(file: Path, tmp_path: Path) -> None:
         Segmenter.load(tmp_path / "segmenter.safetensors", **options)
 
 
+def test_a_pair_is_the_same_in_any_precision(file: Path, tmp_path: Path) -> None:
+    fast = Segmenter.load("tiny", encoder=file, device="cpu", precision="bfloat16")
+    fast.save(tmp_path / "segmenter.safetensors")
+    exact = Segmenter.load(tmp_path / "segmenter.safetensors", device="cpu", precision="float32")
+    assert exact.digest() == fast.digest()
+    assert not torch.equal(exact(noise(1)).tokens, fast(noise(1)).tokens)
+
+
 def test_offline_one_line_says_which_file_to_put_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DORL_WEIGHTS", str(tmp_path / "weights"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))

@@ -162,6 +162,7 @@ def test_an_unfinished_one_of_other_settings_is_refused(tmp_path: Path, monkeypa
         {"settings": replace(BRIEF, rank=2)},
         {"settings": BRIEF, "seed": 5},
         {"settings": BRIEF, "train": TRAIN[:-1]},
+        {"settings": BRIEF, "made_of": "other masks"},
     ]
     for other in others:
         train = other.pop("train", TRAIN)

@@ -41,6 +41,8 @@ def test_tiny_says_nearly_the_same(weights: Path, capsys: pytest.CaptureFixture[
     assert torch.allclose(grids[0], out.tokens[:3], atol=1e-5)
     assert capsys.readouterr().err.count("quantising") == 1
     again = Segmenter.load("tiny", precision="int8")
+    again.threads = 2  # as if made by a thread that has two, and first asked by one that has one
+    assert again._for_inference()._compiled.get_property("INFERENCE_NUM_THREADS") == 2
     assert torch.equal(again(images).tokens, out.tokens)
     assert "quantising" not in capsys.readouterr().err
     again.calibrate(list(images))

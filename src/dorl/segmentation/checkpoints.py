@@ -125,7 +125,8 @@ def _base_of(header: dict[str, Any], path: Path, image_size: int, options: dict[
     if header["base_file"]:
         places += [path.parent / origin.name, origin, hub.weights_folder() / origin.name]
     for place in places:
-        if place.exists():
+        # an adapter has the name of its base where that is a tuned segmenter
+        if place.exists() and place.resolve() != path.resolve():
             return load_path(place, image_size=image_size, **options)
     if name in hub.SAM or hub.is_hub_id(name):
         return load_named(name, image_size=image_size, **options)

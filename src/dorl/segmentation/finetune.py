@@ -105,6 +105,7 @@ def finetune(
     out: Path,
     settings: FinetuneSettings | None = None,
     seed: int = 0,
+    made_of: str = "",
 ) -> pd.DataFrame:
     """Tune LoRA, prompt encoder and mask decoder, or all; write the best weights by Dice on the held-out images.
 
@@ -118,6 +119,8 @@ def finetune(
         training that was interrupted goes on from its last whole epoch.
     settings : FinetuneSettings, optional
     seed : int
+    made_of : str
+        Changes with the images, the masks and which of them are held out: a training doesn't go on with others.
 
     Returns
     -------
@@ -140,7 +143,7 @@ def finetune(
     checkpoint, adapter = out / "unfinished.safetensors", out / "segmenter.safetensors"
     identity = {
         "settings": repr(settings),
-        "images": [len(train), len(held_out)],
+        "images": [len(train), len(held_out), made_of],
         "base": base_digest(segmenter.sam),
         "seed": seed,
     }
@@ -148,7 +151,7 @@ def finetune(
     if checkpoint.exists():
         header = load_progress(checkpoint, segmenter.sam, optimizer)
         if header["identity"] != identity:
-            raise InputError(f"{checkpoint}: an unfinished fine-tuning with other settings: remove it first")
+            raise InputError(f"{checkpoint}: an unfinished fine-tuning with other settings or images: remove it first")
         rows = header["history"]
         say(f"fine-tuning goes on after epoch {len(rows)} of {settings.epochs}")
     per_epoch = math.ceil(len(train) / settings.batch_size)

@@ -47,6 +47,7 @@ class Embedder:
         # integers are for the segmenter alone
         fast = precision == "bfloat16" or (precision in ("auto", "int8") and has_bf16(self.device))
         self.dtype = torch.bfloat16 if fast else torch.float32
+        self._digest = weights_digest(model.state_dict(), spec)  # of the weights as they are, whatever they run in
         self.model = model.to(self.device, self.dtype).eval()
         self.spec = spec
         self.name = name
@@ -80,7 +81,7 @@ class Embedder:
 
     def digest(self) -> str:
         """SHA-256 of the weights."""
-        return weights_digest(self.model.state_dict(), self.spec)
+        return self._digest
 
 
 class PairedSegmenter(Segmenter):

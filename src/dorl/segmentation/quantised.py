@@ -64,7 +64,7 @@ class Quantised:
         if not (folder / "model.xml").is_file():
             calibration = _rendered(size) if images is None else [prepare(image, size) for image in images]
             _write(segmenter, calibration, folder)
-        threads = torch.get_num_threads()
+        threads = segmenter.threads
         # a stream a thread, as `dorl.inference.over_batches` works
         options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": threads}
         self._compiled: Any = openvino.Core().compile_model(folder / "model.xml", "CPU", options)

@@ -100,6 +100,8 @@ class Segmenter:
         self._calibration: Sequence[np.ndarray] | None = None
         self._merged: Any = None
         self._merging = threading.Lock()
+        #: that it was made with; the threads of `over_batches` have one each, whoever asks there
+        self.threads = torch.get_num_threads()
 
     @classmethod
     def from_spec(cls, spec: Spec, *, rank: int = 0, seed: int = 0, **options: Any) -> Segmenter:
