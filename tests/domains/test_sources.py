@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dorl.domains.sources import ArraySource, FileSource
+from dorl.domains.sources import ENDS, ArraySource, FileSource
 from dorl.errors import BadImageError
 
 
@@ -51,3 +51,20 @@ def test_an_array_mask_of_another_size_says_both() -> None:
     arrays = ArraySource({}, {"m": np.ones((4, 5))})
     with pytest.raises(BadImageError, match=r"m: the mask has shape \(4, 5\), its image \(5, 4\)"):
         arrays.read_mask("m", (5, 4))
+
+
+def test_a_digest_changes_with_image_and_mask(files: FileSource) -> None:
+    one, both = files.digest("deep/a.png"), files.digest("deep/a.png", "mask.png")
+    assert len({one, both, files.digest("mask.png")}) == 3
+    assert files.digest("gone.png") == files.digest("deep/a.png", "gone.png") == ""
+    (files.root / "mask.png").write_bytes(b"corrected")
+    assert files.digest("deep/a.png") == one
+    assert files.digest("deep/a.png", "mask.png") != both
+    large = files.root / "large.tif"
+    large.write_bytes(bytes(3 * ENDS))
+    before = files.digest("large.tif")
+    large.write_bytes(bytes(3 * ENDS - 1) + b"1")
+    assert files.digest("large.tif") != before
+    masks = {"m": np.ones((20, 30), bool)}
+    arrays = [ArraySource({"a": np.full((20, 30, 3), value, np.uint8)}, masks) for value in (1, 2)]
+    assert len({digest for source in arrays for digest in (source.digest("a"), source.digest("a", "m"))}) == 4

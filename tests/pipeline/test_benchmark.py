@@ -149,6 +149,19 @@ def test_settings_data_and_seed_are_in_the_key_of_the_cache(
     assert not run(three[:2], out, "spy-source", seeds=1, per_class=2)["cached"].any()
 
 
+def test_cells_that_other_code_made_are_made_anew(
+    three: list[str], out: Path, spy: type[Spy], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(three[:2], out, "spy-source", seeds=1, seed=31)
+    before = {path.name for path in (out / "cells").iterdir()}
+    monkeypatch.setattr("dorl.pipeline.benchmark.labs.code_digest", lambda modules: "other code")
+    monkeypatch.setattr("dorl.pipeline.benchmark.jobs.code_digest", lambda modules: "other code")
+    assert not run(three[:2], out, "spy-source", seeds=1, seed=31)["cached"].any()
+    new = {path.name for path in (out / "cells").iterdir()} - before
+    assert len(new) == 2
+    assert all(name.endswith("other co") for name in new)
+
+
 def test_an_interrupted_benchmark_goes_on(three: list[str], out: Path, spy: type[Spy]) -> None:
     spy.stop_at.append(1)
     with pytest.raises(KeyboardInterrupt):

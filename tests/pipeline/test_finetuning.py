@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from dorl.domains import Domain
+from dorl.domains import Domain, read_domain
 from dorl.errors import InputError
 from dorl.pipeline import finetune, segment
-from dorl.pipeline.finetuning import _held_out
+from dorl.pipeline.finetuning import _digest, _held_out
 from dorl.segmentation import Segmenter
 
 
@@ -64,6 +64,17 @@ def test_what_is_held_out_is_said_in_any_letters(written: str, tmp_path: Path) -
     table = pd.DataFrame({"path": list("abcde"), "split": ["Train", written, None, "train", written]})
     lab = Domain("lab", tmp_path, "manifest", table)
     assert _held_out(lab, 0.2, np.random.default_rng(0)).tolist() == [False, True, False, False, True]
+
+
+def test_corrected_masks_are_another_training(rendered: Path, tmp_path: Path) -> None:
+    shutil.copytree(rendered / "dune", tmp_path / "dune")
+    lab = read_domain(tmp_path / "dune" / "manifest.csv")
+    train, held_out = [(lab, 0), (lab, 1)], [(lab, 2)]
+    before = _digest(train, held_out)
+    assert before == _digest(train, held_out) != _digest(train[:1], [*train[1:], *held_out])
+    mask = tmp_path / "dune" / lab.table["mask"].iat[1]
+    Image.new("L", Image.open(mask).size, 255).save(mask)
+    assert _digest(train, held_out) != before
 
 
 def test_finetune_refuses_a_lab_without_masks(rendered: Path, tmp_path: Path) -> None:

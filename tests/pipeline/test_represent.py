@@ -45,12 +45,12 @@ def test_a_fingerprint_changes_with_files_labels_and_layout() -> None:
     assert len({fingerprint(one), *map(fingerprint, others)}) == 5
 
 
-def test_a_fingerprint_changes_with_the_size_of_a_file(tmp_path: Path) -> None:
+def test_a_fingerprint_changes_with_what_an_image_shows(tmp_path: Path) -> None:
     table = pd.DataFrame({"path": ["0.png"]})
     (tmp_path / "0.png").write_bytes(b"one")
     before = fingerprint(Domain("a", tmp_path, "flat", table))
     assert fingerprint(Domain("a", tmp_path, "flat", table)) == before
-    (tmp_path / "0.png").write_bytes(b"other")
+    (tmp_path / "0.png").write_bytes(b"two")  # as long
     assert fingerprint(Domain("a", tmp_path, "flat", table)) != before
     small, large = (ArraySource({"0.png": np.zeros((side, side, 3), np.uint8)}) for side in (28, 64))
     assert fingerprint(Domain("a", tmp_path, "bloodmnist", table, source=small)) != fingerprint(

@@ -138,7 +138,7 @@ ROWS: dict[str, Row] = {
             "AE-CFE",
             _cfe,
             sees="labs",
-            code=("dorl.baselines.cfe", "dorl.representation.losses", *_CLASSIFIERS),
+            code=("dorl.baselines.cfe", "dorl.representation.batches", "dorl.representation.losses", *_CLASSIFIERS),
             whole=True,
             slow=True,
         ),
@@ -153,6 +153,8 @@ ROWS: dict[str, Row] = {
             code=(
                 "dorl.baselines.published",
                 "dorl.representation.autoencoder",
+                "dorl.representation.batches",
+                "dorl.representation.encoding",
                 "dorl.representation.losses",
                 "dorl.representation.presets",
                 "dorl.representation.training",

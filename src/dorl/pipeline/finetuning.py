@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from dorl.pipeline.presets import check_seed
 from dorl.pipeline.runfolder import check_folder, make_folder
 from dorl.progress import say
 from dorl.segmentation import Segmenter
-from dorl.segmentation.finetune import FinetuneSettings, Sample
+from dorl.segmentation.finetune import FinetuneSettings
 from dorl.segmentation.finetune import finetune as tune
 from dorl.training import seeded
 
@@ -87,8 +88,8 @@ def finetune(
     network = Segmenter.load(segmenter, device=device)
     if network.rank:
         raise InputError(f"{segmenter}: has an adapter already; fine-tune from its base, {network.base!r}")
-    train: list[Sample] = []
-    rest: list[Sample] = []
+    train: list[tuple[Domain, int]] = []
+    rest: list[tuple[Domain, int]] = []
     left_out = 0
     for number, lab in enumerate(domains):
         usable = decodable(lab)
@@ -105,7 +106,17 @@ def finetune(
     make_folder(out)
     say(f"fine-tuning on {len(train)} images, {len(rest)} held out, {left_out} left out")
     settings = FinetuneSettings(rank=rank, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
-    return tune(network, train, rest, out=out, settings=settings, seed=seed)
+    return tune(network, train, rest, out=out, settings=settings, seed=seed, made_of=_digest(train, rest))
+
+
+def _digest(*parts: Sequence[tuple[Domain, int]]) -> str:
+    """Changes with the images, their masks and the part that they stand in."""
+    found = hashlib.sha256()
+    for number, part in enumerate(parts):
+        for lab, i in part:
+            row = lab.table.iloc[i]
+            found.update(f"{number} {lab.key(i)} {lab.source.digest(row['path'], row['mask'])}\n".encode())
+    return found.hexdigest()[:16]
 
 
 def _held_out(lab: Domain, share: float, rng: np.random.Generator) -> np.ndarray:

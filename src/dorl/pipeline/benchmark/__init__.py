@@ -146,8 +146,8 @@ def benchmark(
     for note in notes:
         say(note)
     methods: dict[str, Method] = {row.name: row.build(options) for row in chosen}
-    networks = {network.digest(): network for network in weights.values()}
-    digests = {name: network.digest() for name, network in weights.items()}
+    digests = {name: f"{network.digest()} {network.precision}" for name, network in weights.items()}
+    networks = {digests[name]: network for name, network in weights.items()}
     repeated = [(row, 1 if profile == "quick" and row.slow else seeds) for row in chosen]
     jobs = plan(repeated, Plan(sources, list(found), protocols, digests, own))
     store = _Stores(found, networks, out, chosen)

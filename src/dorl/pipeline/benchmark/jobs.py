@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import threading
 import time
@@ -14,20 +13,14 @@ from typing import Any
 
 import numpy as np
 
-import dorl
 from dorl.baselines import Cells, Method, Row, Source
 from dorl.classification.comparison import Comparison
 from dorl.errors import InputError
 from dorl.files import write_json
 from dorl.memory import give_back_memory, resident_memory
+from dorl.pipeline.benchmark.code import CELLS_CODE, SHARED_CODE, code_digest
 from dorl.pipeline.benchmark.labs import Lab, draw
 
-#: their text is a part of every result's key
-SHARED_CODE = (
-    *("dorl.baselines.cells", "dorl.baselines.features", "dorl.baselines.method", "dorl.baselines.selection"),
-    *("dorl.pipeline.benchmark.labs", "dorl.cells.pooling", "dorl.views.crop", "dorl.segmentation.cell"),
-    *("dorl.classification.comparison", "dorl.classification.metrics", "dorl.taxonomy"),
-)
 #: the accuracy that a method expects without labels, and its interval
 ESTIMATED = ("estimated", "estimated_low", "estimated_high")
 #: seconds between two looks at the process's memory
@@ -116,16 +109,6 @@ def plan(rows: Iterable[tuple[Row, int]], given: Plan) -> list[Job]:
     return list(jobs.values())
 
 
-def code_digest(modules: Sequence[str]) -> str:
-    """Changes with the text of a method's modules, and of what all methods share."""
-    found = hashlib.sha256(dorl.__version__.encode())
-    for name in (*SHARED_CODE, *modules):
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.origin is not None:
-            found.update(Path(spec.origin).read_bytes())
-    return found.hexdigest()[:16]
-
-
 @dataclass(frozen=True)
 class Drawing:
     """How source cells are drawn: see `dorl.pipeline.benchmark.labs.draw`."""
@@ -142,7 +125,7 @@ def job_key(job: Job, row: Row, method: Method, labs: Mapping[str, Lab], drawing
     return {
         "row": job.row,
         "settings": {"method": type(method).__name__, **asdict(method)},  # type: ignore[call-overload]
-        "code": code_digest(row.code),
+        "code": code_digest((*CELLS_CODE, *SHARED_CODE, *row.code)),
         "segmenter": job.segmenter,
         "labs": {name: labs[name].digest for name in names},
         "source": job.source,

@@ -17,6 +17,7 @@ from dorl.cells import CellStore
 from dorl.domains import Domain
 from dorl.errors import BadImageError, InputError
 from dorl.inference import over_batches
+from dorl.pipeline.benchmark.code import CELLS_CODE, code_digest
 from dorl.pipeline.classes import at_level
 from dorl.pipeline.embedding import prepared, segment_small
 from dorl.pipeline.represent import fingerprint
@@ -101,7 +102,8 @@ def embed_lab(lab: Lab, segmenter: Segmenter, folder: Path, *, whole: bool) -> C
     whole : bool
         The published road, too.
     """
-    place = folder / f"{lab.name}-{lab.digest}-{segmenter.digest()[:12]}"
+    made_by = f"{segmenter.digest()[:12]}-{segmenter.precision}-{code_digest(CELLS_CODE)[:8]}"
+    place = folder / f"{lab.name}-{lab.digest}-{made_by}"
     square = _stored(lab, segmenter, place / "square", _square, segmenter.image_size)
     road = _stored(lab, segmenter, place / "whole", _whole, 128) if whole else None
     return Cells(lab.name, square, road, np.arange(len(lab.domain), dtype=np.intp), backbone=segmenter)
