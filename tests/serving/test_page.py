@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -18,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from dorl.pipeline.recognition import RunRecogniser
-from dorl.pipeline.serving import listen
 from dorl.serving.app import make_app
 
 from .asking import zipped
+from .browsing import listening, watched
 
 api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -47,39 +46,19 @@ def browser() -> Iterator[api.Browser]:
 @pytest.fixture
 def address(recogniser: RunRecogniser, tmp_path: Path, images: list[Path]) -> Iterator[str]:
     """Of a page that listens, with the folder ``few`` of three images."""
-    import uvicorn
-
     few = tmp_path / "few"
     few.mkdir()
     for path in images[:3]:
         shutil.copy(path, few)
-    app = make_app(recogniser, tmp_path / "page", allowed={"few": few})
-    with listen("127.0.0.1", 0) as listening:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+    with listening(make_app(recogniser, tmp_path / "page", allowed={"few": few})) as address:
+        yield address
 
 
 @pytest.fixture
 def page(browser: api.Browser, address: str) -> Iterator[api.Page]:
     """The page at desktop width; any fault in its scripts, and any request to another host, fails the test."""
-    opened = browser.new_page(viewport={"width": 1280, "height": 900})
-    faults: list[str] = []
-    opened.on("pageerror", lambda error: faults.append(str(error)))
-    # what the server refuses, the browser counts as an error of its own
-    refused = "Failed to load resource"
-    opened.on(
-        "console", lambda line: faults.append(line.text) if line.type == "error" and refused not in line.text else 0
-    )
-    opened.on("request", lambda request: faults.append(request.url) if not request.url.startswith(address) else None)
-    opened.goto(address)
-    api.expect(opened.locator("#files")).to_be_enabled()
-    yield opened
-    opened.close()
-    assert faults == []
+    with watched(browser, address) as opened:
+        yield opened
 
 
 def upload(page: api.Page, images: list[Path]) -> None:

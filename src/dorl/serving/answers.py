@@ -98,7 +98,9 @@ class Cell(BaseModel):
     name: str
     class_: str = Field(alias="class", description="The likeliest by the classifier.")
     probability: float
-    probabilities: dict[str, float]
+    probabilities: dict[str, float] = Field(
+        description="By the classes of the run that looked at it; empty where those aren't known any more."
+    )
     label: str | None = Field(description="The class that a person gave it.")
     found: bool = Field(description="Whether a white cell was made out.")
     confidence: float = Field(description="Of its outline, 0-1.")

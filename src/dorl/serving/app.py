@@ -71,7 +71,7 @@ def make_app(
         docs_url=None,  # their pages load scripts from other hosts
         redoc_url=None,
     )
-    app.add_middleware(Guard, token=token, requests=limits.requests)
+    app.add_middleware(Guard, token=token, limits=limits)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -22,7 +22,9 @@ def is_zip(path: Path) -> bool:
         return file.read(4) in (b"PK\3\4", b"PK\5\6")
 
 
-def unpack(archive: Received, folder: Path, limits: Limits, *, first: int = 1) -> list[Received]:
+def unpack(
+    archive: Received, folder: Path, limits: Limits, *, first: int = 1, images: int = 0, size: int = 0
+) -> list[Received]:
     """Write the images of a zip into `folder`, under names of ours.
 
     Parameters
@@ -33,6 +35,8 @@ def unpack(archive: Received, folder: Path, limits: Limits, *, first: int = 1) -
         Of the number of images and of their bytes, which are counted while they are unpacked, whatever the zip says.
     first : int
         Number in the first file's name.
+    images, size : int
+        Images that the same upload has brought already, and their bytes; they count as well.
 
     Returns
     -------
@@ -49,16 +53,17 @@ def unpack(archive: Received, folder: Path, limits: Limits, *, first: int = 1) -
     found: list[Received] = []
     try:
         with zipfile.ZipFile(archive.path) as opened:
-            for entry in _images(opened, archive.name, limits):
-                left = limits.unpacked - sum(file.bytes for file in found)
+            for entry in _images(opened, archive.name, limits.images, images):
+                left = limits.unpacked - size
                 path = folder / f"upload-{first + len(found):05d}"
-                size = _copy(opened, entry, path, min(left, limits.image))
-                if size > left:
+                copied = _copy(opened, entry, path, min(left, limits.image))
+                if copied > left:
                     raise Refused(
                         413, f"{archive.name}: unpacks to over {in_words(limits.unpacked)}: send fewer images"
                     )
                 # one image that is too large is left out later, as one that came alone would be
-                found.append(Received(clean_name(entry.filename), path, size))
+                found.append(Received(clean_name(entry.filename), path, copied))
+                size += copied
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, OSError, ValueError) as error:
         raise Refused(400, f"{archive.name}: damaged zip ({error}): make it anew") from error
     except RuntimeError as error:  # zipfile's word for a password
@@ -83,7 +88,7 @@ def _check_list(archive: Received) -> None:
         raise Refused(413, f"{archive.name}: too many files in the zip: send fewer images at a time")
 
 
-def _images(opened: zipfile.ZipFile, name: str, limits: Limits) -> list[zipfile.ZipInfo]:
+def _images(opened: zipfile.ZipFile, name: str, most: int, before: int) -> list[zipfile.ZipInfo]:
     chosen = []
     for entry in opened.infolist():
         path = PurePosixPath(entry.orig_filename.replace("\\", "/"))
@@ -94,8 +99,8 @@ def _images(opened: zipfile.ZipFile, name: str, limits: Limits) -> list[zipfile.
         hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
         if not entry.is_dir() and not hidden and path.suffix.lower() in SUFFIXES:
             chosen.append(entry)
-    if len(chosen) > limits.images:
-        raise Refused(413, f"{name}: {len(chosen)} images, over {limits.images}: send fewer at a time")
+    if before + len(chosen) > most:
+        raise Refused(413, f"{name}: {before + len(chosen)} images in the upload, over {most}: send fewer at a time")
     return chosen
 
 

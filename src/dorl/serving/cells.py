@@ -33,7 +33,7 @@ _SHOWN: dict[str, str] = {
 }
 _COLUMNS = (
     "cells.id, cells.sample, cells.name, class, probability, probabilities, distance, found, confidence, label, field, "
-    "box, touches_border"
+    "box, touches_border, (SELECT model_classes FROM samples WHERE samples.id = cells.sample) AS model_classes"
 )
 
 
@@ -49,7 +49,7 @@ class Row:
     confidence: float
     predicted: str
     probability: float
-    probabilities: list[float]
+    probabilities: dict[str, float]
     distance: float
     found: bool
     label: str | None
@@ -153,7 +153,7 @@ class Cells:
         with self._database.transaction() as db:
             rows = db.execute(
                 "SELECT cells.name, cells.file, fields.name AS field, box, touches_border, confidence, "
-                "class AS predicted, probability, probabilities, distance, found, label, "
+                "class AS predicted, probability, probabilities, model_classes, distance, found, label, "
                 "CASE WHEN label IS NOT NULL THEN (SELECT max(made) FROM corrections WHERE cell = cells.id) END "
                 "AS checked, model "
                 "FROM cells JOIN samples ON samples.id = cells.sample LEFT JOIN fields ON fields.id = cells.field "
@@ -165,8 +165,10 @@ class Cells:
 
 
 def _read(cell: dict[str, Any]) -> dict[str, Any]:
-    """A cell's columns as Python has them."""
-    cell["probabilities"] = json.loads(cell["probabilities"])
+    """A cell's columns as Python has them; the probabilities by class, none where their classes are unknown."""
+    classes = cell.pop("model_classes")
+    values = json.loads(cell["probabilities"])
+    cell["probabilities"] = {} if classes is None else dict(zip(json.loads(classes), values, strict=True))
     cell["box"] = json.loads(cell["box"]) if cell["box"] else None
     for name in ("found", "touches_border"):
         cell[name] = bool(cell[name])

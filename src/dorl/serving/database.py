@@ -31,7 +31,7 @@ CREATE TABLE cells (
     bytes INTEGER NOT NULL,
     class TEXT,                     -- null until it was looked at
     probability REAL,
-    probabilities TEXT,             -- JSON, in the order of the run's classes
+    probabilities TEXT,             -- JSON, in the order of the classes of the run that looked at it
     distance REAL,
     found INTEGER,
     confidence REAL,
@@ -84,8 +84,11 @@ ALTER TABLE cells ADD COLUMN box TEXT;                                          
 ALTER TABLE cells ADD COLUMN touches_border INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX cells_of_field ON cells(field);
 """
+_CLASSES = """
+ALTER TABLE samples ADD COLUMN model_classes TEXT;  -- JSON: the classes of the run that looks at it; null if unknown
+"""
 #: what makes each version of the tables of the one before
-_STEPS = (_TABLES, _FIELDS)
+_STEPS = (_TABLES, _FIELDS, _CLASSES)
 #: version of the tables
 FORMAT = len(_STEPS)
 

@@ -29,8 +29,8 @@ def write_table(rows: Sequence[Row], classes: Sequence[str], *, fields: bool = F
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*columns, *classes])
     for row in rows:
-        # of classes that the model of then didn't know, or knew in another order, nothing can be said
-        values = row.probabilities if len(row.probabilities) == len(classes) else [""] * len(classes)
+        # of classes that the model of then didn't know nothing can be said
+        values = [row.probabilities.get(name, "") for name in classes]
         place = [*row.box, f"{row.confidence:.4f}", _truth(row.touches_border)] if row.box else []
         writer.writerow(
             [
@@ -56,7 +56,8 @@ def write_lab(rows: Iterable[Row], place: Place, places: Places, out: IO[bytes])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["image", "label", "predicted", "probability", "name"])
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+    # a zip knows no time before 1980: such a file gets that year
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for number, row in enumerate(rows, start=1):
             try:
                 path = places.cell(place, row.file)

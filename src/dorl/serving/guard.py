@@ -12,9 +12,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from dorl.errors import InputError
+from dorl.serving.bodies import Receive, Scope, is_upload, read_body
+from dorl.serving.limits import Limits, Refused
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
@@ -61,21 +61,21 @@ def check_token(host: str, token: str | None) -> None:
 
 
 class Guard:
-    """Refuses strangers, pages of other hosts, and more requests at a time than can be answered.
+    """Refuses strangers, pages of other hosts, and more, longer and slower requests than can be answered.
 
     Parameters
     ----------
     app : ASGI application
     token : str, optional
         Asked for in ``Authorization: Bearer``, or the cookie that `cookie` gives.
-    requests : int
-        That are answered at the same time.
+    limits : Limits
+        Of requests at the same time, and of the bodies of those that are no uploads.
     """
 
-    def __init__(self, app: App, *, token: str | None, requests: int) -> None:
+    def __init__(self, app: App, *, token: str | None, limits: Limits) -> None:
         self._app = app
         self._token = token
-        self._most = requests
+        self._limits = limits
         self._now = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,14 +91,18 @@ class Guard:
 
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         refused = self._refused(scope, headers)
-        if refused is None and self._now >= self._most:
+        if refused is None and self._now >= self._limits.requests:
             refused = (429, "too many requests at the same time: try again in a few seconds")
         if refused is not None:
             await _answer(with_headers, *refused)
             return
         self._now += 1
         try:
+            if not is_upload(scope):
+                receive = await read_body(receive, headers, self._limits)
             await self._app(scope, receive, with_headers)
+        except Refused as error:  # of the body alone: the routes' own are answered within
+            await _answer(with_headers, error.status, error.reason)
         finally:
             self._now -= 1
 

@@ -48,9 +48,16 @@ def take_uploaded(received: list[Received], folder: Path, limits: Limits) -> Tak
     """
     taken = Taken()
     files: list[Received] = []
+    zips = {file.path for file in received if is_zip(file.path)}
+    images = len(received) - len(zips)
+    size = sum(file.bytes for file in received if file.path not in zips)
     for file in received:
-        if is_zip(file.path):
-            files += unpack(file, folder, limits, first=len(received) + len(files) + 1)
+        if file.path in zips:
+            first = len(received) + len(files) + 1
+            unpacked = unpack(file, folder, limits, first=first, images=images, size=size)
+            images += len(unpacked)
+            size += sum(one.bytes for one in unpacked)
+            files += unpacked
             file.path.unlink()
         else:
             files.append(file)
@@ -77,8 +84,12 @@ def take_folder(folder: Path, limits: Limits) -> Taken:
                 continue
             shown = path.relative_to(root).as_posix()
             size = path.stat().st_size if path.is_file() else 0
-            if reason := unusable(path, size, limits):
-                taken.left_out.append((shown, reason))
+            printable = shown.encode("utf-8", "backslashreplace").decode()
+            reason = unusable(path, size, limits)
+            if printable != shown:  # the database can't hold it
+                reason = "its name is not UTF-8: rename it"
+            if reason:
+                taken.left_out.append((printable, reason))
             else:
                 taken.images.append((shown, shown, size))
             if len(taken.images) > limits.images:

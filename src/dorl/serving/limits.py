@@ -27,13 +27,15 @@ class Limits:
     upload : int
         Bytes of one request's body.
     unpacked : int
-        Bytes of all images of one zip.
+        Bytes of all images of one upload, once its zips are unpacked.
     image : int
         Bytes of one image.
     pixels : int
         Of one image.
     seconds : float
         In which an upload must be whole.
+    body, body_seconds : int, float
+        Bytes of the body of a request that is no upload, and seconds in which it must be whole.
     requests, uploads : int
         That are being answered at the same time; more get 429.
     waiting : int
@@ -48,6 +50,8 @@ class Limits:
     image: int = 32 * MB
     pixels: int = 25_000_000
     seconds: float = 300.0
+    body: int = 64 * 1024
+    body_seconds: float = 10.0
     requests: int = 64
     uploads: int = 4
     waiting: int = 20_000

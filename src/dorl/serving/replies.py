@@ -39,16 +39,7 @@ def as_sample(server: Server, found: dict[str, Any]) -> answers.Sample:
 def cells_answer(server: Server, found: answers.Sample, **asked: Any) -> answers.CellsOfSample:
     """Some cells of a sample; `asked` as for `Cells.some`."""
     count, cells = server.cells.some(found.id, **asked)
-    return answers.CellsOfSample(
-        sample=found, count=count, cells=[answers.Cell(**named(server, cell)) for cell in cells]
-    )
-
-
-def named(server: Server, cell: dict[str, Any]) -> dict[str, Any]:
-    """A cell with its probabilities by the names of the classes; none where another run's classes said them."""
-    values, classes = cell["probabilities"], server.recogniser.classes
-    probabilities = dict(zip(classes, values, strict=True)) if len(values) == len(classes) else {}
-    return {**cell, "probabilities": probabilities}
+    return answers.CellsOfSample(sample=found, count=count, cells=[answers.Cell(**cell) for cell in cells])
 
 
 def jpeg(data: bytes) -> Response:

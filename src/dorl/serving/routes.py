@@ -20,7 +20,7 @@ from dorl.serving.export import write_lab, write_table
 from dorl.serving.guard import COOKIE, cookie, same
 from dorl.serving.limits import Refused
 from dorl.serving.recogniser import FIELD_PICTURES, PICTURES
-from dorl.serving.replies import MOST, as_sample, cells_answer, download, jpeg, named, sample_answer
+from dorl.serving.replies import MOST, as_sample, cells_answer, download, jpeg, sample_answer
 from dorl.serving.server import Server
 from dorl.taxonomy import CLASSES, NODES
 
@@ -163,7 +163,7 @@ def _cells(api: APIRouter, server: Server) -> None:
             raise Refused(404, f"no cell {cell}")
         if found.pop("model") != server.recogniser.version:
             found["neighbours"] = []  # rows of another run's store
-        return answers.CellInFull(**named(server, found))
+        return answers.CellInFull(**found)
 
     @api.get("/cells/{cell}/{kind}.jpg", responses=_JPEG, response_class=Response)
     def picture(cell: Number, kind: str) -> Response:

@@ -18,6 +18,8 @@ from dorl.serving.worker import Worker
 
 #: in the page's folder
 DATABASE, SAMPLES = "page.sqlite", "samples"
+#: what tempfile calls a zip that is taken away
+EXPORTS = "tmp????????.zip"
 
 
 @dataclass
@@ -58,16 +60,19 @@ class Server:
         self.worker = Worker(self.samples, self.fields, self.places, self.recogniser)
 
     def tidy(self) -> None:
-        """Remove what uploads left that broke off with the server."""
+        """Remove what uploads, and zips that were taken away, left when they broke off with the server."""
         self.places.samples.mkdir(exist_ok=True)
         known = self.samples.folders()
         for folder in self.places.samples.iterdir():
             if folder.name not in known:
                 shutil.rmtree(folder, ignore_errors=True)
+        for path in self.folder.glob(EXPORTS):
+            path.unlink(missing_ok=True)
 
     def enter(self, name: str, taken: Taken, place: Place, *, fields: bool) -> int:
         """Enter a sample, of smear fields or of single cells, and have it looked at; its number."""
-        sample = self.samples.add(name, taken, place, self.recogniser.version, fields=fields)
+        model = self.recogniser
+        sample = self.samples.add(name, taken, place, model.version, model.classes, fields=fields)
         self.worker.add(sample)
         return sample
 

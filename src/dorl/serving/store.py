@@ -31,12 +31,15 @@ class Samples:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, name: str, taken: Taken, place: Place, model: str, *, fields: bool = False) -> int:
-        """Enter a sample; its cells, or its fields, wait from now on. Returns its number."""
+    def add(
+        self, name: str, taken: Taken, place: Place, model: str, classes: Sequence[str], *, fields: bool = False
+    ) -> int:
+        """Enter a sample; its cells, or its fields, wait for a model from now on. Returns its number."""
+        columns = ("name", "made", "folder", "allowed", "model", "model_classes", "fields")
         with self._database.transaction() as db:
-            row = (name, now(), place.folder, place.allowed, model, fields)
+            row = (name, now(), place.folder, place.allowed, model, json.dumps(list(classes)), fields)
             sample = db.execute(
-                "INSERT INTO samples (name, made, folder, allowed, model, fields) VALUES (?, ?, ?, ?, ?, ?)", row
+                f"INSERT INTO samples ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", row
             ).lastrowid
             assert sample is not None
             images = ((sample, *image) for image in taken.images)
@@ -108,15 +111,24 @@ class Samples:
         with self._database.transaction() as db:
             return [row[0] for row in db.execute("SELECT id FROM samples WHERE done = 0 ORDER BY id")]
 
-    def begin_anew(self, model: str) -> None:
-        """Let the cells of unfinished samples wait again, where another model had begun with them."""
+    def begin_anew(self, model: str, classes: Sequence[str]) -> None:
+        """Let the cells of unfinished samples wait again, where another model had begun with them.
+
+        Their fields are searched again, but for those with a corrected cell: their cells stay, with all that was said
+        of them, and are looked at once more like any others.
+        """
         with self._database.transaction() as db:
             which = "SELECT id FROM samples WHERE done = 0 AND model != ?"
+            corrected = "SELECT field FROM cells JOIN corrections ON cell = cells.id WHERE field IS NOT NULL"
+            fields = f"SELECT id FROM fields WHERE sample IN ({which}) AND id NOT IN ({corrected})"
             db.execute(f"DELETE FROM pictures WHERE cell IN (SELECT id FROM cells WHERE sample IN ({which}))", (model,))
-            db.execute(f"DELETE FROM cells WHERE field IS NOT NULL AND sample IN ({which})", (model,))
+            db.execute(f"DELETE FROM cells WHERE field IN ({fields})", (model,))
             db.execute(f"UPDATE cells SET class = NULL WHERE sample IN ({which})", (model,))
-            db.execute(f"UPDATE fields SET width = NULL WHERE sample IN ({which})", (model,))
-            db.execute("UPDATE samples SET model = ? WHERE done = 0", (model,))
+            db.execute(f"UPDATE fields SET width = NULL WHERE id IN ({fields})", (model,))
+            told = json.dumps(list(classes))
+            db.execute("UPDATE samples SET model = ?, model_classes = ? WHERE done = 0", (model, told))
+            # those of an earlier dorl, which didn't keep them
+            db.execute("UPDATE samples SET model_classes = ? WHERE model_classes IS NULL AND model = ?", (told, model))
 
     def waiting(self, sample: int, most: int) -> list[Waiting]:
         """The next cells of a sample that are to be looked at."""

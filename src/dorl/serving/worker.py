@@ -48,7 +48,7 @@ class Worker:
 
     def start(self) -> None:
         """Begin, with the samples that an earlier server left unfinished."""
-        self._samples.begin_anew(self._recogniser.version)
+        self._samples.begin_anew(self._recogniser.version, self._recogniser.classes)
         for sample in self._samples.unfinished():
             self.add(sample)
         self._thread.start()
@@ -106,7 +106,7 @@ class Worker:
         for cell in cells:
             path = None
             try:
-                path = self._places.given(place, cell.file)
+                path = self._places.cell(place, cell.file)
                 image = read_image(path)
             except BadImageError as error:
                 self._samples.leave_out(sample, cell, error.without(path))

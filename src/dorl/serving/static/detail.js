@@ -3,9 +3,14 @@
 import { bar, by, className, make, percent } from "./dom.js";
 
 const panel = by("detail");
+let drawn = ""; // what the panel shows: drawn anew without need, its list would close and clicks would be lost
+let unfolded = null; // the cell whose history is open
 
 /** Show a cell. `choose` is called with a class's name, or null to take a correction back; `close` when it is closed. */
 export function showCell(cell, model, { outlines, choose, close }) {
+  const shown = JSON.stringify([cell, outlines]);
+  if (shown === drawn) return;
+  drawn = shown;
   const focused = document.activeElement?.dataset?.choice;
   panel.hidden = false;
   panel.replaceChildren(
@@ -21,6 +26,7 @@ export function showCell(cell, model, { outlines, choose, close }) {
 
 /** Show nothing. */
 export function hideCell() {
+  drawn = "";
   panel.hidden = true;
   panel.replaceChildren();
 }
@@ -49,8 +55,8 @@ function pictures(cell, outlines) {
 
 function likeness(cell) {
   const text = cell.unlike
-    ? `Unlike all training cells (distance ${cell.distance.toFixed(1)}, from 1 on unlike)`
-    : `Like cells that were learnt from (distance ${cell.distance.toFixed(2)}, from 1 on unlike)`;
+    ? `Unlike all training cells (distance ${cell.distance.toFixed(2)}, above 1 unlike)`
+    : `Like cells that were learnt from (distance ${cell.distance.toFixed(2)}, above 1 unlike)`;
   const sign = make("span", { "aria-hidden": "true", textContent: cell.unlike ? "!" : "✓" });
   return make("p", { className: cell.unlike ? "likeness unlike" : "likeness" }, sign, make("span", { textContent: text }));
 }
@@ -70,16 +76,16 @@ function classes(cell, model, choose) {
     make("div", { className: "other" }, make("label", { htmlFor: "other", textContent: "Not here:" }), other, undo));
 }
 
-const probability = (cell, name) => cell.probabilities[name] ?? 0;
-
+/** A class; without a probability where the run that looked at the cell didn't know it. */
 function choice(cell, name, key, choose) {
-  const share = probability(cell, name);
+  const share = cell.probabilities[name];
+  const words = share === undefined ? "" : percent(share);
   const button = make("button", {
     type: "button", onclick: () => choose(name), "aria-pressed": String(cell.label === name),
     className: name === cell.class ? "choice likeliest" : "choice",
-    "aria-label": `${className(name)}, ${percent(share)}${key ? `, key ${key}` : ""}`,
-  }, make("kbd", { textContent: key }), make("span", { textContent: className(name) }), bar(share),
-  make("span", { textContent: percent(share) }));
+    "aria-label": [className(name), words, key && `key ${key}`].filter(Boolean).join(", "),
+  }, make("kbd", { textContent: key }), make("span", { textContent: className(name) }), bar(share ?? 0),
+  make("span", { textContent: words }));
   button.dataset.choice = name;
   return button;
 }
@@ -100,5 +106,10 @@ function history(cell) {
     textContent: `${new Date(one.made).toLocaleString()}: ${one.label ? className(one.label) : "taken back"} `
       + `(model ${one.model} said ${className(one.predicted)}, ${percent(one.probability)})`,
   }));
-  return [make("details", { className: "history" }, make("summary", { textContent: "History" }), make("ul", {}, ...lines))];
+  const all = make("details", { className: "history", open: unfolded === cell.id },
+    make("summary", { textContent: "History" }), make("ul", {}, ...lines));
+  all.addEventListener("toggle", () => {
+    if (all.isConnected) unfolded = all.open ? cell.id : null;
+  });
+  return [all];
 }

@@ -20,6 +20,21 @@ export function tell(element, text) {
   element.hidden = !text;
 }
 
+const made = new WeakMap(); // by element, what its children were made of
+
+/** Put children into an element, made by `draw`, unless those that are there were made of the same data. */
+export function redraw(element, data, draw) {
+  const told = JSON.stringify(data);
+  if (made.get(element) === told) return;
+  made.set(element, told);
+  element.replaceChildren(...draw());
+}
+
+/** Choose an option, unless it is chosen: an open list would lose its place. */
+export function select(element, value) {
+  if (element.value !== String(value)) element.value = value;
+}
+
 /** Say something to those who listen to the page. */
 export function announce(text) {
   by("status").textContent = text;

@@ -1,15 +1,15 @@
 // The smear field that is shown, with a button for each of its cells.
 
-import { by, className, counted, make, percent } from "./dom.js";
+import { by, className, counted, make, percent, redraw, select } from "./dom.js";
 
 const picture = by("field-picture");
 
 /** List the fields to choose from, the chosen one marked; `fields` is empty for a sample of single cells. */
 export function listFields(fields, chosen) {
   by("field-field").hidden = fields.length === 0;
-  const options = fields.map(({ id, name, cells }) => make("option", { value: id, textContent: `${name} (${cells})` }));
-  by("field").replaceChildren(make("option", { value: 0, textContent: "all fields" }), ...options);
-  by("field").value = String(chosen);
+  const options = [[0, "all fields"], ...fields.map(({ id, name, cells }) => [id, `${name} (${cells})`])];
+  redraw(by("field"), options, () => options.map(([value, textContent]) => make("option", { value, textContent })));
+  select(by("field"), chosen);
   const at = fields.findIndex((field) => field.id === chosen);
   by("field-before").disabled = at <= 0;
   by("field-after").disabled = at >= fields.length - 1;
@@ -29,7 +29,7 @@ export function showField(field, cells, outlines, choose) {
   picture.querySelector("figcaption").textContent = [
     field.name, `${field.width} × ${field.height} px`, ruler, counted(field.cells, "white cell"),
   ].join(" · ");
-  by("boxes").replaceChildren(...cells.map((cell) => box(field, cell, choose)));
+  redraw(by("boxes"), [field, cells], () => cells.map((cell) => box(field, cell, choose)));
 }
 
 /** Mark the chosen cell. */

@@ -7,7 +7,7 @@ let drawn = new Map(); // by what a card shows, so that one that stays as it is 
 
 /** Show cells; `choose` is called with the number of a cell that is clicked. */
 export function showCells(cells, chosen, outlines, choose) {
-  const focused = document.activeElement?.closest?.("#cells") !== null && document.activeElement !== list;
+  const focused = hasFocus();
   const before = drawn;
   drawn = new Map(cells.map((cell) => {
     const shown = JSON.stringify([cell, outlines]);
@@ -25,9 +25,14 @@ export function updateCell(cell, chosen, outlines, choose) {
   const old = button(cell.id);
   if (!old) return;
   const focused = document.activeElement === old;
-  old.replaceWith(card(cell, outlines, choose));
-  mark(chosen, focused, true); // who has scrolled on isn't brought back
+  const fresh = card(cell, outlines, choose);
+  old.replaceWith(fresh);
+  mark(chosen, false);
+  if (focused) fresh.focus({ preventScroll: true }); // who has scrolled on isn't brought back
 }
+
+/** Whether a cell has the focus. */
+export const hasFocus = () => list.contains(document.activeElement) && document.activeElement !== list;
 
 /** Mark the chosen cell, the only one that Tab stops at, and focus it if need be. */
 export function mark(chosen, focus, preventScroll = false) {

@@ -1,6 +1,6 @@
 // What is said of a sample as a whole: progress, notes, what was left out, counts by class.
 
-import { by, className, counted, make, percent, tell } from "./dom.js";
+import { by, className, counted, make, percent, redraw, tell } from "./dom.js";
 
 /** Show a sample; `filter` is called with a class's name, or "" for all. */
 export function showSample(sample, chosenClass, filter) {
@@ -17,7 +17,7 @@ export function showSample(sample, chosenClass, filter) {
   tell(by("notes"), notes(sample));
   leftOut(sample.left_out);
   differential(sample);
-  by("classes").replaceChildren(...chips(sample, chosenClass, filter));
+  showChips(sample, chosenClass, filter);
 }
 
 const fields = (sample) => (sample.kind === "fields" ? [counted(sample.fields, "smear field")] : []);
@@ -32,11 +32,12 @@ function progress(sample) {
 
 function differential(sample) {
   by("differential").hidden = sample.kind !== "fields" || sample.images === 0;
-  by("differential").querySelector("tbody").replaceChildren(...sample.differential.map((row) => make("tr", {},
+  const rows = () => sample.differential.map((row) => make("tr", {},
     make("th", { scope: "row", textContent: className(row.class) }),
     make("td", { textContent: row.cells }),
     make("td", { textContent: row.share === null ? "" : `${tenths(row.share)} %` }),
-    make("td", { textContent: row.low === null ? "" : `${tenths(row.low)} – ${tenths(row.high)} %` }))));
+    make("td", { textContent: row.low === null ? "" : `${tenths(row.low)} – ${tenths(row.high)} %` })));
+  redraw(by("differential").querySelector("tbody"), sample.differential, rows);
 }
 
 const tenths = (share) => (100 * share).toFixed(1);
@@ -57,16 +58,32 @@ function leftOut(files) {
   const box = by("left-out");
   box.hidden = files.length === 0;
   box.querySelector("summary").textContent = `${counted(files.length, "file")} left out`;
-  box.querySelector("ul").replaceChildren(...files.map(({ name, reason }) => make("li", { textContent: `${name}: ${reason}` })));
+  const lines = () => files.map(({ name, reason }) => make("li", { textContent: `${name}: ${reason}` }));
+  redraw(box.querySelector("ul"), files, lines);
 }
 
-function chips(sample, chosen, filter) {
+/** A button for each class; those that are there stay, as counts change while someone clicks. */
+function showChips(sample, chosen, filter) {
+  const list = by("classes");
   const classes = Object.entries(sample.classes);
   if (chosen && !(chosen in sample.classes)) classes.push([chosen, 0]);
-  return classes.map(([name, count]) => {
-    const on = name === chosen;
-    return make("button", {
-      type: "button", className: "chip", "aria-pressed": String(on), onclick: () => filter(on ? "" : name),
-    }, make("span", { textContent: className(name) }), make("b", { textContent: count }));
+  const before = new Map([...list.children].map((one) => [one.dataset.class, one]));
+  const items = classes.map(([name, count]) => {
+    const one = before.get(name) ?? chip(name);
+    one.setAttribute("aria-pressed", String(name === chosen));
+    one.onclick = () => filter(name === chosen ? "" : name);
+    one.querySelector("b").textContent = count;
+    return one;
   });
+  if (items.length === list.children.length && items.every((item, at) => item === list.children[at])) return;
+  const focused = document.activeElement;
+  list.replaceChildren(...items);
+  if (items.includes(focused)) focused.focus({ preventScroll: true });
+}
+
+function chip(name) {
+  const one = make("button", { type: "button", className: "chip" },
+    make("span", { textContent: className(name) }), make("b"));
+  one.dataset.class = name;
+  return one;
 }
