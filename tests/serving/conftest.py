@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -34,19 +37,22 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def serve(recogniser: RunRecogniser, folder: Path) -> Iterator[Callable[..., TestClient]]:
-    """Start a page; gives a client."""
-    opened: list[TestClient] = []
+def opened(folder: Path) -> Iterator[Callable[..., TestClient]]:
+    """Start a page over what it is given to recognise by; gives a client. With `alone`, those before it end first."""
+    with ExitStack() as clients:
 
-    def start(**options: object) -> TestClient:
-        client = TestClient(make_app(recogniser, folder, **options), base_url=ADDRESS)  # type: ignore[arg-type]
-        client.__enter__()
-        opened.append(client)
-        return client
+        def start(by: Any, *, alone: bool = False, **options: Any) -> TestClient:
+            if alone:
+                clients.close()
+            return clients.enter_context(TestClient(make_app(by, folder, **options), base_url=ADDRESS))
 
-    yield start
-    for client in opened:
-        client.__exit__(None, None, None)
+        yield start
+
+
+@pytest.fixture
+def serve(recogniser: RunRecogniser, opened: Callable[..., TestClient]) -> Callable[..., TestClient]:
+    """Start a page over the small run; gives a client."""
+    return partial(opened, recogniser)
 
 
 @pytest.fixture

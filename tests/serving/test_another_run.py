@@ -6,17 +6,16 @@ import csv
 import io
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from dorl.serving.app import make_app
 from dorl.serving.database import _FIELDS, _TABLES
 
-from .asking import ADDRESS, send, send_fields
+from .asking import send, send_fields
 from .standin import CLASSES, StandIn, grey
 
 Take = Callable[..., TestClient]
@@ -24,21 +23,9 @@ OTHERS = ["smudge_cell", "basophil", "eosinophil"]
 
 
 @pytest.fixture
-def take(folder: Path) -> Iterator[Take]:
+def take(opened: Take) -> Take:
     """Let a run take the folder over; gives a client."""
-    opened: list[TestClient] = []
-
-    def start(recogniser: StandIn, **options: Any) -> TestClient:
-        if opened:
-            opened.pop().__exit__(None, None, None)
-        client = TestClient(make_app(recogniser, folder, **options), base_url=ADDRESS)
-        client.__enter__()
-        opened.append(client)
-        return client
-
-    yield start
-    for client in opened:
-        client.__exit__(None, None, None)
+    return partial(opened, alone=True)
 
 
 @pytest.mark.parametrize("picked", [False, True])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx2
@@ -22,19 +23,9 @@ Serve = Callable[..., TestClient]
 
 
 @pytest.fixture
-def serve(folder: Path) -> Iterator[Serve]:
-    """A page without a model, with a token."""
-    opened: list[TestClient] = []
-
-    def start(**options: object) -> TestClient:
-        client = TestClient(make_app(StandIn(), folder, **options), base_url=ADDRESS)  # type: ignore[arg-type]
-        client.__enter__()
-        opened.append(client)
-        return client
-
-    yield start
-    for client in opened:
-        client.__exit__(None, None, None)
+def serve(opened: Serve) -> Serve:
+    """A page without a model."""
+    return partial(opened, StandIn())
 
 
 def test_a_long_body_is_refused_with_and_without_its_length(serve: Serve) -> None:

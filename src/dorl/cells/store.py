@@ -97,7 +97,7 @@ class CellStore:
             header["views"] = views
         header = json.loads(json.dumps(header))  # as it will be read: a tuple comes back as a list
         if (path / "cells.json").exists():
-            held = cls.open(path)._held()
+            held = _hold(path)
             store = cls.open(path)  # as it is now that nobody else writes
             store._lock = held
             if store.header != header:
@@ -108,7 +108,7 @@ class CellStore:
             return store
         path.mkdir(parents=True, exist_ok=True)
         store = cls(path, header, [])
-        store._lock = store._held()
+        store._lock = _hold(path)
         for name in (*store._records, "index"):
             (path / _file_name(name)).touch()
         write_json(path / "cells.json", header)
@@ -197,7 +197,7 @@ class CellStore:
             if array.shape != (count, *shape):
                 raise ValueError(f"{name} of shape {array.shape}, the store takes {(count, *shape)}")
         given["masks"] = np.packbits(masks.reshape(count, side * side), axis=1)
-        self._lock = self._lock or self._held()
+        self._lock = self._lock or _hold(self.path)
         if not self._whole:
             self._cut_unfinished()
         self._whole = False
@@ -215,17 +215,6 @@ class CellStore:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-
-    def _held(self) -> FileLock | None:
-        """A lock on this folder, which other stores of this process share; none where the file system has no locks."""
-        lock = FileLock(self.path / "writing.lock", timeout=0, is_singleton=True, thread_local=False)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise InputError(f"{self.path}: another process writes here; wait for its end, or stop it") from error
-        except NotImplementedError:
-            return None
-        return lock
 
     @property
     def tokens(self) -> np.memmap:
@@ -305,6 +294,18 @@ class CellStore:
         with index.open("r+b") as file:
             file.truncate(sum(map(len, lines)))
         self._whole = True
+
+
+def _hold(path: Path) -> FileLock | None:
+    """A lock on a store's folder, which all stores of this process share; none where the file system has no locks."""
+    lock = FileLock(path / "writing.lock", timeout=0, is_singleton=True, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise InputError(f"{path}: another process writes here; wait for its end, or stop it") from error
+    except NotImplementedError:
+        return None
+    return lock
 
 
 def _file_name(name: str) -> str:

@@ -24,7 +24,6 @@ def read_manifest(path: Path, name: str, *, any_class: bool = False) -> Domain:
         With a column ``image``, and where known ``mask``, ``label``, ``patient`` and ``split``. Paths in it are
         relative to the manifest's folder and stay inside it.
     name : str
-
     any_class : bool
         Keep rows of an unknown class, as unlabelled, and rows whose mask is missing: for images that are to be looked
         at, whatever the table says of them.
@@ -58,7 +57,8 @@ def read_manifest(path: Path, name: str, *, any_class: bool = False) -> Domain:
         raw = values["label"]
         label = None if raw is None else (raw if raw in NODES else parse_label(raw))
         if any_class:
-            mask, label = mask if mask and _is_file(root / mask) else None, None if label == "cell" else label
+            mask = mask if mask is not None and _is_file(root / mask) else None
+            label = None if label == "cell" else label
         if not _is_file(root / image):
             left_out.append((image, "no such file"))
         elif mask is not None and not _is_file(root / mask):

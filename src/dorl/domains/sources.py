@@ -35,6 +35,19 @@ class ImageSource(Protocol):
 ENDS = 65536
 
 
+def file_digest(path: Path) -> str:
+    """Changes with a file's size, beginning and end; "" where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            found = hashlib.sha256(file.read(ENDS))
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - ENDS))
+            found.update(file.read() + str(size).encode())
+    except OSError:
+        return ""
+    return found.hexdigest()[:16]
+
+
 @dataclass
 class FileSource:
     """Images in files below a folder.
@@ -61,17 +74,8 @@ class FileSource:
         return read_mask(self.root / mask, shape)
 
     def digest(self, path: str, mask: str | None = None) -> str:
-        found = hashlib.sha256()
-        for name in (path,) if mask is None else (path, mask):
-            try:
-                with (self.root / name).open("rb") as file:
-                    found.update(file.read(ENDS))
-                    size = file.seek(0, os.SEEK_END)
-                    file.seek(max(0, size - ENDS))
-                    found.update(file.read() + str(size).encode())
-            except OSError:  # it will be left out, with the reason
-                return ""
-        return found.hexdigest()[:16]
+        found = [file_digest(self.root / name) for name in (path, mask) if name is not None]
+        return " ".join(found) if all(found) else ""
 
 
 @dataclass

@@ -14,6 +14,7 @@ from PIL import Image, PngImagePlugin
 
 from dorl.classification.counts import differential
 from dorl.domains import Domain, read_image
+from dorl.domains.sources import file_digest
 from dorl.errors import BadImageError, InputError
 from dorl.files import atomic
 from dorl.inference import over_batches
@@ -169,8 +170,8 @@ def _search(
     names = mask_names(
         ["/".join(word for word in PurePath(path).parts if word not in ("/", "..")) for path, _ in images]
     )
-    sizes = {shown: path.stat().st_size for shown, path in images}
-    store.name({shown: name for (shown, _), name in zip(images, names, strict=True)}, sizes)
+    digests = {shown: file_digest(path) for shown, path in images}
+    store.name({shown: name for (shown, _), name in zip(images, names, strict=True)}, digests)
     todo = [listed for listed in images if store.get(listed[0]) is None]
 
     def searched(some: Sequence[Listed]) -> tuple[str, FoundField | str]:

@@ -82,7 +82,8 @@ def _refuse_others(out: Path, names: set[str]) -> None:
 
 def _averaged(store: CellStore, labs: Sequence[Domain], out: Path) -> None:
     """Write each cell's tokens, averaged inside its mask: of the labs' images and with their labels as they are now."""
-    place = {key: row for row, key in enumerate(store.table["key"])}
+    table = store.table
+    place = {key: row for row, key in enumerate(table["key"])}
     told = [
         {"row": place[lab.key(i)], **{name: row[name] for name in ("label", "patient", "split")}}
         for lab in labs
@@ -93,7 +94,7 @@ def _averaged(store: CellStore, labs: Sequence[Domain], out: Path) -> None:
         raise InputError("not one image could be read: give other images")
     now = pd.DataFrame(told)
     rows = now.pop("row").to_numpy()
-    cells = store.table.iloc[rows].reset_index(drop=True).assign(**now)
+    cells = table.iloc[rows].reset_index(drop=True).assign(**now)
     features = stored_means(store, rows, what="averaging tokens inside the masks")
     write_features(out / FEATURES, features, cells)
     say(f"{len(features)} cells, {features.shape[1]} features each: {out / FEATURES}")

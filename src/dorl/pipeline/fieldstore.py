@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from PIL import Image
 
 from dorl.errors import InputError
 from dorl.files import atomic, write_json
-from dorl.pipeline.runfolder import make_folder
+from dorl.pipeline.runfolder import make_folder, otherwise
 from dorl.segmentation.fields import FieldCell, label_picture
 
 #: subfolders: what was found, masks, pictures; and what the count depends on
@@ -62,7 +61,7 @@ class FieldStore:
     def __init__(self, out: Path) -> None:
         self.out = out
         self._names: dict[str, str] = {}
-        self._bytes: dict[str, int] = {}
+        self._digests: dict[str, str] = {}
 
     @classmethod
     def open(cls, out: Path, source: Mapping[str, Any]) -> FieldStore:
@@ -81,12 +80,7 @@ class FieldStore:
         """
         told = out / FOUND / SOURCE
         if told.is_file():
-            try:
-                known = json.loads(told.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise InputError(f"{told}: damaged; remove {out}, or choose another folder for --out") from error
-            if known != dict(source):
-                changed = [key for key in source if not isinstance(known, dict) or known.get(key) != source[key]]
+            if changed := otherwise(told, source, remove=str(out)):
                 raise InputError(
                     f"{out}: holds a count with other settings ({', '.join(changed)}); choose another folder for --out"
                 )
@@ -97,9 +91,9 @@ class FieldStore:
             write_json(told, dict(source))
         return cls(out)
 
-    def name(self, names: Mapping[str, str], sizes: Mapping[str, int]) -> None:
-        """Give the file name of each field's pictures, and the field's size in bytes, by the field's path."""
-        self._names, self._bytes = dict(names), dict(sizes)
+    def name(self, names: Mapping[str, str], digests: Mapping[str, str]) -> None:
+        """Give the file name of each field's pictures, and the digest of the field's file, by the field's path."""
+        self._names, self._digests = dict(names), dict(digests)
 
     def mask(self, path: str) -> Path:
         """Where a field's masks are."""
@@ -117,7 +111,7 @@ class FieldStore:
         try:
             with np.load(self._place(path), allow_pickle=False) as held:
                 width, height = (int(side) for side in held["size"])
-                red_cell, taken = float(held["red_cell"]), int(held["bytes"])
+                red_cell, taken = float(held["red_cell"]), str(held["digest"])
                 found = FoundField(
                     str(held["path"]),
                     (width, height),
@@ -127,7 +121,7 @@ class FieldStore:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
         # another field may have had this name in an earlier count, or this path, seen from another folder
-        same = found.path == path and taken == self._bytes[path]
+        same = found.path == path and taken == self._digests[path]
         return found if same and self.mask(path).is_file() else None
 
     def put(
@@ -154,7 +148,7 @@ class FieldStore:
             np.savez(
                 file,
                 path=np.array(path),
-                bytes=np.array(self._bytes[path]),
+                digest=np.array(self._digests[path]),
                 size=np.array(size),
                 red_cell=np.array(np.nan if red_cell is None else red_cell),
                 boxes=found.boxes,

@@ -12,7 +12,7 @@ import pandas as pd
 from dorl.errors import InputError
 from dorl.files import atomic, write_json
 from dorl.pipeline.measures import COLUMNS, LENGTHS, in_micrometres
-from dorl.pipeline.runfolder import make_folder
+from dorl.pipeline.runfolder import make_folder, otherwise
 
 #: columns of ``cells.csv``
 CELLS = ("path", "mask", "found", "confidence", "touches_border")
@@ -65,12 +65,9 @@ class MaskNotes:
         place = out / SOURCE
         make_folder(out)
         if place.is_file():
-            try:
-                known = json.loads(place.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise InputError(f"{place}: damaged; remove it, or choose another --out") from error
+            changed = otherwise(place, source, remove="it")
             for name, what in (("images", "of another folder's images"), ("segmenter", "made by another segmenter")):
-                if not isinstance(known, dict) or known.get(name) != source[name]:
+                if name in changed:
                     raise InputError(f"{out}: holds masks {what}; choose another --out")
         else:  # masks that lie there all the same are another tool's, and taken at their word
             write_json(place, dict(source))

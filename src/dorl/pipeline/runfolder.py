@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -178,6 +179,15 @@ def refuse_run(folder: Path) -> None:
     """Refuse to put anything else into a run folder."""
     if (folder / CONFIG).exists():
         raise InputError(f"{folder}: holds a run of dorl; choose another folder for --out")
+
+
+def otherwise(note: Path, source: Mapping[str, Any], *, remove: str) -> list[str]:
+    """Names of what a folder's note, a JSON object, says otherwise than `source`; `remove` mends a damaged one."""
+    try:
+        known = json.loads(note.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{note}: damaged; remove {remove}, or choose another folder for --out") from error
+    return [name for name in source if not isinstance(known, dict) or known.get(name) != source[name]]
 
 
 def refuse_among_images(folder: Path, given: str | Path | Domain | Iterable[object], labs: Iterable[Domain]) -> None:
