@@ -122,6 +122,16 @@ def fitted(labs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="session")
+def published(labs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run folder of the published method; don't change it."""
+    from dorl.pipeline import fit
+
+    out = tmp_path_factory.mktemp("published") / "run"
+    fit(labs, out=out, method="published", iterations=4, folds=2, seed=3)
+    return out
+
+
 @pytest.fixture
 def run(fitted: Path, tmp_path: Path) -> Path:
     """A copy of the run folder that a test may damage."""

@@ -13,8 +13,8 @@ from dorl.representation import AutoencoderConfig, CrossDomainAutoencoder, encod
 from dorl.segmentation import Segmenter
 
 
-def test_another_seed_starts_another_autoencoder(fitted: Path, tmp_path: Path) -> None:
-    config, cells = read_config(fitted), CellStore.open(fitted / "cells")
+def test_another_seed_starts_another_autoencoder(published: Path, tmp_path: Path) -> None:
+    config, cells = read_config(published), CellStore.open(published / "cells")
     short = config.model_copy(update={"autoencoder": config.autoencoder.model_copy(update={"max_iterations": 1})})
     domain = np.repeat([0, 1], 30)
     features = [
@@ -29,8 +29,8 @@ def test_another_seed_starts_another_autoencoder(fitted: Path, tmp_path: Path) -
     assert (features[0] != features[2]).any()
 
 
-def test_what_is_trained_already_is_loaded(fitted: Path, tmp_path: Path) -> None:
-    config, cells = read_config(fitted), CellStore.open(fitted / "cells")
+def test_what_is_trained_already_is_loaded(published: Path, tmp_path: Path) -> None:
+    config, cells = read_config(published), CellStore.open(published / "cells")
     short = config.model_copy(update={"autoencoder": config.autoencoder.model_copy(update={"max_iterations": 1})})
     domain = np.repeat([0, 1], 30)
     first = trained(cells, domain, short, tmp_path / "one.safetensors")
@@ -40,9 +40,9 @@ def test_what_is_trained_already_is_loaded(fitted: Path, tmp_path: Path) -> None
     assert not (tmp_path / HISTORY).exists()  # nothing was trained
 
 
-def test_an_autoencoder_of_a_run_is_taken_where_it_fits(fitted: Path, tmp_path: Path) -> None:
+def test_an_autoencoder_of_a_run_is_taken_where_it_fits(published: Path, tmp_path: Path) -> None:
     tiny = Segmenter.load("tiny", device="cpu")
-    by_folder, by_file = (load_autoencoder(place, tiny) for place in (fitted, fitted / "autoencoder.safetensors"))
+    by_folder, by_file = (load_autoencoder(place, tiny) for place in (published, published / "autoencoder.safetensors"))
     assert by_folder.digest() == by_file.digest()
     other = CrossDomainAutoencoder(AutoencoderConfig(width=8, depth=1, heads=1, decoder_depth=1, grid=2))
     other.save(tmp_path / "other.safetensors")

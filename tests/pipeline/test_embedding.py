@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from dorl.cells import CellStore
+from dorl.cells.views import Views
 from dorl.domains import Domain, read_domain
 from dorl.errors import InputError
 from dorl.pipeline.embedding import embed, prepared, segment_small, stored_form
+from dorl.representation import CrossDomainAutoencoder
 from dorl.segmentation import Segmenter
 from dorl.segmentation.segmenter import SegmenterOutput
-from dorl.views import Views, described_width
 
 
 @pytest.fixture(scope="module")
@@ -99,21 +100,32 @@ def test_cells_of_other_weights_are_refused(segmenter: Segmenter, lab: Domain, t
     assert len(CellStore.open(tmp_path / "cells")) == 1
 
 
-def test_views_are_described_where_they_are_asked_for(segmenter: Segmenter, lab: Domain, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def autoencoder() -> CrossDomainAutoencoder:
+    return CrossDomainAutoencoder.load("tiny", device="cpu")
+
+
+def test_views_of_labelled_cells_are_restained_where_that_is_asked_for(
+    segmenter: Segmenter, autoencoder: CrossDomainAutoencoder, lab: Domain, tmp_path: Path
+) -> None:
     unlabelled = Domain("dune", lab.root, lab.layout, lab.table.assign(label=None).iloc[:2])
-    store = embed([lab, unlabelled], segmenter, tmp_path, source={}, views=Views(2, 1), learnt=["harbour"]).store
+    settings = {"autoencoder": autoencoder, "views": Views(2, 1), "learnt": ["harbour"]}
+    store = embed([lab, unlabelled], segmenter, tmp_path, source={}, **settings).store
     (views,) = store.batch(range(7), "views")
-    assert views.shape == (7, 3, described_width(segmenter))
+    assert views.shape == (7, 3, autoencoder.config.feature_width)
     assert views.dtype == np.float16
     assert np.isfinite(views[:, :2]).all()
     assert np.isfinite(views[:5, 2]).all()
     assert np.isnan(views[5:, 2]).all()
+    files = sum(file.stat().st_size for file in tmp_path.iterdir() if file.is_file())
+    assert files < 7 * 40_000  # a cell takes little room
+    assert not (tmp_path / "tokens.bin").exists()
 
 
 def test_a_cells_views_do_not_depend_on_where_a_run_was_stopped(
-    segmenter: Segmenter, lab: Domain, tmp_path: Path
+    segmenter: Segmenter, autoencoder: CrossDomainAutoencoder, lab: Domain, tmp_path: Path
 ) -> None:
-    settings = {"source": {}, "views": Views(1, 2), "learnt": ["harbour"], "seed": 3}
+    settings = {"source": {}, "autoencoder": autoencoder, "views": Views(1, 2), "learnt": ["harbour"], "seed": 3}
     whole = embed([lab], segmenter, tmp_path / "whole", **settings).store
     embed([lab.take(range(3))], segmenter, tmp_path / "parts", **settings)
     parts = embed([lab], segmenter, tmp_path / "parts", **settings).store

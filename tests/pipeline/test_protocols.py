@@ -23,15 +23,14 @@ def lab(name: str, labels: Sequence[str | None]) -> Domain:
     return Domain(name, Path("nowhere"), "flat", pd.DataFrame({"path": paths, "label": labels}))
 
 
-def represented(labs: list[Domain], fitted: Path) -> Represented:
+def represented(labs: list[Domain], published: Path) -> Represented:
     """Labs with made-up features: monocytes lie apart from the rest."""
     cells = pd.concat([one.table.assign(domain=one.name) for one in labs], ignore_index=True)
     rng = np.random.default_rng(0)
     features = rng.normal(size=(len(cells), 4)) + 6 * (cells["label"] == "monocyte").to_numpy()[:, None]
     nothing: Any = None
-    config = read_config(fitted)
-    config.classifiers.names.remove("Views")  # which needs a store of cells
-    return Represented(labs, config, nothing, cells, features.astype(np.float32), nothing, {})
+    config = read_config(published)
+    return Represented(labs, config, nothing, cells, features.astype(np.float32), nothing, {}, nothing)
 
 
 def test_what_cannot_be_run_is_refused_before_any_work() -> None:
@@ -48,19 +47,19 @@ def test_what_cannot_be_run_is_refused_before_any_work() -> None:
     check_protocols(["transductive", "unseen"], [labelled, single])
 
 
-def test_a_lab_of_one_class_is_tested_on_only_and_one_without_labels_not_at_all(fitted: Path) -> None:
+def test_a_lab_of_one_class_is_tested_on_only_and_one_without_labels_not_at_all(published: Path) -> None:
     labs = [lab("a", TWO), lab("single", ["monocyte"] * 5), lab("bare", [None] * 5)]
     assert trainable(labs) == ["a"]
-    result = run_protocols(represented(labs, fitted))
+    result = run_protocols(represented(labs, published))
     assert set(zip(result.results["train"], result.results["test"], strict=True)) == {("a", "a"), ("a", "single")}
     assert len(result.results) == 2 * 6 * 2
     assert result.results["accuracy"].mean() > 0.9
     assert "single: has a single class: tested on, not trained on." in result.notes
 
 
-def test_features_are_dealt_to_their_labs(fitted: Path) -> None:
-    made = represented([lab("a", TWO), lab("b", ["basophil", None])], fitted)
-    dealt = lab_features(made, ["b"], made.features)
+def test_features_are_dealt_to_their_labs(published: Path) -> None:
+    made = represented([lab("a", TWO), lab("b", ["basophil", None])], published)
+    dealt = lab_features(made, ["b"])
     assert list(dealt) == ["b"]
     np.testing.assert_array_equal(dealt["b"].X, made.features[16:])
     assert dealt["b"].y.tolist() == ["basophil", None]

@@ -17,11 +17,11 @@ from dorl.baselines.cells import Cells, Source
 from dorl.baselines.method import FIXED, SOURCE_VALIDATION, Fitted
 from dorl.baselines.networks import build
 from dorl.baselines.selection import choose_on_source, split_source
+from dorl.cells.restain import restain
 from dorl.pretraining.train import normalised as by_imagenet
 from dorl.pretraining.views import look, nearby_geometry
 from dorl.progress import track
 from dorl.training import default_device, drawing_threads, prefetch, seeded, set_learning_rate, warmup_cosine
-from dorl.views import restain
 
 #: crops that are classified at once
 BATCH = 32

@@ -74,7 +74,7 @@ def _cnn_row(kind: str, title: str, strong: bool, needs: tuple[str, ...], instea
         title=f"{title}{', stain, blur and geometry augmentation' if strong else ''}",
         build=lambda options: _cnn(kind, strong, options),
         sees="source",
-        code=("dorl.baselines.cnn", "dorl.baselines.networks", "dorl.pretraining.views", "dorl.views.stain"),
+        code=("dorl.baselines.cnn", "dorl.baselines.networks", "dorl.pretraining.views", "dorl.cells.restain"),
         needs=needs,
         instead=instead,
         slow=True,
@@ -91,31 +91,45 @@ _CNNS = [
     for strong in (False, True)
 ]
 
-#: DoRL less one part each, for the ablation
-_LESS: dict[str, tuple[str, dict[str, Any]]] = {
+#: the paper's six classifiers
+_SIX = ("RF", "XGBoost", "SVM (poly)", "SVM (linear)", "LR", "ANN")
+#: DoRL with another classifier, with other features in place of s, and less one part each
+_OTHER: dict[str, tuple[str, dict[str, Any]]] = {
+    "s": ("s", {"classifiers": _SIX}),
+    "tokens": ("without autoencoder: tokens averaged in the cell's parts", {"classifiers": _SIX, "features": "tokens"}),
+    "pca": ("without autoencoder: principal components of these", {"classifiers": _SIX, "features": "pca"}),
+    "no-tuning": ("with the bundled autoencoder as it is", {"iterations": 0}),
     "no-restaining": ("without restained views", {"restained": 0}),
     "no-references": ("without common references", {"references": False}),
-    "no-parts": ("means in the cell alone", {"parts": False}),
     "no-adapting": ("without adapting", {"adapt": False}),
 }
 
 
-def _improved_row(name: str, title: str, *, asked: bool = False, **less: Any) -> Row:
+def _cell_row(name: str, title: str, *, asked: bool = False, **settings: Any) -> Row:
     return Row(
         name=name,
         title=title,
-        build=lambda options: import_module("dorl.baselines.improved").Improved(**less),
+        build=lambda options: import_module("dorl.baselines.cell").OfCells(device=options.device, **settings),
         sees="labs",
         code=(
-            "dorl.baselines.improved",
+            "dorl.baselines.cell",
+            "dorl.cells.crop",
+            "dorl.cells.pool",
+            "dorl.cells.references",
+            "dorl.cells.restain",
+            "dorl.cells.views",
             "dorl.classification.calibration",
+            "dorl.classification.overviews",
             "dorl.classification.views",
-            "dorl.views.crop",
-            "dorl.views.describe",
-            "dorl.views.stain",
+            "dorl.pipeline.presets",
+            "dorl.representation.autoencoder",
+            "dorl.representation.description",
+            "dorl.representation.features",
+            "dorl.representation.learning",
+            "dorl.representation.losses",
         ),
         asked=asked,
-        remark="DoRL describes the views of a cell once: later seeds, and rows less a part, take fewer seconds for it.",
+        remark="DoRL looks at a cell's views once: later rows over the same features take fewer seconds for it.",
     )
 
 
@@ -163,7 +177,7 @@ ROWS: dict[str, Row] = {
             whole=True,
             slow=True,
         ),
-        _improved_row("dorl", "DoRL"),
-        *(_improved_row(f"dorl-{name}", f"DoRL {title}", asked=True, **less) for name, (title, less) in _LESS.items()),
+        _cell_row("dorl", "DoRL"),
+        *(_cell_row(f"dorl-{name}", f"DoRL, {title}", asked=True, **more) for name, (title, more) in _OTHER.items()),
     )
 }

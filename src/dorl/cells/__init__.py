@@ -1,4 +1,4 @@
-"""The store on disk between segmenting and everything that learns from cells."""
+"""The cell cut out and brought to common references, its views, and the store of cells on disk."""
 
 from dorl.cells.store import CellStore
 

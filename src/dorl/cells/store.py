@@ -1,4 +1,4 @@
-"""Cells on disk: tokens, mask, crop, views and metadata of each, appended in batches and read by memory map.
+"""Cells on disk: mask, crop, views, tokens where asked for, and metadata, appended in batches, read by memory map.
 
 A folder holds `cells.json` (shapes and what made them), flat binary files of equal-sized records, one a kind, and
 `index.jsonl`, one line a cell. A cell counts once its line is whole: what an interrupted run left behind the last whole
@@ -47,10 +47,11 @@ class CellStore:
         self._lock: FileLock | None = None
         width, grid, side, crop = (header[key] for key in _SIZES)
         self._records: dict[str, tuple[tuple[int, ...], np.dtype]] = {
-            "tokens": ((width, grid, grid), np.dtype("<f2")),
             "masks": (((side * side + 7) // 8,), np.dtype("u1")),
             "crops": ((crop, crop, 3), np.dtype("u1")),
         }
+        if width:
+            self._records["tokens"] = ((width, grid, grid), np.dtype("<f2"))
         if "views" in header:
             self._records["views"] = (tuple(header["views"]), np.dtype("<f2"))
 
@@ -59,8 +60,8 @@ class CellStore:
         cls,
         path: str | Path,
         *,
-        width: int,
-        grid: int,
+        width: int = 0,
+        grid: int = 0,
         mask_size: int = 224,
         crop_size: int = 128,
         views: tuple[int, int] | None = None,
@@ -71,7 +72,7 @@ class CellStore:
         Parameters
         ----------
         width, grid : int
-            Tokens are (width, grid, grid).
+            Tokens are (width, grid, grid); where `width` is 0 the store holds none.
         mask_size, crop_size : int
             Sides in pixels.
         views : (int, int), optional
@@ -164,7 +165,7 @@ class CellStore:
 
     def append(
         self,
-        tokens: np.ndarray,
+        tokens: np.ndarray | None,
         masks: np.ndarray,
         crops: np.ndarray,
         rows: Sequence[Mapping[str, Any]],
@@ -174,7 +175,7 @@ class CellStore:
 
         Parameters
         ----------
-        tokens : float array of shape (B, D, G, G)
+        tokens : float array of shape (B, D, G, G), where the store holds tokens
             Stored as float16.
         masks : bool array of shape (B, S, S)
         crops : uint8 array of shape (B, C, C, 3)
@@ -187,11 +188,12 @@ class CellStore:
         count = len(lines)
         text = "".join(json.dumps(row) + "\n" for row in lines)
         side = self.header["mask_size"]
-        given = {"tokens": tokens, "masks": masks, "crops": crops}
-        if views is not None:
-            given["views"] = views
+        given = {"masks": masks, "crops": crops}
+        for name, more in (("tokens", tokens), ("views", views)):
+            if more is not None:
+                given[name] = more
         if given.keys() != self._records.keys():
-            raise ValueError("views are given to a store that holds none, or the other way round")
+            raise ValueError("tokens or views are given to a store that holds none, or the other way round")
         for name, array in given.items():
             shape = (side, side) if name == "masks" else self._records[name][0]
             if array.shape != (count, *shape):
@@ -255,9 +257,11 @@ class CellStore:
         return self._records[name]
 
     def cells(self, indices: Sequence[int] | np.ndarray) -> tuple[Any, ...]:
-        """Some cells whole, as `append` takes them: tokens, masks, crops, rows and views (None where it holds none)."""
-        tokens, masks, crops = self.batch(indices, "tokens", "masks", "crops")
-        views = self.batch(indices, "views")[0] if "views" in self._records else None
+        """Some cells whole, as `append` takes them: tokens, masks, crops, rows, views; None for what isn't held."""
+        masks, crops = self.batch(indices, "masks", "crops")
+        tokens, views = (
+            self.batch(indices, name)[0] if name in self._records else None for name in ("tokens", "views")
+        )
         return tokens, masks, crops, [dict(self._rows[index]) for index in indices], views
 
     def _unpack(self, packed: np.ndarray) -> np.ndarray:

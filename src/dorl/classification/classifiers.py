@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dorl.classification.estimators import EarlyStoppingMLP, SoftmaxSVC, SteadyForest, XGBoostClassifier
+from dorl.classification.overviews import OverViews
 from dorl.classification.views import ViewsClassifier
 from dorl.errors import InputError
 
@@ -41,13 +42,13 @@ def appetite(name: str, size: int) -> int:
     return _APPETITE[name] * size if name in _APPETITE else sys.maxsize
 
 
-#: name of the classifier over views of a cell (`dorl.views`), which takes no features s
+#: name of the default classifier, which learns from views of a cell and adapts to another lab
 VIEWS = "Views"
 #: trees split at thresholds, so the scale of a feature changes nothing; views are scaled by their classifier
 UNSCALED = ("RF", "XGBoost", VIEWS)
 
 
-def make_classifier(name: str, seed: int = 0) -> Pipeline:
+def make_classifier(name: str, seed: int = 0, *, views: bool = False) -> Pipeline:
     """An unfitted classifier with the paper's settings.
 
     Parameters
@@ -56,11 +57,13 @@ def make_classifier(name: str, seed: int = 0) -> Pipeline:
         One of `CLASSIFIERS`, or `VIEWS`.
     seed : int, default 0
         Same seed and data, same classifier.
+    views : bool, default False
+        Make one of `CLASSIFIERS` learn from views of each cell (`OverViews`), as `VIEWS` always does.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        ``fit(X, y)`` with X of shape (n_cells, n_features), for `VIEWS` (n_cells, n_views, n_features), and y class
+        ``fit(X, y)`` with X of shape (n_cells, n_features), over views (n_cells, n_views, n_features), and y class
         names of shape (n_cells,);
         ``predict_proba(X)`` of shape (n_cells, n_classes), whose argmax is ``predict(X)``.
     """
@@ -68,4 +71,5 @@ def make_classifier(name: str, seed: int = 0) -> Pipeline:
     if name not in builders:
         raise InputError(f"there is no classifier {name!r}: choose from {', '.join(builders)}")
     model = builders[name](seed)
-    return make_pipeline(model) if name in UNSCALED else make_pipeline(StandardScaler(), model)
+    made = make_pipeline(model) if name in UNSCALED else make_pipeline(StandardScaler(), model)
+    return make_pipeline(OverViews(made, random_state=seed)) if views and name != VIEWS else made

@@ -42,7 +42,7 @@ class LabFeatures:
 
     Parameters
     ----------
-    X : array of shape (n_cells, n_features), or (n_cells, n_views, n_features) for the classifier over views
+    X : array of shape (n_cells, n_features), or (n_cells, n_views, n_features), the plain views first
         Views may be anything that is indexed as `dorl.cells.rows.StoredRows` is.
     y : array of str, shape (n_cells,)
         Class names; None, NaN or "" where a cell is unlabelled.
@@ -285,5 +285,6 @@ def _split(
 def _fit(name: str, seed: int, X: NDArray[np.float32], y: NDArray[np.object_]) -> Any:
     """A fitted pipeline."""
     # one class happens where a lab's other classes all lie in the held-out fold; some classifiers refuse it
-    model = make_classifier(name, seed) if len(set(y)) > 1 else make_pipeline(DummyClassifier())
+    known = len(set(y)) > 1
+    model = make_classifier(name, seed, views=X.ndim == 3) if known else make_pipeline(DummyClassifier())
     return model.fit(X, y.astype(str))

@@ -20,6 +20,7 @@ from sklearn.tree import DecisionTreeClassifier
 from skops.io.exceptions import UntrustedTypesFoundException
 
 from dorl.classification.estimators import EarlyStoppingMLP, SoftmaxSVC, SteadyForest, XGBoostClassifier
+from dorl.classification.overviews import OverViews
 from dorl.classification.views import ViewsClassifier
 from dorl.errors import InputError
 from dorl.files import atomic
@@ -31,6 +32,7 @@ TRUSTED_TYPES = (
     "dorl.classification.estimators.SoftmaxSVC",
     "dorl.classification.estimators.SteadyForest",
     "dorl.classification.estimators.XGBoostClassifier",
+    "dorl.classification.overviews.OverViews",
     "dorl.classification.views.ViewsClassifier",
     "sklearn.neural_network._stochastic_optimizers.AdamOptimizer",
     "sklearn.tree._tree.Tree",
@@ -46,6 +48,7 @@ STEPS = (
     SoftmaxSVC,
     LogisticRegression,
     EarlyStoppingMLP,
+    OverViews,
     ViewsClassifier,
 )
 
@@ -100,6 +103,8 @@ def _is_ours(model: Any) -> bool:
     if type(model) is not Pipeline or not all(type(step) in STEPS for _, step in model.steps):
         return False
     for _, step in model.steps:
+        if type(step) is OverViews and not _is_ours(step.estimator_):
+            return False
         if type(step) is SteadyForest and not _is_sound(step):
             return False
         if type(step) is EarlyStoppingMLP and type(step.model_) is not MLPClassifier:

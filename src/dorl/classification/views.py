@@ -87,7 +87,7 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         sample_weight : float array of shape (N,), optional
             Above 0; 1 each otherwise.
         """
-        cells = _sliceable(X)
+        cells = sliceable(X)
         self.classes_, index = np.unique(np.asarray(y), return_inverse=True)
         weight = np.ones(len(cells)) if sample_weight is None else np.asarray(sample_weight, np.float64)
         self.counts_, self.means_, self.scatter_ = _moments(cells, index, len(self.classes_), weight)
@@ -140,7 +140,7 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         Lee, *Pseudo-Label*, ICML 2013 workshop; Zou et al. 2018, arXiv 1810.07911 (the share of each class).
         """
         check_is_fitted(self, "coef_")
-        cells = _sliceable(X)[:, : self.plain]
+        cells = sliceable(X)[:, : self.plain]
         other = copy(self)
         weights = self._analysis()
         common = ~np.isin(self.classes_, list(UNCOMMON))
@@ -186,7 +186,7 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
 
         def distance(X: ArrayLike) -> NDArray[np.float64]:
             found = []
-            cells = _sliceable(X)
+            cells = sliceable(X)
             for start in range(0, len(cells), CHUNK):
                 rows = (cells[start : start + CHUNK][:, : self.plain].astype(np.float64) - middle) * scale
                 own = (rows * cho_solve(factor, rows.reshape(-1, len(middle)).T).T.reshape(rows.shape)).sum(2)
@@ -198,7 +198,7 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
 
     def suited(self, X: ArrayLike) -> ViewsClassifier:
         """`adapted` to cells where there are `FEWEST` of them or more, and they are another lab's; else itself."""
-        if len(_sliceable(X)) < FEWEST or np.median(self.distance(X)) <= UNLIKE:
+        if len(sliceable(X)) < FEWEST or np.median(self.distance(X)) <= UNLIKE:
             return self
         return self.adapted(X)
 
@@ -223,12 +223,12 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         said = self.first_proba(X)
         if not self.adapted_:
             return said
-        return (said + _asked(_sliceable(X)[:, : self.plain], self.adapted_coef_, self.adapted_intercept_)) / 2
+        return (said + _asked(sliceable(X)[:, : self.plain], self.adapted_coef_, self.adapted_intercept_)) / 2
 
     def first_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """What it says, or said before it adapted; input and result as for `predict_proba`."""
         check_is_fitted(self, "coef_")
-        return _asked(_sliceable(X)[:, : self.plain], self.coef_, self.intercept_)
+        return _asked(sliceable(X)[:, : self.plain], self.coef_, self.intercept_)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable class of each cell, shape (N,); input as for `predict_proba`."""
@@ -285,7 +285,7 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         return middle, scale, within
 
 
-def _sliceable(X: ArrayLike) -> Any:
+def sliceable(X: ArrayLike) -> Any:
     """`X` itself where it can be read in slices, else as an array."""
     return X if getattr(X, "ndim", None) == 3 else np.asarray(X)
 

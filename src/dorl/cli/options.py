@@ -29,21 +29,30 @@ Encoder = Annotated[
     typer.Option(help="dinobloom-s (or -b, -l) or its .pth file: take its tokens, and the segmenter's masks."),
 ]
 Autoencoder = Annotated[
-    str | None, typer.Option(help="One trained elsewhere, in place of training: a run folder, or its file, or cae.mdl.")
+    str | None,
+    typer.Option(help="One trained elsewhere, in place of training: tiny, a run folder, its file, or cae.mdl."),
 ]
-Preset = Annotated[str, typer.Option(help="Autoencoder: published, small, or auto by the segmenter's width.")]
+Preset = Annotated[
+    str, typer.Option(help="Of the published autoencoder: published, small, or auto by the segmenter's width.")
+]
 Epochs = Annotated[int | None, typer.Option(help="Of the autoencoder, in place of the preset's.")]
 Accumulate = Annotated[
     int, typer.Option(help="Parts that a batch of the autoencoder's is computed in, for less memory.")
 ]
 Processes = Annotated[int, typer.Option(help="That share the embedding and the autoencoder's training.")]
-Iterations = Annotated[int | None, typer.Option(help="Limit on the autoencoder's iterations.")]
+Iterations = Annotated[int | None, typer.Option(help="Of the autoencoder; 0 takes the bundled or given one as it is.")]
 Classes = Annotated[
     str,
     typer.Option(help="With commas, for example neutrophil,lymphocyte: labels are taken up to these. All by default."),
 ]
+Method = Annotated[
+    str,
+    typer.Option(
+        help="cell: each cell cut out, at common references; published: whole images, as in the paper; or auto."
+    ),
+]
 ManyViews = Annotated[
-    bool, typer.Option("--views/--no-views", help="Describe each cell in several views, for the classifier Views.")
+    bool, typer.Option("--views/--no-views", help="Let classifiers learn from restained views of each cell, too.")
 ]
 Folds = Annotated[int, typer.Option(help="Of the cross-validation.")]
 Classifier = Annotated[str | None, typer.Option(help="One of the run's classifiers; its default otherwise.")]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import make_pipeline
 
-from dorl.classification import VIEWS, calibrate, make_classifier, save_calibration, save_classifier
+from dorl.classification import VIEWS, calibrate, save_calibration, save_classifier
 from dorl.classification.classifiers import appetite
 from dorl.classification.parallel import in_parallel
 from dorl.classification.views import FEWEST, ViewsClassifier
@@ -41,7 +41,7 @@ def fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
         others = np.union1d(others, np.flatnonzero(made.cells["domain"].isin(few) & made.cells["label"].isna()))
 
     def fit_one(name: str) -> list[dict[str, Any]]:
-        model, features = make_classifier(name, made.config.seed), made.inputs(name, rows)
+        model, features = made.classifier(name), made.inputs(rows)
         if name == VIEWS:  # a pipeline of one step; how weights are handed to steps depends on a global setting
             model[-1].fit(features, learnt, lab_weights(labs))
         else:
@@ -51,7 +51,7 @@ def fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
             save_calibration(calibration, place.with_suffix(".json"))
         if name == VIEWS and len(others):
             adapt = adapted_beside if few else ViewsClassifier.suited
-            model = make_pipeline(adapt(model[-1], made.inputs(name, others)))
+            model = make_pipeline(adapt(model[-1], made.inputs(others)))
         save_classifier(model, place)
         if name != settings.default or not calibration:
             return []

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from dorl.cells.pooling import stored_means
-from dorl.classification.distances import drawn_cells, lab_distances
-from dorl.pipeline.represent import Represented
+import numpy as np
 
+from dorl.cells.pooling import stored_means
+from dorl.cells.views import Views, view_tokens
+from dorl.classification.distances import MOST, drawn_cells, lab_distances
+from dorl.inference import over_batches
+from dorl.pipeline.embedding import look_at, prepared
+from dorl.pipeline.represent import Represented
+from dorl.pipeline.runfolder import PUBLISHED
+
+#: cells of a lab that are compared where their tokens must be made anew
+FEWER = 150
 #: stage, and what a lab's distance is measured on there
 STAGES = {"before": "tokens averaged inside the mask", "after": "the autoencoder's features"}
 
@@ -22,11 +31,27 @@ def distances(made: Represented) -> list[dict[str, Any]]:
         `dorl.classification.distances.lab_distances`.
     """
     labs = made.cells["domain"].to_numpy(object)
-    rows = drawn_cells(labs, seed=made.config.seed)
-    before = stored_means(made.store, rows)
+    published = made.config.method == PUBLISHED
+    rows = drawn_cells(labs, seed=made.config.seed, most=MOST if published else FEWER)
+    before = stored_means(made.store, rows) if published else token_means(made, rows)
     found = []
     for stage, features in zip(STAGES, (before, made.features[rows]), strict=True):
         by_lab = {lab.name: features[labs[rows] == lab.name] for lab in made.labs}
         table = lab_distances(by_lab, seed=made.config.seed).round(4)
         found += [{"stage": stage, **row} for row in table.to_dict("records")]
     return found
+
+
+def token_means(made: Represented, rows: np.ndarray) -> np.ndarray:
+    """Tokens of some cells at common references, averaged inside the mask: float32 (M, C)."""
+    network = made.network
+
+    def averaged(some: Sequence[int]) -> np.ndarray:
+        images = [made.image(row) for row in some]
+        out = network(prepared(images, network.image_size))
+        seen, _ = look_at(network, made.model, images, out, [Views(1, 0)] * len(images), [""] * len(images))
+        tokens = view_tokens(network, seen.first).flatten(2)
+        weight = tokens[:, -2:-1] + 1e-4
+        return (tokens[:, :-2] * weight).sum(2).div(weight.sum(2)).cpu().numpy()
+
+    return np.concatenate([part for _, part in over_batches(averaged, rows.tolist(), device=network.device)])

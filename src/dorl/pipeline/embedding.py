@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,21 @@ import numpy as np
 
 from dorl.cells import CellStore
 from dorl.cells.shards import Shards
+from dorl.cells.views import Views, alone
 from dorl.domains import Domain
 from dorl.errors import BadImageError
 from dorl.inference import batch_size, over_batches
 from dorl.processes import count, gathered, in_turn, several, share, wait
 from dorl.progress import say, track
+from dorl.representation import CrossDomainAutoencoder
+from dorl.representation.features import SeenCells, see_cells
 from dorl.segmentation import Segmenter, cell_crop
 from dorl.segmentation.cell import find_cells
 from dorl.segmentation.pixels import prepare
 from dorl.segmentation.segmenter import SegmenterOutput
-from dorl.views import Views, cell_views, described_width
+
+#: side of the stored picture of a cell at common references, in pixels
+KEPT = 96
 
 
 @dataclass
@@ -50,11 +54,15 @@ def embed(
     path: Path,
     *,
     source: dict[str, Any],
+    autoencoder: CrossDomainAutoencoder | None = None,
     views: Views | None = None,
     learnt: Collection[str] = (),
     seed: int = 0,
 ) -> Embedded:
     """Segment and embed every image of every lab into a store.
+
+    With an autoencoder of cells, the store holds each cell's features s, view by view, and its picture at common
+    references. Without one, it holds what the published road takes: tokens of the whole image, and the cell on grey.
 
     Several processes take turns with the batches, each with a shard of its own; the main one joins them.
 
@@ -66,8 +74,9 @@ def embed(
         The store's folder. Cells that are in already are not made again.
     source : dict
         What the cells depend on; a store of another source is refused.
+    autoencoder : CrossDomainAutoencoder, optional
     views : Views, optional
-        How many views of a cell to describe; none otherwise.
+        How many views of a cell there are; with an autoencoder.
     learnt : collection of str
         Names of the labs whose labels are learnt. Only their labelled cells are restained; other cells' restained views
         are NaN.
@@ -78,14 +87,11 @@ def embed(
     -------
     Embedded
     """
-    make = partial(
-        CellStore.create,
-        width=segmenter.width,
-        grid=segmenter.grid,
-        mask_size=segmenter.image_size,
-        views=None if views is None else (views.total, described_width(segmenter)),
-        source=source,
-    )
+    shapes = _shapes(segmenter, autoencoder, views)
+
+    def make(place: Path) -> CellStore:
+        return CellStore.create(place, mask_size=segmenter.image_size, source=source, **shapes)
+
     store = in_turn(lambda: make(path), lambda: CellStore.open(path))
     shards = Shards(path)
     have = store.keys | shards.keys
@@ -96,7 +102,11 @@ def embed(
     apart = several() or bool(shards.keys)
     own = make(shards.own) if apart else store
     part, done = (share(todo, batch_size(segmenter.device)), 0) if several() else (todo, len(have))
-    made = over_batches(lambda batch: _made(segmenter, batch, views, learnt, seed), part, device=segmenter.device)
+
+    def look(batch: Sequence[tuple[Domain, int]]) -> tuple[Cells | None, list[tuple[str, str]]]:
+        return _made(segmenter, autoencoder, batch, views, learnt, seed)
+
+    made = over_batches(look, part, device=segmenter.device)
     what = "embedding cells" + (f" (process 1 of {count()})" if several() else "")
     left_out = []
     for _, (cells, unread) in track(made, total=done + len(part), what=what, done=done, size=lambda pair: len(pair[0])):
@@ -113,12 +123,24 @@ def embed(
     return Embedded(store, left_out)
 
 
+def _shapes(segmenter: Segmenter, autoencoder: CrossDomainAutoencoder | None, views: Views | None) -> dict[str, Any]:
+    """What a store of such cells holds."""
+    if autoencoder is None:
+        return {"width": segmenter.width, "grid": segmenter.grid}
+    return {"crop_size": KEPT, "views": ((views or Views()).total, autoencoder.config.feature_width)}
+
+
 #: tokens, masks, crops, rows and views of the cells of a batch, as the store takes them
-Cells = tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]], np.ndarray | None]
+Cells = tuple[np.ndarray | None, np.ndarray, np.ndarray, list[dict[str, Any]], np.ndarray | None]
 
 
 def _made(
-    segmenter: Segmenter, batch: Sequence[tuple[Domain, int]], views: Views | None, learnt: Collection[str], seed: int
+    segmenter: Segmenter,
+    autoencoder: CrossDomainAutoencoder | None,
+    batch: Sequence[tuple[Domain, int]],
+    views: Views | None,
+    learnt: Collection[str],
+    seed: int,
 ) -> tuple[Cells | None, list[tuple[str, str]]]:
     """Cells of a batch of images, and key and reason of those that can't be read."""
     images, rows, left_out = [], [], []
@@ -137,43 +159,45 @@ def _made(
         return None, left_out
     small = prepared(images, segmenter.image_size)
     out = segmenter(small)
-    tokens, masks, crops = stored_form(out, small)
-    found = np.asarray(masks.any(axis=(1, 2)))
-    rows = [{**row, "cell_found": bool(ok)} for row, ok in zip(rows, found, strict=True)]
-    described = None
-    if views is not None:
-        counts = [views if row["domain"] in learnt and row["label"] else replace(views, restained=0) for row in rows]
-        keys = [row["key"] for row in rows]
-        described = described_cells(segmenter, images, out, counts, keys, seed=seed, total=views.total)
-    return (tokens, masks, crops, rows, described), left_out
+    if autoencoder is None:
+        tokens, masks, crops = stored_form(out, small)
+        return (tokens, masks, crops, _with_found(rows, masks.any(axis=(1, 2)).tolist()), None), left_out
+    views = views or Views()
+    counts = [views if row["domain"] in learnt and row["label"] else replace(views, restained=0) for row in rows]
+    keys = [row["key"] for row in rows]
+    seen, found = look_at(segmenter, autoencoder, images, out, counts, keys, seed=seed)
+    features = np.full((len(rows), views.total, autoencoder.config.feature_width), np.nan, np.float16)
+    for row, part in zip(features, seen.features, strict=True):
+        row[: len(part)] = part
+    return (None, seen.first.cells, alone(seen.first, KEPT), _with_found(rows, found), features), left_out
 
 
-def described_cells(
+def _with_found(rows: Sequence[dict[str, Any]], found: Any) -> list[dict[str, Any]]:
+    return [{**row, "cell_found": bool(ok)} for row, ok in zip(rows, found, strict=True)]
+
+
+def look_at(
     segmenter: Segmenter,
+    autoencoder: CrossDomainAutoencoder,
     images: Sequence[np.ndarray],
     out: SegmenterOutput,
     counts: Sequence[Views],
     keys: Sequence[str],
     *,
     seed: int = 0,
-    total: int,
-) -> np.ndarray:
-    """Views of the cell nearest the centre of each image: float16 (B, total, F), NaN where a cell has fewer.
+) -> tuple[SeenCells, list[bool]]:
+    """Look at the cell nearest the centre of each image; and whether there is one.
 
     Parameters
     ----------
     out : SegmenterOutput
         What the segmenter says of the images.
-    images, counts, keys, seed
-        As for `dorl.views.cell_views`.
-    total : int
+    segmenter, autoencoder, images, counts, keys, seed
+        As for `dorl.representation.features.see_cells`.
     """
-    masks = [cell.mask for cell in find_cells(segmenter, images, logits=out.mask_logits)]
-    parts = cell_views(segmenter, images, masks, counts, keys, seed=seed)
-    described = np.full((len(parts), total, parts[0].shape[1]), np.nan, np.float16)
-    for row, part in zip(described, parts, strict=True):
-        row[: len(part)] = part
-    return described
+    cells = find_cells(segmenter, images, logits=out.mask_logits)
+    seen = see_cells(segmenter, autoencoder, images, [cell.mask for cell in cells], counts, keys, seed=seed)
+    return seen, [cell.found for cell in cells]
 
 
 def segment_small(segmenter: Segmenter, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import dorl
+from dorl.errors import InputError
 from dorl.files import write_json
 from dorl.pipeline.autoencoders import load_autoencoder
 from dorl.pipeline.card import write_card
@@ -127,6 +128,10 @@ def export_official(run: str | Path, *, out: str | Path) -> list[Path]:
         If the run can't be used, or something would be written over.
     """
     model = DoRL.load(run, device="cpu")
+    if model.autoencoder.config.channels:
+        raise InputError(
+            f"{run}: its autoencoder takes cells; one that dorl fit --method published made can be exported"
+        )
     out = Path(out)
     paths = [out / OFFICIAL_AUTOENCODER]
     if model.segmenter.rank:

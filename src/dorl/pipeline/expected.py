@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline, make_pipeline
 
-from dorl.classification import VIEWS, Calibration, calibrate, expected_accuracy, make_classifier
+from dorl.classification import VIEWS, Calibration, calibrate, expected_accuracy
 from dorl.pipeline.represent import Represented, learnt_level
 from dorl.progress import track
 
@@ -39,7 +39,7 @@ def expected_on(
     """
     rows = np.flatnonzero(made.cells["domain"] == lab)
     asked = model[-1] if name == VIEWS else model
-    accuracy, low, high = expected_accuracy(calibration, asked, made.inputs(name, rows))
+    accuracy, low, high = expected_accuracy(calibration, asked, made.inputs(rows))
     adapted = bool(getattr(model[-1], "adapted_", False))
     found = {"source": list(source), "lab": lab, "cells": len(rows), "adapted": adapted}
     return {**found, "accuracy": round(accuracy, 4), "low": round(low, 4), "high": round(high, 4)}
@@ -59,7 +59,7 @@ def expected_without_labels(made: Represented, trains: Sequence[str]) -> list[di
         rows = np.flatnonzero((made.cells["domain"] == train) & made.cells["label"].notna())
         labels = made.cells["label"].to_numpy(object)[rows]
         learnt = learnt_level(labels).project_all(labels).astype(str)
-        model, inputs = make_classifier(name, made.config.seed), made.inputs(name, rows)
+        model, inputs = made.classifier(name), made.inputs(rows)
         calibration = calibrate(model, inputs, learnt, seed=made.config.seed)
         if calibration is None:
             continue
@@ -67,7 +67,7 @@ def expected_without_labels(made: Represented, trains: Sequence[str]) -> list[di
             warnings.simplefilter("ignore")  # the iteration limits are the paper's
             model.fit(inputs, learnt)
         for lab in unlabelled:
-            others = made.inputs(name, np.flatnonzero(made.cells["domain"] == lab))
+            others = made.inputs(np.flatnonzero(made.cells["domain"] == lab))
             suited = make_pipeline(model[-1].suited(others)) if name == VIEWS else model
             found.append(expected_on(made, lab, name, suited, calibration, [train]))
     return found

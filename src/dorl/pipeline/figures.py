@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 import torch
 
+from dorl.cells.views import Views
 from dorl.classification import ProtocolResult
 from dorl.domains import Domain
 from dorl.domains.statistics import class_counts as count_classes
 from dorl.domains.statistics import grey_levels as measure_grey_levels
 from dorl.pipeline.autoencoders import HISTORY
+from dorl.pipeline.embedding import look_at, prepared
 from dorl.pipeline.represent import Represented
+from dorl.pipeline.runfolder import PUBLISHED
 from dorl.progress import say
 from dorl.reporting import (
     class_counts,
@@ -24,6 +27,7 @@ from dorl.reporting import (
     loss_curve,
     reconstruction_panel,
 )
+from dorl.representation.features import drawn_cells
 from dorl.training import seeded
 
 FOLDER = "figures"
@@ -79,8 +83,18 @@ def _panel(made: Represented) -> list[tuple[str, np.ndarray, np.ndarray, np.ndar
         chosen = seeded(made.config.seed, number).permutation(members)[:PANEL_CELLS]
         if not len(chosen):
             continue
-        tokens, crops = made.store.batch(chosen, "tokens", "crops")
-        drawn = made.model.draw(torch.from_numpy(tokens)).cpu().numpy()
+        crops, drawn = _drawn(made, chosen)
         for cell, crop, reconstructed in zip(chosen, crops, drawn, strict=True):
             rows.append((lab.name, made.image(cell), crop, reconstructed))
     return rows
+
+
+def _drawn(made: Represented, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cut out and drawn cells, uint8 (B, S, S, 3) each."""
+    if made.config.method == PUBLISHED:
+        tokens, crops = made.store.batch(chosen, "tokens", "crops")
+        return crops, made.model.draw(torch.from_numpy(tokens)).cpu().numpy()
+    network, images = made.network, [made.image(row) for row in chosen]
+    out = network(prepared(images, network.image_size))
+    seen, _ = look_at(network, made.model, images, out, [Views(1, 0)] * len(images), [""] * len(images))
+    return drawn_cells(network, made.model, seen.first)

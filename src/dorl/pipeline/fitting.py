@@ -14,7 +14,7 @@ from dorl.classification import ProtocolResult, load_calibration
 from dorl.domains import Domain
 from dorl.files import write_json
 from dorl.memory import give_back_memory
-from dorl.pipeline.autoencoders import HISTORY
+from dorl.pipeline.autoencoders import AUTO, HISTORY
 from dorl.pipeline.card import write_card
 from dorl.pipeline.classifiers import fit_classifiers
 from dorl.pipeline.distances import distances
@@ -39,6 +39,7 @@ def evaluate(
     segmenter: str | Path = "tiny",
     encoder: str | Path | None = None,
     autoencoder: str | Path | None = None,
+    method: str = AUTO,
     views: bool = True,
     classes: Sequence[str] = (),
     folds: int = 5,
@@ -65,19 +66,23 @@ def evaluate(
     encoder : str or Path, optional
         As for `Segmenter.load`: whose tokens to use in place of the segmenter's own.
     autoencoder : str or Path, optional
-        An autoencoder trained elsewhere, in place of training one: a run folder, an ``autoencoder.safetensors``, or the
-        DoRL authors' ``cae.mdl``.
+        An autoencoder trained elsewhere, in place of training one: a run folder, an ``autoencoder.safetensors``,
+        ``tiny``, or, with the method "published", the DoRL authors' ``cae.mdl``.
+    method : {"auto", "cell", "published"}
+        ``cell``: the autoencoder sees each cell, cut out and brought to common references, in several views; it goes on
+        from the bundled one where the segmenter has one. ``published``: it sees the whole image, as in the paper.
+        ``auto`` is ``cell``, unless a given autoencoder takes whole images.
     views : bool
-        Whether to describe each cell in several views, too, and to learn the classifier "Views" from them. That takes a
-        pass of the encoder for each view: `dorl.views.Views` says how many.
+        Whether classifiers learn from restained views of each cell, too (`dorl.cells.views.Views` says how many). Each
+        takes a pass of the encoder.
     classes : sequence of str
         Nodes of the tree of classes (`dorl.taxonomy`): labels are taken up to them, and cells of other classes count as
         unlabelled. Without it all classes are learnt, as the labs name them.
     folds : int
     preset : {"auto", "published", "small"}
-        Of the autoencoder; see `dorl.representation.presets`.
+        Of the published autoencoder; see `dorl.representation.presets`.
     epochs, iterations : int, optional
-        Of the autoencoder's training, in place of the preset's.
+        Of the autoencoder's training, in place of the preset's; ``iterations=0`` takes the bundled one as it is.
     accumulate : int
         Parts that each of its batches is computed in, one after the other, for as much less memory; see
         `dorl.representation.TrainingSettings`.
@@ -107,6 +112,7 @@ def evaluate(
         segmenter=segmenter,
         encoder=encoder,
         autoencoder=autoencoder,
+        method=method,
         views=views,
         classes=classes,
         protocols=protocols,
@@ -137,6 +143,7 @@ def fit(
     segmenter: str | Path = "tiny",
     encoder: str | Path | None = None,
     autoencoder: str | Path | None = None,
+    method: str = AUTO,
     views: bool = True,
     classes: Sequence[str] = (),
     folds: int = 5,
@@ -156,7 +163,7 @@ def fit(
 
     Parameters
     ----------
-    labs, segmenter, encoder, autoencoder, views, classes, folds, preset, epochs, iterations
+    labs, segmenter, encoder, autoencoder, method, views, classes, folds, preset, epochs, iterations
         As for `evaluate`.
     accumulate, seed, precision, device
         As for `evaluate`.
@@ -183,6 +190,7 @@ def fit(
         segmenter=segmenter,
         encoder=encoder,
         autoencoder=autoencoder,
+        method=method,
         views=views,
         classes=classes,
         source=source,

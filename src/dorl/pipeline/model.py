@@ -11,15 +11,27 @@ import numpy as np
 import torch
 from sklearn.pipeline import make_pipeline
 
+from dorl.cells.views import Views
 from dorl.classification import VIEWS, Calibration, load_calibration, load_classifier
 from dorl.domains import read_image
 from dorl.errors import InputError
 from dorl.inference import over_batches
-from dorl.pipeline.embedding import described_cells, prepared, segment_small
-from dorl.pipeline.runfolder import AUTOENCODER, CLASSIFIERS, SEGMENTER, RunConfig, check_complete, slug
+from dorl.pipeline.embedding import prepared, segment_small
+from dorl.pipeline.runfolder import (
+    AUTOENCODER,
+    CELL,
+    CLASSIFIERS,
+    PUBLISHED,
+    SEGMENTER,
+    RunConfig,
+    check_complete,
+    slug,
+)
 from dorl.representation import CrossDomainAutoencoder
+from dorl.representation.features import SeenCells, mean_features, see_cells
+from dorl.representation.grids import described_views
 from dorl.segmentation import Segmenter
-from dorl.views import Views, cell_views
+from dorl.segmentation.cell import find_cells
 
 #: images that `DoRL` embeds at once
 BATCH = 32
@@ -119,8 +131,12 @@ class DoRL:
         BadImageError
             If a file can't be read.
         """
-        parts = [self._features(batch)[0] for batch in self._batches(images)]
-        return np.concatenate(parts) if parts else np.empty((0, self.autoencoder.config.width), np.float32)
+        parts = [self.features(self.inputs(batch)[0]) for batch in self._batches(images)]
+        return np.concatenate(parts) if parts else np.empty((0, self.autoencoder.config.feature_width), np.float32)
+
+    def features(self, inputs: np.ndarray) -> np.ndarray:
+        """Features s, float32 (N, D), of what `inputs` gives: the mean over the views, where there are several."""
+        return mean_features(inputs, self.config.views.plain) if inputs.ndim == 3 else inputs
 
     def predict_proba(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
         """Probabilities (N, number of classes), in the order of `classes_`; input as for `transform`.
@@ -134,19 +150,26 @@ class DoRL:
     def inputs(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """What the classifier takes of one batch of uint8 images, and whether a cell was found, bool (B,).
 
-        Features s (B, D), or float16 views (B, plain, F) for the classifier over views.
+        Features s of each plain view, float16 (B, plain, D); as published s of the whole image, float32 (B, D).
         """
-        if self.classifier_name != VIEWS:
-            return self._features(images)
-        parts = [part for _, part in over_batches(self._views, images, device=self.segmenter.device)]
+        looked = self._views if self.several else self._whole
+        parts = [part for _, part in over_batches(looked, images, device=self.segmenter.device)]
         return np.concatenate([views for views, _ in parts]), np.concatenate([found for _, found in parts])
 
+    @property
+    def several(self) -> bool:
+        """Whether classifiers take several views of a cell, and not the whole image, as published."""
+        return self.config.method == CELL or self._of_grids
+
+    @property
+    def _of_grids(self) -> bool:
+        """Whether its classifier is that of a run of dorl 0.1 which takes views, but not s of these."""
+        return self.config.method == PUBLISHED and self.classifier_name == VIEWS
+
     def _views(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        plain = self.config.views.plain
         out = self.segmenter(prepared(images, self.segmenter.image_size))
-        counts, keys = [Views(plain, 0)] * len(images), [""] * len(images)  # what isn't restained needs no key
-        views = described_cells(self.segmenter, images, out, counts, keys, total=plain)
-        return views, np.asarray(out.masks.cpu().numpy().any(axis=(1, 2)))
+        cells = find_cells(self.segmenter, images, logits=out.mask_logits)
+        return self.inputs_of(images, [cell.mask for cell in cells]), np.array([cell.found for cell in cells])
 
     def inputs_of(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> np.ndarray:
         """What the classifier takes of cells whose masks are known already, as `inputs` gives it.
@@ -155,13 +178,21 @@ class DoRL:
         ----------
         images : sequence of uint8 arrays of shape (H, W, 3)
         masks : sequence of bool arrays of shape (H, W)
-            The classifier over views looks inside them; the paper's six see the whole images, whatever the masks.
+            As published the whole images are seen, whatever the masks.
         """
-        if self.classifier_name != VIEWS:
-            return self._features(images)[0]
-        plain = Views(self.config.views.plain, 0)
-        views = cell_views(self.segmenter, images, masks, [plain] * len(images), [""] * len(images))
-        return np.stack(views).astype(np.float16)
+        if self._of_grids:
+            return described_views(self.segmenter, images, masks, self.config.views.plain)
+        if self.config.method == PUBLISHED:
+            return self._whole(images)[0]
+        return np.stack(self.seen(images, masks).features).astype(np.float16)
+
+    def seen(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> SeenCells:
+        """Cells whose masks are known already in their plain views; arguments as for `inputs_of`."""
+        return see_cells(self.segmenter, self.autoencoder, images, masks, *self._plain(len(images)))
+
+    def _plain(self, count: int) -> tuple[list[Views], list[str]]:
+        """Views of so many cells, and their keys, which what isn't restained doesn't need."""
+        return [Views(self.config.views.plain, 0)] * count, [""] * count
 
     def adapted(self, inputs: np.ndarray) -> DoRL:
         """The same, with its classifier adapted to another lab's cells without labels, where that is of use.
@@ -202,7 +233,7 @@ class DoRL:
         """The likeliest class of each image: object array (N,) of str; input as for `transform`."""
         return np.array(self.classes_, object)[self.predict_proba(images).argmax(1)]
 
-    def _features(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def _whole(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         tokens, masks, _ = segment_small(self.segmenter, prepared(images, self.segmenter.image_size))
         features = self.autoencoder.encode(torch.from_numpy(tokens)).cpu().numpy()
         return features, np.asarray(masks.any(axis=(1, 2)))

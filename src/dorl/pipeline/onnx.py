@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 import dorl
+from dorl.cells.views import Pictures, Views, cell_pictures, view_tokens
 from dorl.domains.rendered import CELL_CLASSES, STYLES, render_cell
 from dorl.errors import DorlError, InputError
 from dorl.files import atomic
@@ -38,10 +39,12 @@ MOST = 2_000_000_000
 def export_onnx(run: str | Path, *, out: str | Path) -> list[Path]:
     """Write a run's segmenter and its autoencoder's encoder as ONNX.
 
-    ``segmenter.onnx`` takes ``images``, uint8 (batch, S, S, 3), RGB, and normalises them itself; it gives ``tokens``
-    (batch, D, G, G) and ``mask_logits`` (batch, 2, 4·G, 4·G), background and cell. ``encoder.onnx`` takes ``tokens``
-    and gives ``s``, (batch, D). Both compute in float32; mean, standard deviation and sizes are among the file's
-    metadata. Each is run on rendered cells and compared with torch before it gets its name.
+    ``segmenter.onnx`` takes ``images``, uint8 (batch, S, S, 3), RGB, and normalises them itself. It gives ``tokens``
+    (batch, D, G, G), ``mask_logits`` (batch, 2, 4·G, 4·G), background and cell, and the finer grids where the run's
+    autoencoder takes cells. ``encoder.onnx`` takes ``tokens`` and gives ``s``, (batch, D). As published these are the
+    tokens of the whole image, else those that `dorl.cells.views.view_tokens` puts together of a cell. Both compute in
+    float32; mean, standard deviation and sizes are among the file's metadata. Each is run on rendered cells and
+    compared with torch before it gets its name.
 
     Parameters
     ----------
@@ -80,7 +83,8 @@ def export_onnx(run: str | Path, *, out: str | Path) -> list[Path]:
     cells = [render_cell(name, STYLES[style], rng, size).image for name, style in pairs][:COMPARED]
     images = torch.from_numpy(np.stack(cells))
     notes: dict[str, Any] = {"dorl": dorl.__version__, "run": Path(run).name}
-    graph = SegmenterGraph(segmenter)
+    of_cells = bool(autoencoder.config.channels)
+    graph = SegmenterGraph(segmenter, every_grid=of_cells)
     about = {
         "base": segmenter.base,
         "image_size": size,
@@ -89,10 +93,19 @@ def export_onnx(run: str | Path, *, out: str | Path) -> list[Path]:
         "images": "uint8 (batch, size, size, 3), RGB, 0-255; normalised inside by mean and std",
         "mask_logits": "background and cell",
     }
-    write_onnx(graph, images, paths[0], ("images",), ("tokens", "mask_logits"), {**notes, **about})
     with torch.inference_mode():
-        tokens = graph(images)[0]
+        tokens, _, *finer = graph(images)
+    names = ("tokens", "mask_logits", *(f"grid_{grid.shape[-1]}" for grid in finer))
+    write_onnx(graph, images, paths[0], ("images",), names, {**notes, **about})
     about = {"width": autoencoder.config.width, "grid": autoencoder.config.grid, "s": "the cell's feature"}
+    if of_cells:
+        whole = np.ones(images.shape[1:3], bool)
+        looks = Pictures.joined([cell_pictures(image, whole, Views(1, 0)) for image in images.numpy()])
+        tokens = view_tokens(segmenter, looks)
+        about["tokens"] = (
+            "of the cell at common references: tokens; of each finer grid, the finest last, mean and deviation in each "
+            "token's patch; share of the patch that the cell covers, and that its nucleus covers"
+        )
     write_onnx(_Encoder(autoencoder), tokens, paths[1], ("tokens",), ("s",), {**notes, **about})
     return paths
 
@@ -102,10 +115,10 @@ class _Encoder(nn.Module):
 
     def __init__(self, autoencoder: CrossDomainAutoencoder) -> None:
         super().__init__()
-        self.encoder = autoencoder.encoder.eval()
+        self.autoencoder = autoencoder.eval()
 
     def forward(self, tokens: Tensor) -> Tensor:
-        return self.encoder(tokens.flatten(2).transpose(1, 2))[:, 0]
+        return self.autoencoder.seen(tokens)
 
 
 def write_onnx(

@@ -7,12 +7,16 @@ from dataclasses import asdict, replace
 from dorl.errors import InputError
 from dorl.pipeline.runfolder import AutoencoderSettings
 from dorl.representation import AutoencoderConfig, CrossDomainAutoencoder, TrainingSettings
+from dorl.representation.learning import LearningSettings
 from dorl.representation.presets import preset as named
 from dorl.segmentation import Segmenter
 
 #: the published row with the best average over all pairs of labs
 DEFAULT_CLASSIFIER = "SVM (linear)"
 PRESETS = ("auto", "published", "small")
+#: how an autoencoder of cells is tuned on the labs of a run, and learns where there is none to go on from
+TUNED = LearningSettings(steps=150, learning_rate=2e-4, warmup=20)
+ANEW = LearningSettings(steps=1500)
 
 
 def check_seed(seed: int) -> None:
@@ -51,6 +55,42 @@ def autoencoder_settings(
     training = replace(training, epochs=epochs, max_iterations=limit, accumulate=accumulate)
     training.check_parts()
     return _settings(chosen, shape, training)
+
+
+def cell_settings(shape: AutoencoderConfig, *, start: str, iterations: int | None = None) -> AutoencoderSettings:
+    """Shape and learning of an autoencoder of cells.
+
+    Parameters
+    ----------
+    shape : AutoencoderConfig
+    start : str
+        Digest of the weights that it goes on from; empty where it begins anew.
+    iterations : int, optional
+        In place of `TUNED`, or of `ANEW` where it begins anew; 0 leaves `start` as it is.
+    """
+    if iterations is not None and iterations < (0 if start else 1):
+        raise InputError(f"iterations is {iterations}: give {0 if start else 1} or more")
+    learning = TUNED if start else ANEW
+    if iterations is not None:
+        learning = replace(learning, steps=iterations)
+    none = TrainingSettings(
+        epochs=0,
+        max_iterations=learning.steps,
+        batch_size=learning.batch_size,
+        warmup=learning.warmup,
+        learning_rate=learning.learning_rate,
+        weight_decay=learning.weight_decay,
+    )
+    settings = _settings("tuned" if start else "cell", shape, none)
+    settings.digest = start
+    return settings
+
+
+def shape_and_learning(settings: AutoencoderSettings) -> tuple[AutoencoderConfig, LearningSettings]:
+    """The two halves of the `settings` of an autoencoder of cells."""
+    shape, _ = shape_and_training(settings)
+    base = TUNED if settings.digest else ANEW
+    return shape, replace(base, steps=settings.max_iterations)
 
 
 def given_settings(model: CrossDomainAutoencoder) -> AutoencoderSettings:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from dorl.classification import CLASSIFIERS, VIEWS, LabFeatures, ProtocolResult, cross_lab
+from dorl.classification import CLASSIFIERS, LabFeatures, ProtocolResult, cross_lab
 from dorl.domains import Domain
 from dorl.errors import InputError
 from dorl.pipeline.autoencoders import trained
-from dorl.pipeline.represent import Represented
-from dorl.pipeline.runfolder import AUTOENCODER
+from dorl.pipeline.represent import Represented, represented_without
+from dorl.pipeline.runfolder import AUTOENCODER, CELL
 from dorl.progress import say
 from dorl.representation import encode_cells
 
@@ -41,24 +42,23 @@ def check_protocols(protocols: Sequence[str], labs: Sequence[Domain]) -> None:
 def run_protocols(made: Represented, *, device: str | None = None) -> ProtocolResult:
     """Every protocol that the run's config names, over all labs with labels.
 
-    For "unseen", an autoencoder is trained per tested lab without any image of it, and kept below ``unseen/``.
+    For "unseen", an autoencoder is made per tested lab without any image of it, and kept below ``unseen/``.
     """
     names = [lab.name for lab in made.labs if len(lab.classes)]
     trains = trainable(made.labs)
     settings = made.config.classifiers
     common: dict[str, Any] = {
-        "classifiers": list(CLASSIFIERS),
+        "classifiers": settings.names or list(CLASSIFIERS),
         "folds": settings.folds,
         "seed": made.config.seed,
         "explain": [settings.default],
     }
     parts = []
     if "transductive" in made.config.protocols:
-        parts += _views(made, names, trains, common, "transductive", adapt=True)
-        labs = lab_features(made, names, made.features)
-        parts.append(cross_lab(labs, method=METHODS["transductive"], trains=trains, tests=names, **common))
+        labs = lab_features(made, names)
+        method = METHODS["transductive"]
+        parts.append(cross_lab(labs, method=method, trains=trains, tests=names, adapt=True, **common))
     if "unseen" in made.config.protocols:
-        parts += _views(made, names, trains, common, "unseen", own=False)
         parts += [_unseen(made, name, trains, common, device) for name in _unseen_labs(made)]
     result = ProtocolResult.concat(parts)
     single = [f"{name}: has a single class: tested on, not trained on." for name in names if name not in trains]
@@ -70,7 +70,7 @@ def follow_protocols(made: Represented, *, device: str | None = None) -> None:
     """What `run_protocols` needs of the processes beside the main one: their part of each autoencoder's training."""
     if "unseen" in made.config.protocols:
         for name in _unseen_labs(made):
-            _unseen_features(made, name, device)
+            _without(made, name, device)
 
 
 def _unseen_labs(made: Represented) -> list[str]:
@@ -78,48 +78,28 @@ def _unseen_labs(made: Represented) -> list[str]:
     return [lab.name for lab in made.labs if len(lab.classes) and set(trainable(made.labs)) - {lab.name}]
 
 
-def lab_features(made: Represented, names: Sequence[str], X: np.ndarray) -> dict[str, LabFeatures]:
-    """Features (rows of X, a row a cell) and labels by lab."""
-    labels = made.cells["label"].where(made.cells["label"].notna(), None).astype(object)
-    found = {}
-    for name in names:
-        rows = (made.cells["domain"] == name).to_numpy()
-        found[name] = LabFeatures(X[rows], labels[rows].to_numpy())
-    return found
-
-
-def _views(
-    made: Represented, names: Sequence[str], trains: Sequence[str], common: dict, protocol: str, **more: bool
-) -> list[ProtocolResult]:
-    """The classifier over views, where the run has one; views of a lab depend on no other lab."""
-    if VIEWS not in made.config.classifiers.names:
-        return []
+def lab_features(made: Represented, names: Sequence[str]) -> dict[str, LabFeatures]:
+    """What classifiers take of each lab's cells, and their labels."""
     labels = made.cells["label"].where(made.cells["label"].notna(), None).to_numpy(object)
     rows = {name: np.flatnonzero(made.cells["domain"] == name) for name in names}
-    labs = {name: LabFeatures(made.inputs(VIEWS, of), labels[of]) for name, of in rows.items()}
-    settings = {**common, "classifiers": [VIEWS], **more}
-    return [cross_lab(labs, method=METHODS[protocol], trains=trains, tests=names, **settings)]
+    return {name: LabFeatures(made.inputs(of), labels[of]) for name, of in rows.items()}
 
 
-def _unseen_features(made: Represented, tested: str, device: str | None) -> np.ndarray:
-    """Features s of all cells by an autoencoder that has seen none of the `tested` lab: float32 (N, D)."""
-    others = (made.cells["domain"] != tested).to_numpy()
+def _without(made: Represented, tested: str, device: str | None) -> Represented:
+    """The same cells, represented by an autoencoder that has seen none of the `tested` lab."""
     folder = made.store.path.parent / "unseen" / tested
     folder.mkdir(parents=True, exist_ok=True)
     say(f"{tested} as the unseen lab")
-    model = trained(
-        made.store,
-        made.domain_index,
-        made.config,
-        folder / AUTOENCODER,
-        members=others.nonzero()[0],
-        device=device,
-        what=f"training without {tested}",
-    )
-    return encode_cells(model, made.store)
+    what = f"training without {tested}"
+    if made.config.method == CELL:
+        return represented_without(made, tested, folder, device=device, what=what)
+    members = np.flatnonzero(made.cells["domain"] != tested)
+    place = folder / AUTOENCODER
+    model = trained(made.store, made.domain_index, made.config, place, members=members, device=device, what=what)
+    return replace(made, model=model, features=encode_cells(model, made.store))
 
 
 def _unseen(made: Represented, tested: str, trains: Sequence[str], common: dict, device: str | None) -> ProtocolResult:
-    labs = lab_features(made, [*trains, tested], _unseen_features(made, tested, device))
+    labs = lab_features(_without(made, tested, device), [*trains, tested])
     sources = [name for name in trains if name != tested]
     return cross_lab(labs, method=METHODS["unseen"], trains=sources, tests=[tested], own=False, **common)

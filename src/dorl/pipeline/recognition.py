@@ -19,8 +19,19 @@ from dorl.errors import InputError
 from dorl.inference import over_batches
 from dorl.pipeline.embedding import prepared, stored_form
 from dorl.pipeline.model import DoRL
-from dorl.pipeline.runfolder import AUTOENCODER, CELLS, CLASSIFIERS, CONFIG, FEATURES, SEGMENTER, slug
+from dorl.pipeline.represent import stored_features
+from dorl.pipeline.runfolder import (
+    AUTOENCODER,
+    CELLS,
+    CLASSIFIERS,
+    CONFIG,
+    FEATURES,
+    PUBLISHED,
+    SEGMENTER,
+    slug,
+)
 from dorl.reporting.overlay import draw_cells, draw_overlay
+from dorl.representation.features import drawn_cells
 from dorl.segmentation import fields
 from dorl.segmentation.cell import FoundCell, find_cells
 from dorl.segmentation.smear import red_cell_diameter
@@ -32,8 +43,6 @@ NEIGHBOURS = 6
 SHOWN, QUALITY = 320, 88
 #: longer side of a field's picture
 FIELD_SHOWN = 1600
-#: training cells whose views are read at once
-CHUNK = 512
 #: `ViewsClassifier.distance` beyond which a cell is unlike all training cells; docs/page.md says what lies beyond it
 UNLIKE = 3.0
 #: without views: a cell's distance to the training cell that is its so-manyth nearest, against the distance that this
@@ -144,17 +153,18 @@ class RunRecogniser:
         images = [image for image, _ in pairs]
         small = prepared(images, segmenter.image_size)
         out = segmenter(small)
-        tokens, _, crops = stored_form(out, small)
         cells = [cell for _, cell in pairs if cell is not None]
         if not cells:
             cells = find_cells(segmenter, images, logits=out.mask_logits)
-        given = torch.from_numpy(tokens)
-        drawn = model.autoencoder.draw(given).cpu().numpy()
-        if model.classifier_name == VIEWS:
+        if model.config.method == PUBLISHED:
+            tokens, _, crops = stored_form(out, small)
+            drawn = model.autoencoder.draw(torch.from_numpy(tokens)).cpu().numpy()
             inputs = model.inputs_of(images, [cell.mask for cell in cells])
         else:
-            inputs = model.autoencoder.encode(given).cpu().numpy()
-        rows = self._placed(inputs)
+            seen = model.seen(images, [cell.mask for cell in cells])
+            inputs = np.stack(seen.features).astype(np.float16)
+            crops, drawn = drawn_cells(segmenter, model.autoencoder, seen.first)
+        rows = model.features(inputs)
         neighbours = self._train.nearest(rows)
         distances = self._train.distances(rows) if self._measure is None else self._measure(inputs) / UNLIKE
         return [
@@ -176,28 +186,19 @@ class RunRecogniser:
             )
         ]
 
-    def _placed(self, inputs: np.ndarray) -> np.ndarray:
-        """Where cells lie among each other, float32 (B, D): the mean of their plain views, or the features s."""
-        if self._model.classifier_name == VIEWS:
-            return inputs[:, : self._model.config.views.plain].astype(np.float32).mean(1)
-        return inputs
-
     def _training_cells(self, run: Path) -> _TrainingCells:
         """The cells whose labels the run's classifiers have learnt."""
         table = self._store.table
         learnt = table["domain"].isin(self._model.config.classifiers.source) & table["label"].notna()
         rows = np.flatnonzero(learnt)
-        if self._model.classifier_name == VIEWS:
-            parts = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
-            placed = np.concatenate([self._placed(*self._store.batch(part, "views")) for part in parts])
-        else:
-            placed = _features(run, table["key"].tolist())[rows]
+        whole = stored_features(self._store) if self._model.several else _features(run, table["key"].tolist())
+        placed = whole[rows]
         return _TrainingCells(placed, rows, table["label"].iloc[rows].tolist(), table["domain"].iloc[rows].tolist())
 
     def _unpacked(self, told: bytes) -> np.ndarray:
-        if self._model.classifier_name == VIEWS:
-            return np.frombuffer(told, np.float16).reshape(self._model.config.views.plain, -1)
-        return np.frombuffer(told, np.float32)
+        if not self._model.several:
+            return np.frombuffer(told, np.float32)
+        return np.frombuffer(told, np.float16).reshape(self._model.config.views.plain, -1)
 
 
 class _TrainingCells:

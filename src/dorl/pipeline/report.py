@@ -32,8 +32,8 @@ INTRODUCTION = {
         "DoRL was measured on the labs below. Classifiers were trained on one lab's cells and tested on the held-out "
         "cells of the same lab and on every cell of each other lab. In rows named DoRL the segmenter's and the "
         "autoencoder's training may use the tested lab's images, never its labels; in rows named DoRL (unseen lab) "
-        "the autoencoder never saw them. The classifier Views learns from views of each cell in place of the "
-        "autoencoder's features; in rows named DoRL it adapts to the tested lab's cells, without their labels."
+        "the autoencoder was not tuned on them. In rows named DoRL the classifier Views adapts to the tested lab's "
+        "cells, without their labels."
     ),
 }
 
@@ -131,6 +131,7 @@ def _what_was_run(config: RunConfig, metrics: dict[str, Any]) -> str:
 
 def _settings(config: RunConfig) -> dict[str, Any]:
     return {
+        "method": config.method,
         "segmenter": config.segmenter.model_dump(exclude={"digest"}),
         "views": config.views.model_dump(),
         "autoencoder": config.autoencoder.model_dump(),

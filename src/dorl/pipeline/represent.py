@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.pipeline import Pipeline
 
 import dorl
 from dorl.cells import CellStore
 from dorl.cells.rows import StoredRows
-from dorl.classification import CLASSIFIERS, VIEWS
+from dorl.cells.views import Views, token_channels
+from dorl.classification import CLASSIFIERS, VIEWS, make_classifier
 from dorl.domains import Domain, read_domains
 from dorl.errors import InputError
 from dorl.files import atomic
 from dorl.memory import give_back_memory
-from dorl.pipeline.autoencoders import load_autoencoder, trained
+from dorl.pipeline.autoencoders import AUTO, bundled, chosen_method, load_autoencoder, trained, tuned
 from dorl.pipeline.classes import at_level, check_classes
-from dorl.pipeline.embedding import embed
+from dorl.pipeline.embedding import Embedded, embed
 from dorl.pipeline.presets import (
     DEFAULT_CLASSIFIER,
     autoencoder_settings,
+    cell_settings,
     check_seed,
     given_settings,
 )
 from dorl.pipeline.runfolder import (
     AUTOENCODER,
+    CELL,
     CELLS,
+    PUBLISHED,
     SEGMENTER,
+    AutoencoderSettings,
     ClassifierSettings,
     LabConfig,
     RunConfig,
@@ -44,11 +50,13 @@ from dorl.pipeline.runfolder import (
 )
 from dorl.processes import in_turn, is_main
 from dorl.progress import say
-from dorl.representation import CrossDomainAutoencoder, encode_cells
+from dorl.representation import AutoencoderConfig, CrossDomainAutoencoder, encode_cells
+from dorl.representation.features import mean_features
 from dorl.segmentation import Segmenter
 from dorl.taxonomy import SharedLevel, shared_level
-from dorl.views import Views
 
+#: cells that are read at once
+READ = 2048
 #: of ``features.h5ad``: each cell's place in the plane
 PLACED = "X_umap"
 
@@ -75,6 +83,9 @@ class Represented:
     model : CrossDomainAutoencoder
     left_out : dict of str to list of (str, str)
         Per lab, path and reason of each image that was not used.
+    network : Segmenter
+    start : CrossDomainAutoencoder or None
+        What the autoencoder was tuned from.
     """
 
     labs: list[Domain]
@@ -84,10 +95,19 @@ class Represented:
     features: np.ndarray
     model: CrossDomainAutoencoder
     left_out: dict[str, list[tuple[str, str]]]
+    network: Segmenter
+    start: CrossDomainAutoencoder | None = None
 
-    def inputs(self, classifier: str, rows: np.ndarray) -> np.ndarray | StoredRows:
-        """What a classifier takes of some cells: features s (M, D), or float16 views (M, V, F), which stay on disk."""
-        return StoredRows(self.store, "views", rows) if classifier == VIEWS else self.features[rows]
+    def inputs(self, rows: np.ndarray) -> np.ndarray | StoredRows:
+        """What classifiers take of some cells: float16 features s of views (M, V, D), which stay on disk.
+
+        As published: features s of the whole image (M, D).
+        """
+        return self.features[rows] if self.config.method == PUBLISHED else StoredRows(self.store, "views", rows)
+
+    def classifier(self, name: str) -> Pipeline:
+        """An unfitted classifier that takes what `inputs` gives."""
+        return make_classifier(name, self.config.seed, views=self.config.method == CELL)
 
     def image(self, row: int) -> np.ndarray:
         """The image that a cell was found in, as `Domain.load` gives it."""
@@ -153,6 +173,7 @@ def represent(
     encoder: str | Path | None = None,
     autoencoder: str | Path | None = None,
     source: Sequence[str] | None = None,
+    method: str = AUTO,
     views: bool = True,
     classes: Sequence[str] = (),
     protocols: Sequence[str] = ("transductive",),
@@ -185,12 +206,14 @@ def represent(
     labels = [label for lab in domains if lab.name in source for label in lab.classes]
     network = Segmenter.load(segmenter, encoder=encoder, device=device, precision=precision)
     classified = len(learnt_level(labels).classes) > 1
-    looked_at = Views() if views and classified else None
     if autoencoder is not None and "unseen" in protocols:
         raise InputError(
             "the protocol 'unseen' trains autoencoders of its own: leave --autoencoder or that protocol out"
         )
     given = None if autoencoder is None else load_autoencoder(autoencoder, network, device=device)
+    method = chosen_method(method, given)
+    looked_at = Views(restained=Views.restained if views else 0) if method == CELL else None
+    start = given if given is not None or method == PUBLISHED else bundled(network, device=device)
     config = RunConfig(
         kind=kind,  # type: ignore[arg-type]
         dorl=dorl.__version__,
@@ -216,12 +239,13 @@ def represent(
             precision=network.precision,
             digest=network.digest(),
         ),
+        method=method,  # type: ignore[arg-type]
         views=ViewsSettings(**asdict(looked_at)) if looked_at else ViewsSettings(),
-        autoencoder=autoencoder_settings(network, preset, epochs=epochs, iterations=iterations, accumulate=accumulate)
-        if given is None
-        else given_settings(given),
+        autoencoder=_autoencoder_settings(
+            network, method, start, given, preset=preset, epochs=epochs, iterations=iterations, accumulate=accumulate
+        ),
         classifiers=ClassifierSettings(
-            names=[*([VIEWS] if looked_at else []), *(CLASSIFIERS if classified else [])],
+            names=[*([VIEWS] if looked_at else []), *CLASSIFIERS] if classified else [],
             default=VIEWS if looked_at else DEFAULT_CLASSIFIER,
             source=source,
             classes=[] if level is None else list(level.classes),
@@ -234,15 +258,10 @@ def represent(
     try:
         if is_main():
             network.save(out / SEGMENTER)
-        embedded = embed(
-            domains,
-            network,
-            out / CELLS,
-            source={"segmenter": config.segmenter.digest, "precision": config.segmenter.precision},
-            views=looked_at,
-            learnt=labelled,
-            seed=seed,
-        )
+        model = None
+        if method == CELL:
+            model = tuned(domains, network, config, out / AUTOENCODER, start=start, device=device)
+        embedded = _embedded(domains, network, config, out / CELLS, model)
         used = readable(domains, embedded.store)
         check_labels(used, folds, source)
         check(used)
@@ -257,20 +276,84 @@ def represent(
         for note in lab.describe()["notes"]:
             say(f"{lab.name}: {note}")
     cells = embedded.store.table
-    if given is None:
-        model = trained(embedded.store, domain_index(used, cells), config, out / AUTOENCODER, device=device)
+    if model is not None:
+        features = stored_features(embedded.store)
     else:
-        model = given
-        if is_main():
-            model.save(out / AUTOENCODER)
-    features = encode_cells(model, embedded.store)
+        if given is None:
+            model = trained(embedded.store, domain_index(used, cells), config, out / AUTOENCODER, device=device)
+        else:
+            model = given
+            if is_main():
+                model.save(out / AUTOENCODER)
+        features = encode_cells(model, embedded.store)
     give_back_memory()  # of what has been trained, before other things are
     left_out = {lab.name: list(lab.left_out.itertuples(index=False, name=None)) for lab in domains}
     for key, reason in embedded.left_out:
         name, _, path = key.partition("/")
         left_out[name].append((path, reason))
     say(f"{len(cells)} cells embedded, {sum(map(len, left_out.values()))} images left out")
-    return Represented(used, config, embedded.store, cells, features, model, left_out)
+    return Represented(used, config, embedded.store, cells, features, model, left_out, network, start)
+
+
+def _embedded(
+    labs: Sequence[Domain], network: Segmenter, config: RunConfig, path: Path, model: CrossDomainAutoencoder | None
+) -> Embedded:
+    """The labs' cells, by the autoencoder of cells, or as published where there is none."""
+    source = {"segmenter": config.segmenter.digest, "precision": config.segmenter.precision}
+    if model is not None:
+        source["autoencoder"] = model.digest()
+    learnt = [lab.name for lab in labs if len(lab.classes)]
+    views = Views(**config.views.model_dump()) if model is not None else None
+    return embed(labs, network, path, source=source, autoencoder=model, views=views, learnt=learnt, seed=config.seed)
+
+
+def represented_without(
+    made: Represented, tested: str, folder: Path, *, device: str | None = None, what: str
+) -> Represented:
+    """The same cells by an autoencoder of cells that was tuned without the `tested` lab's images, kept in `folder`."""
+    place = folder / AUTOENCODER
+    model = tuned(
+        made.labs, made.network, made.config, place, start=made.start, without=[tested], device=device, what=what
+    )
+    store = _embedded(made.labs, made.network, made.config, folder / CELLS, model).store
+    return replace(made, store=store, cells=store.table, features=stored_features(store), model=model)
+
+
+def _autoencoder_settings(
+    network: Segmenter,
+    method: str,
+    start: CrossDomainAutoencoder | None,
+    given: CrossDomainAutoencoder | None,
+    *,
+    preset: str,
+    epochs: int | None,
+    iterations: int | None,
+    accumulate: int,
+) -> AutoencoderSettings:
+    """Settings of the autoencoder by the method, and by where it starts."""
+    if method == PUBLISHED:
+        if given is not None:
+            return given_settings(given)
+        return autoencoder_settings(network, preset, epochs=epochs, iterations=iterations, accumulate=accumulate)
+    for name, value in (("preset", preset != "auto"), ("epochs", epochs), ("accumulate", accumulate != 1)):
+        if value:
+            raise InputError(f"{name} is for the published method alone: leave it out, or give --method published")
+    if start is None:
+        shape = AutoencoderConfig.of_cells(token_channels(network), network.grid)
+        return cell_settings(shape, start="", iterations=iterations)
+    # one that was given is taken as it is, unless iterations are asked for
+    iterations = 0 if given is not None and iterations is None else iterations
+    return cell_settings(start.config, start=start.digest(), iterations=iterations)
+
+
+def stored_features(store: CellStore) -> np.ndarray:
+    """Features s of stored cells, float32 (N, D): the mean over their plain views."""
+    plain = Views().plain
+    parts = [
+        mean_features(store.batch(np.arange(start, min(start + READ, len(store))), "views")[0], plain)
+        for start in range(0, len(store), READ)
+    ]
+    return np.concatenate(parts)
 
 
 def write_features(path: Path, features: np.ndarray, cells: pd.DataFrame, placed: np.ndarray | None = None) -> None:

@@ -29,6 +29,10 @@ CELLS, FEATURES, CLASSIFIERS = "cells", "features.h5ad", "classifiers"
 METRICS, REPORT, CARD = "metrics.json", "report.html", "README.md"
 
 
+#: the cell at common references, s of several views of it; and the whole image, as published
+CELL, PUBLISHED = "cell", "published"
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -89,6 +93,9 @@ class AutoencoderSettings(_Part):
     accumulate: int = 1
     normalise: bool = False
     digest: str = ""
+    channels: int = 0
+    seen: int = 112
+    parts: bool = False
 
 
 class ClassifierSettings(_Part):
@@ -111,6 +118,7 @@ class RunConfig(_Part):
     protocols: list[str] = Field(default_factory=list)
     labs: list[LabConfig]
     segmenter: SegmenterConfig
+    method: Literal["cell", "published"] = "published"
     views: ViewsSettings = Field(default_factory=ViewsSettings)
     autoencoder: AutoencoderSettings
     classifiers: ClassifierSettings

@@ -32,8 +32,7 @@ def suggest(
     Parameters
     ----------
     run : str or Path
-        That `fit` made; its features, or what its classifier of views says, group the cells, and its classifier's doubt
-        chooses among them.
+        That `fit` made; its features group the cells, and its classifier's doubt chooses among them.
     images : str, Path or Domain
         An image, a folder (searched below, too), a manifest, or a lab.
     out : str or Path
@@ -68,14 +67,12 @@ def suggest(
     parts: list[np.ndarray] = []
     for some, arrays in read_batches(lab, read, what="embedding cells"):
         paths += some
-        parts.append(model.transform(arrays) if model.classifier is None else model.inputs(arrays)[0])
+        parts.append(model.inputs(arrays)[0])
     if not paths:
         raise InputError("not one image could be read: give other images")
     features = np.concatenate(parts)
     probabilities = None if model.classifier is None else model.adapted(features).probabilities(features)
-    # what a classifier of views says of cells groups them better than what it says it by
-    said = features if features.ndim == 2 or probabilities is None else np.log(np.maximum(probabilities, 1e-6))
-    rows = select_cells(said, probabilities, n, seed=seed)
+    rows = select_cells(model.features(features), probabilities, n, seed=seed)
     place = lab.root.resolve().relative_to(out.resolve().parent)
     table = pd.DataFrame({"image": [(place / paths[row]).as_posix() for row in rows], "label": ""})
     if probabilities is not None:

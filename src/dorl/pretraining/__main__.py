@@ -1,4 +1,4 @@
-"""Command line of the backbone's training; see docs/tiny.md for the command that made the shipped weights."""
+"""Command line that trains backbone and autoencoder; see docs/tiny.md for what made the shipped weights."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from dorl.domains.boxes import read_fields
 from dorl.errors import DorlError, InputError
 from dorl.memory import keep_memory
 from dorl.pretraining.bank import build_bank
+from dorl.pretraining.cells import pictures_of, train_on_cells
 from dorl.pretraining.settings import Settings
 from dorl.pretraining.train import Trainer
+from dorl.representation.learning import LearningSettings
+from dorl.segmentation import Segmenter
 from dorl.segmentation.compact import imagenet_state
 from dorl.tensorfiles import read_pth
 
 
 def main() -> None:
-    """Collect the pictures, train, write ``tiny.safetensors``."""
+    """Collect the pictures, train the backbone and then the autoencoder of cells, or that alone."""
     parser = argparse.ArgumentParser(prog="python -m dorl.pretraining", description="Train the bundled backbone.")
     parser.add_argument("--out", type=Path, required=True, help="folder for the weights, the curve and the card")
     parser.add_argument(
@@ -33,6 +36,8 @@ def main() -> None:
     )
     parser.add_argument("--rendered", type=int, default=1500, help="rendered cells, each in a style of its own")
     parser.add_argument("--imagenet", type=Path, help="EfficientNet-Lite0's .pth; the installed package's by default")
+    parser.add_argument("--segmenter", help="tiny, or a file: train the autoencoder on its tokens, and no backbone")
+    parser.add_argument("--autoencoder-steps", type=int, default=LearningSettings.steps, help="of the autoencoder")
     parser.add_argument("--device", help="cpu or cuda; the GPU where there is one, by default")
     for field in fields(Settings):
         if field.name != "rounds":
@@ -45,16 +50,19 @@ def main() -> None:
     labs = [parse_lab(text) for text in given.lab]
     marked = [parse_lab(text) for text in given.fields]
     given.out.mkdir(parents=True, exist_ok=True)
-    bank = build_bank(
-        given.out / "bank",
-        labs=[read_domain(path, name=name) for name, path in labs],
-        fields={name or Path(path).name: read_fields(path) for name, path in marked},
-        rendered=given.rendered,
-        leave_out=given.leave_out,
-        seed=settings.seed,
-    )
-    encoder = imagenet_state(read_pth(given.imagenet or packaged())) if settings.design == "compact" else None
-    print(Trainer(bank, settings, given.out, encoder=encoder, device=given.device).run())
+    domains = [read_domain(path, name=name) for name, path in labs]
+    fields_of = {name or Path(path).name: read_fields(path) for name, path in marked}
+    chosen = {"rendered": given.rendered, "leave_out": given.leave_out, "seed": settings.seed}
+    weights = given.segmenter
+    if weights is None:
+        bank = build_bank(given.out / "bank", labs=domains, fields=fields_of, **chosen)
+        encoder = imagenet_state(read_pth(given.imagenet or packaged())) if settings.design == "compact" else None
+        weights = Trainer(bank, settings, given.out, encoder=encoder, device=given.device).run()
+        print(weights)
+    segmenter = Segmenter.load(weights, device=given.device, precision="float32")
+    pictures = pictures_of(domains, fields_of, **chosen)
+    learning = LearningSettings(steps=given.autoencoder_steps)
+    print(train_on_cells(pictures, segmenter, learning, given.out, seed=settings.seed, device=given.device))
 
 
 def packaged() -> Path:

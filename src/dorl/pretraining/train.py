@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dorl.cells.restain import restain
 from dorl.errors import InputError
 from dorl.files import atomic, write_json
 from dorl.pretraining.bank import Bank
@@ -48,7 +49,6 @@ from dorl.training import (
     set_learning_rate,
     warmup_cosine,
 )
-from dorl.views import restain
 
 #: seconds between two checkpoints
 CHECKPOINT_EVERY = 180.0

@@ -19,8 +19,16 @@ from dorl.training import default_device
 
 #: version of the file's layout
 FORMAT = 1
+#: trained autoencoders of cells that come with the package
+BUNDLED = {"tiny": Path(__file__).parents[1] / "weights" / "tiny-autoencoder.safetensors"}
 
 
+#: of a cell's tokens, the last channels: how much of each patch the cell covers, and its nucleus
+MARKS = 2
+#: weight of every token beside that of those in question, so that an empty part has a mean
+LITTLE = 1e-4
+#: width of the autoencoder of cells, and share of a cell's tokens that it looks at
+CELL_WIDTH, SEEN = 192, 4 / 7
 #: width of an attention head in the published network
 HEAD_WIDTH = 64
 
@@ -51,6 +59,14 @@ class AutoencoderConfig:
         Side of the reconstructed crop, in pixels.
     token_scale : float
         Tokens are divided by it on their way in, and multiplied on their way out.
+    channels : int
+        Of the tokens, where these are a cell's (`dorl.cells.views.view_tokens`), whose last two channels are the shares
+        of cell and nucleus; 0 as published, where tokens are as wide as the feature s.
+    seen : int
+        Of a cell's tokens, so many that the cell covers most are looked at; the others are background.
+    parts : bool
+        Whether s of a cell holds, behind the class token, the means of what the encoder makes of its nucleus and of its
+        cytoplasm. As published it is the class token alone.
     """
 
     width: int = 768
@@ -63,6 +79,9 @@ class AutoencoderConfig:
     image_channels: tuple[int, int, int, int] = (512, 256, 128, 64)
     image_size: int = 128
     token_scale: float = 1.0
+    channels: int = 0
+    seen: int = 112
+    parts: bool = False
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -71,6 +90,13 @@ class AutoencoderConfig:
             raise InputError(f"mask_ratio {self.mask_ratio} is not in [0, 1)")
         if not 0 < self.token_scale < float("inf"):
             raise InputError(f"token_scale {self.token_scale} is no positive number")
+        if self.channels and (self.channels <= MARKS or not 1 <= self.seen <= self.grid**2):
+            raise InputError(f"{self.channels} channels, {self.seen} tokens seen: a cell's tokens have more than two")
+
+    @property
+    def feature_width(self) -> int:
+        """Numbers of the feature s."""
+        return 3 * self.width if self.parts else self.width
 
     @classmethod
     def scaled(cls, width: int, grid: int, *, depth: int, decoder_depth: int) -> AutoencoderConfig:
@@ -83,6 +109,22 @@ class AutoencoderConfig:
             decoder_depth=decoder_depth,
             grid=grid,
             image_channels=channels,  # type: ignore[arg-type]
+        )
+
+    @classmethod
+    def of_cells(cls, channels: int, grid: int) -> AutoencoderConfig:
+        """The shape for a cell's tokens of so many channels, as the bundled one has it."""
+        return cls(
+            width=CELL_WIDTH,
+            depth=4,
+            heads=heads_for(CELL_WIDTH),
+            decoder_depth=1,
+            grid=grid,
+            mask_ratio=0.7,
+            image_channels=(96, 64, 48, 32),
+            channels=channels,
+            seen=round(SEEN * grid**2),
+            parts=True,
         )
 
 
@@ -136,6 +178,46 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
+class CellTokens(nn.Module):
+    """A cell's tokens, standardised, on their way into the encoder; and the cell as a whole, for the class token.
+
+    Parameters
+    ----------
+    config : AutoencoderConfig
+        Its `channels` aren't 0.
+    """
+
+    shift: Tensor
+    scale: Tensor
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        features = config.channels - MARKS
+        self.register_buffer("shift", torch.zeros(features))
+        self.register_buffer("scale", torch.ones(features))
+        self.embed = nn.Linear(config.channels, config.width)
+        self.whole = nn.Linear(4 * features, config.width)
+
+    def standardised(self, tokens: Tensor) -> Tensor:
+        """Features (B, N, C − 2) of tokens (B, N, C), with mean 0 and deviation 1 over the cells learnt from."""
+        return (tokens[..., :-MARKS] - self.shift) / self.scale
+
+    def described(self, tokens: Tensor) -> Tensor:
+        """Means in cell, nucleus and cytoplasm, and spread in the cell, of standardised features: (B, 4·(C − 2))."""
+        features, marks = self.standardised(tokens), tokens[..., -MARKS:]
+        cytoplasm = (marks[..., :1] - marks[..., 1:]).clamp_min(0)
+        weight = torch.cat([marks, cytoplasm], 2) + LITTLE
+        weight = weight / weight.sum(1, keepdim=True)
+        means = torch.einsum("bnk,bnc->bkc", weight, features)
+        spread = torch.einsum("bn,bnc->bc", weight[..., 0], (features - means[:, :1]).square())
+        return torch.cat([means.flatten(1), spread.clamp_min(1e-6).sqrt()], 1)
+
+    def forward(self, tokens: Tensor, description: Tensor) -> tuple[Tensor, Tensor]:
+        """From tokens (B, N, C) and the cell's description to (B, N, D) and (B, 1, D)."""
+        features = torch.cat([self.standardised(tokens), 4 * tokens[..., -MARKS:] - 1], 2)
+        return self.embed(features), self.whole(description)[:, None]
+
+
 class Encoder(nn.Module):
     """Tokens in, class token and kept tokens out."""
 
@@ -146,14 +228,29 @@ class Encoder(nn.Module):
         self.pos_embedding = nn.Parameter(torch.zeros(1, config.grid**2, config.width))
         self.transformer = nn.Sequential(*(Block(config.width, config.heads) for _ in range(config.depth)))
         self.layer_norm = nn.LayerNorm(config.width)
+        self.cell = CellTokens(config) if config.channels else None
 
     def forward(self, tokens: Tensor, keep: Tensor | None = None) -> Tensor:
         """From (B, N, D) to (B, 1 + kept, D); `keep` (B, kept) are the positions that aren't hidden."""
+        if self.cell is not None:
+            places = (
+                torch.arange(tokens.shape[1], device=tokens.device).expand(len(tokens), -1) if keep is None else keep
+            )
+            kept = tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[2]))
+            return self.see(kept, places, self.cell.described(tokens))
         x = tokens / self.token_scale + self.pos_embedding
         if keep is not None:
             x = x.gather(1, keep[..., None].expand(-1, -1, x.shape[-1]))
-        x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], dim=1)
-        return self.layer_norm(self.transformer(x))
+        return self._through(self.cls_token.expand(len(x), -1, -1), x)
+
+    def see(self, tokens: Tensor, places: Tensor, description: Tensor) -> Tensor:
+        """Likewise, of a cell's tokens: those that stay (B, kept, C), their positions, and the cell's description."""
+        assert self.cell is not None
+        x, whole = self.cell(tokens, description)
+        return self._through(self.cls_token + whole, x + self.pos_embedding[0][places])
+
+    def _through(self, start: Tensor, x: Tensor) -> Tensor:
+        return self.layer_norm(self.transformer(torch.cat([start, x], dim=1)))
 
 
 class Decoder(nn.Module):
@@ -178,6 +275,8 @@ class Decoder(nn.Module):
             nn.ConvTranspose2d(fourth, 3, 8, stride=2, padding=1),
         )
         self.to_z = nn.Linear(config.width, config.z_width)
+        # a cell's tokens are given back standardised, without their marks
+        self.to_tokens = nn.Linear(config.width, config.channels - MARKS) if config.channels else None
 
     def forward(self, encoded: Tensor, keep: Tensor | None = None) -> Reconstruction:
         """Put mask tokens where tokens were hidden, and decode."""
@@ -192,7 +291,13 @@ class Decoder(nn.Module):
         size = (self.config.image_size, self.config.image_size)
         if image.shape[-2:] != size:  # a grid of 14 gives 128 pixels; others are resized to it
             image = F.interpolate(image, size, mode="bilinear", align_corners=False)
-        return Reconstruction(tokens * self.config.token_scale, image, self.to_z(out.mean(1)))
+        given = tokens * self.config.token_scale if self.to_tokens is None else self._cell_tokens(out)
+        return Reconstruction(given, image, self.to_z(out.mean(1)))
+
+    def _cell_tokens(self, out: Tensor) -> Tensor:
+        grid = self.config.grid
+        assert self.to_tokens is not None
+        return self.to_tokens(out).transpose(1, 2).unflatten(2, (grid, grid))
 
 
 class Reconstruction(NamedTuple):
@@ -201,6 +306,7 @@ class Reconstruction(NamedTuple):
     Attributes
     ----------
     tokens : Tensor of shape (B, D, G, G)
+        Of a cell's tokens: (B, C − 2, G, G), standardised.
     image : Tensor of shape (B, 3, S, S)
         The cell's crop, nominally 0-1, not clipped.
     z : Tensor of shape (B, Z)
@@ -231,10 +337,23 @@ class CrossDomainAutoencoder(nn.Module):
             nn.init.trunc_normal_(position, std=0.02)
 
     def draw_keep(self, batch: int, generator: torch.Generator | None = None) -> Tensor:
-        """Draw, per image, the positions that stay visible: int64 (B, round-down of (1 − mask_ratio)·G²)."""
-        count = self.config.grid**2
+        """Draw, per image, the positions that stay visible: int64 (B, round-down of (1 − mask_ratio)·N).
+
+        N is G², or of a cell's tokens those looked at; these are numbered by how much the cell covers them.
+        """
+        count = self.config.seen if self.config.channels else self.config.grid**2
         kept = max(1, int(count * (1 - self.config.mask_ratio)))
         return torch.rand(batch, count, generator=generator).argsort(1)[:, :kept]
+
+    def looked_at(self, tokens: Tensor, keep: Tensor | None = None) -> Tensor | None:
+        """Positions (B, K) of tokens (B, N, C) that the encoder is given: all (None) as published, else the cell's.
+
+        `keep` are the numbers, among these, of those that stay visible.
+        """
+        if not self.config.channels:
+            return keep
+        places = tokens[..., -MARKS].topk(self.config.seen, dim=1).indices
+        return places if keep is None else places.gather(1, keep)
 
     def forward(self, tokens: Tensor, keep: Tensor | None = None) -> Reconstruction:
         """Encode and decode.
@@ -245,24 +364,40 @@ class CrossDomainAutoencoder(nn.Module):
         keep : int64 Tensor of shape (B, K), optional
             Visible positions, row by row; all by default.
         """
-        return self.decoder(self.encoder(self._flat(tokens), keep), keep)
+        flat = self._flat(tokens)
+        keep = self.looked_at(flat, keep)
+        return self.decoder(self.encoder(flat, keep), keep)
 
     @torch.inference_mode()
     def encode(self, tokens: Tensor) -> Tensor:
-        """The feature s: the class token with nothing hidden, float32 (B, D), from tokens (B, D, G, G)."""
-        return self._encoded(tokens)[:, 0]
+        """The feature s with nothing hidden: float32 (B, D), from tokens (B, D, G, G), or of cells (B, C, G, G)."""
+        return self.seen(tokens.to(self.encoder.cls_token.device).float())
+
+    def seen(self, tokens: Tensor) -> Tensor:
+        """`encode` for a graph that is trained or exported; `tokens` are float32, where the weights are."""
+        flat = self._flat(tokens)
+        places = self.looked_at(flat)
+        encoded = self.encoder(flat, places)
+        if places is None:
+            return encoded[:, 0]
+        return self.feature(encoded, flat[..., -MARKS:].gather(1, places[..., None].expand(-1, -1, MARKS)))
+
+    def feature(self, encoded: Tensor, marks: Tensor) -> Tensor:
+        """The feature s (B, D) of what the encoder gave (B, 1 + K, W) of tokens with these marks (B, K, 2)."""
+        if not self.config.parts:
+            return encoded[:, 0]
+        weight = torch.stack([marks[..., 1], (marks[..., 0] - marks[..., 1]).clamp_min(0)], 1) + LITTLE
+        means = (weight / weight.sum(2, keepdim=True)) @ encoded[:, 1:]
+        return torch.cat([encoded[:, 0], means.flatten(1)], 1)
 
     @torch.inference_mode()
     def draw(self, tokens: Tensor) -> Tensor:
         """What it draws with nothing hidden, uint8 (B, S, S, 3), RGB, 0-255, from tokens (B, D, G, G)."""
-        image = self.decoder(self._encoded(tokens)).image
+        image = self(tokens.to(self.encoder.cls_token.device).float()).image
         return (image.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
 
-    def _encoded(self, tokens: Tensor) -> Tensor:
-        return self.encoder(self._flat(tokens.to(self.encoder.cls_token.device).float()))
-
     def _flat(self, tokens: Tensor) -> Tensor:
-        expected = (self.config.width, self.config.grid, self.config.grid)
+        expected = (self.config.channels or self.config.width, self.config.grid, self.config.grid)
         if tokens.shape[1:] != expected:
             raise InputError(f"tokens of shape {tuple(tokens.shape[1:])}, this autoencoder takes {expected}")
         return tokens.flatten(2).transpose(1, 2)
@@ -271,10 +406,11 @@ class CrossDomainAutoencoder(nn.Module):
         """SHA-256 of shape and weights; equal digests compute equal features."""
         return weights_digest(self.state_dict(), self.config)
 
-    def save(self, path: str | Path, **notes: Any) -> None:
-        """Write weights and config as safetensors; `notes` go into the header."""
+    def save(self, path: str | Path, *, half: bool = False, **notes: Any) -> None:
+        """Write weights and config as safetensors, in half precision where asked for; `notes` go into the header."""
         header = {"kind": "autoencoder", "format": FORMAT, "config": asdict(self.config), "notes": notes}
-        save_tensors(path, self.state_dict(), header)
+        tensors = {name: tensor.half() if half else tensor for name, tensor in self.state_dict().items()}
+        save_tensors(path, tensors, header)
 
     @classmethod
     def from_official(cls, path: str | Path, *, device: str | None = None) -> CrossDomainAutoencoder:
@@ -291,7 +427,9 @@ class CrossDomainAutoencoder(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path, *, device: str | None = None) -> CrossDomainAutoencoder:
-        """Read what `save` wrote."""
+        """Read what `save` wrote, or by its name a bundled one: ``tiny``, of cells, for the segmenter of that name."""
+        if str(path) in BUNDLED:
+            path = BUNDLED[str(path)]
         tensors, header = load_tensors(path)
         if header.get("kind") != "autoencoder":
             raise InputError(f"{path}: not an autoencoder's file")

@@ -21,7 +21,7 @@ def encode_cells(
     members = np.arange(len(cells)) if members is None else np.asarray(members)
     own = np.array(share(range(len(members)), batch_size), np.intp)
     batches = [own[start : start + batch_size] for start in range(0, len(own), batch_size)]
-    found = np.empty((len(own), model.config.width), np.float32)
+    found = np.empty((len(own), model.config.feature_width), np.float32)
     read = prefetch(lambda rows: cells.batch(members[rows], "tokens")[0], batches, workers=1, ahead=1)
     done = 0
     for tokens in track(read, total=math.ceil(len(own) / batch_size), what="extracting features"):
@@ -30,7 +30,7 @@ def encode_cells(
     parts = gathered((own, found))
     if len(parts) == 1:
         return found
-    features = np.empty((len(members), model.config.width), np.float32)
+    features = np.empty((len(members), model.config.feature_width), np.float32)
     for rows, part in parts:
         features[rows] = part
     return features

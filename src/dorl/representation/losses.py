@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+#: a similarity that no pair of cells has
+NEVER = -1e4
+
 
 def ssim(a: Tensor, b: Tensor, *, window: int = 11, sigma: float = 1.5) -> Tensor:
     """Mean structural similarity (Wang et al. 2004) with a Gaussian window, zero padding and data range 1.
@@ -84,3 +87,106 @@ def token_loss(tokens: Tensor, reconstructed: Tensor) -> Tensor:
 def total_loss(image_term: Tensor, mmd_term: Tensor, token_term: Tensor) -> Tensor:
     """(1 − SSIM) + 2·(L_mmd + ½·MSE), from the three terms, the first already as 1 − SSIM."""
     return image_term + 2 * (mmd_term + 0.5 * token_term)
+
+
+def agreement_loss(
+    first: Tensor, second: Tensor, lab: Tensor, cell: Tensor, *, temperature: float = 0.15, past: Past | None = None
+) -> Tensor:
+    """Tell each cell, in two views, from the other cells of its lab (InfoNCE).
+
+    Other labs' cells are no help and no hindrance, so that what tells labs apart isn't learnt.
+
+    Parameters
+    ----------
+    first, second : Tensor of shape (B, P)
+        Of the same cells in two views; scaled to length 1 here.
+    lab, cell : int Tensor of shape (B,)
+        Number of each cell's lab, and of the cell.
+    temperature : float
+        Of the softmax.
+    past : Past, optional
+        Earlier cells, which these are told from, too.
+
+    Returns
+    -------
+    Tensor, scalar
+
+    References
+    ----------
+    van den Oord et al. 2018, arXiv 1807.03748; Chen et al. 2020, arXiv 2002.05709 (two views of each picture).
+    """
+    first, second = F.normalize(first, dim=1), F.normalize(second, dim=1)
+    own = torch.arange(len(lab), device=lab.device)
+    # a cell that is drawn twice is no other cell
+    others = (lab[:, None] == lab[None]) & (
+        (cell[:, None] != cell[None]) | torch.eye(len(lab), device=lab.device).bool()
+    )
+    total = first.new_zeros(())
+    for query, key in ((first, second), (second, first)):
+        near = (query @ key.T).masked_fill(~others, NEVER)
+        if past is not None:
+            near = torch.cat([near, past.similarity(query, lab, cell)], 1)
+        total = total + 0.5 * F.cross_entropy(near / temperature, own)
+    if past is not None:
+        past.remember(second, lab, cell)
+    return total
+
+
+class Past:
+    """Codes of the cells seen last, lab by lab.
+
+    Parameters
+    ----------
+    labs, size, width : int
+        Labs, cells kept of each, numbers of a code.
+    device : torch.device
+    """
+
+    def __init__(self, labs: int, size: int, width: int, device: torch.device) -> None:
+        self.codes = torch.zeros(labs, size, width, device=device)
+        self.cells = torch.full((labs, size), -1, device=device)
+        self.seen = [0] * labs
+
+    def similarity(self, codes: Tensor, lab: Tensor, cell: Tensor) -> Tensor:
+        """Cosine of codes (B, P) with those kept of their labs, (B, size); `NEVER` where that is the cell itself."""
+        near = torch.einsum("bp,bkp->bk", codes, self.codes[lab].to(codes.dtype))
+        return near.masked_fill((self.cells[lab] == -1) | (self.cells[lab] == cell[:, None]), NEVER)
+
+    def remember(self, codes: Tensor, lab: Tensor, cell: Tensor) -> None:
+        """Put codes (B, P) in place of the oldest of their labs."""
+        for code, number, of in zip(codes.detach().float(), cell.tolist(), lab.tolist(), strict=True):
+            place = self.seen[of] % self.codes.shape[1]
+            self.codes[of, place], self.cells[of, place] = code, number
+            self.seen[of] += 1
+
+
+def kernel_discrepancy(features: Tensor, lab: Tensor, *, widths: tuple[float, ...] = (0.25, 0.5, 1, 2, 4)) -> Tensor:
+    """How far apart labs lie, by Gaussian kernels of several widths: the mean over pairs of labs.
+
+    Parameters
+    ----------
+    features : Tensor of shape (B, D)
+    lab : int Tensor of shape (B,)
+        Labs with fewer than four cells are passed over.
+    widths : tuple of float
+        Of the kernels, in medians of the squared distance.
+
+    Returns
+    -------
+    Tensor, scalar
+        0 for equal distributions.
+
+    References
+    ----------
+    Gretton et al. 2012, JMLR 13; Long et al. 2015, arXiv 1502.02791 (several kernels).
+    """
+    squared = torch.cdist(features, features).square()
+    median = squared.detach().median().clamp_min(1e-6)
+    kernel = torch.stack([torch.exp(-squared / (median * width)) for width in widths]).mean(0)
+    marks = F.one_hot(lab.long()).to(kernel.dtype)
+    counts = marks.sum(0)
+    between = (marks.T @ kernel @ marks) / (counts[:, None] * counts[None]).clamp_min(1)
+    enough = torch.nonzero(counts >= 4)[:, 0]
+    first, second = torch.combinations(enough).unbind(1)
+    apart = between[first, first] + between[second, second] - 2 * between[first, second]
+    return apart.mean() if len(apart) else features.sum() * 0

@@ -12,7 +12,7 @@ import dorl
 #: their text is a part of the name of every lab's cells, and of every result's key
 CELLS_CODE = (
     *("dorl.pipeline.benchmark.labs", "dorl.pipeline.embedding", "dorl.segmentation.cell", "dorl.segmentation.crop"),
-    *("dorl.segmentation.pixels", "dorl.segmentation.segmenter", "dorl.views.crop"),
+    *("dorl.segmentation.pixels", "dorl.segmentation.segmenter", "dorl.cells.crop"),
 )
 #: their text is a part of every result's key, too
 SHARED_CODE = (

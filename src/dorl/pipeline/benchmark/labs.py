@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from dorl.baselines import Cells
 from dorl.cells import CellStore
+from dorl.cells.crop import square_crop
 from dorl.domains import Domain
 from dorl.errors import BadImageError, InputError
 from dorl.inference import over_batches
@@ -26,7 +27,6 @@ from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import find_cells
 from dorl.taxonomy import SharedLevel
 from dorl.training import seeded
-from dorl.views import square_crop
 
 #: tokens, masks and crops of a batch
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]

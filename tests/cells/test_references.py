@@ -2,11 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis.extra import numpy as arrays
 
-from dorl.views import restain, to_references
+from dorl.cells.references import to_references
 
 SIDE = 64
 NUCLEUS, CYTOPLASM, WHITE = (110, 60, 150), (210, 170, 205), (236, 228, 232)
@@ -18,10 +17,6 @@ def cell() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     mask, nucleus = ((y - 32) ** 2 + (x - 30) ** 2 < 22**2), ((y - 36) ** 2 + (x - 30) ** 2 < 12**2)
     image = np.where(nucleus[..., None], NUCLEUS, np.where(mask[..., None], CYTOPLASM, WHITE)).astype(np.uint8)
     return image, mask, nucleus
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def test_the_ground_becomes_white_and_the_nucleus_is_found() -> None:
@@ -63,25 +58,6 @@ def test_a_picture_of_one_colour_has_references(value: int) -> None:
     assert nucleus.shape == (32, 32)
 
 
-def test_restaining_changes_the_colours_and_stays_in_range() -> None:
-    views = torch.from_numpy(cell()[0]).permute(2, 0, 1)[None].expand(12, -1, -1, -1) / 255
-    stained = restain(views, generator(5))
-    assert stained.shape == views.shape
-    assert stained.min() >= 0
-    assert stained.max() <= 1
-    assert torch.isfinite(stained).all()
-    assert ((stained - views).abs().mean((1, 2, 3)) > 0.02).all()
-    # the nucleus can still be told from the ground in nearly all of them
-    dark, light = stained[..., 32:40, 26:34].mean((2, 3)), stained[..., :6, :6].mean((2, 3))
-    assert ((dark - light).abs().amax(1) > 0.03).float().mean() > 0.8
-
-
-def test_the_same_generator_restains_alike() -> None:
-    views = torch.rand(3, 3, 32, 32, generator=generator(1))
-    assert torch.equal(restain(views, generator(2)), restain(views, generator(2)))
-    assert not torch.equal(restain(views, generator(2)), restain(views, generator(3)))
-
-
 def test_the_table_gives_what_every_pixel_would() -> None:
     """Pixels alone decide: a value of a channel becomes the same everywhere, as the formula says."""
     image = np.random.default_rng(3).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
@@ -92,22 +68,3 @@ def test_the_table_gives_what_every_pixel_would() -> None:
         assert len(values) > 200
         assert (made[..., channel].ravel()[first][which.ravel()] == made[..., channel].ravel()).all()
         assert (np.diff(made[..., channel].ravel()[first].astype(int)) >= 0).all()
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_a_picture_expanded_is_restained_as_its_copies_are(seed: int) -> None:
-    """What is alike in all copies is computed once; the moving between stains, of copies, changes nothing."""
-    image, _, _ = cell()
-    pixels = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1) / 255
-    once = restain(pixels.expand(4, -1, -1, -1), generator(seed))
-    copies = restain(pixels.repeat(4, 1, 1, 1), generator(seed))
-    assert (once - copies).abs().max() < 1e-5
-
-
-def test_what_is_restained_is_left_as_it_was() -> None:
-    image, _, _ = cell()
-    views = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None].repeat(3, 1, 1, 1) / 255
-    before = views.clone()
-    restain(views, generator())
-    restain(views[:1].expand(3, -1, -1, -1), generator())
-    assert torch.equal(views, before)

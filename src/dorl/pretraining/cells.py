@@ -1,0 +1,99 @@
+"""The bundled autoencoder of cells: its pool of pictures, without any class label, and its training."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dorl.cells.pool import Picture, fill_pool
+from dorl.cells.views import Views
+from dorl.domains import Domain
+from dorl.domains.boxes import Field
+from dorl.domains.rendered import CELL_CLASSES, random_style, render_cell
+from dorl.files import atomic, write_json
+from dorl.pretraining.bank import SIDE, from_field
+from dorl.representation.autoencoder import AutoencoderConfig
+from dorl.representation.learning import LearningSettings, learn
+from dorl.segmentation import Segmenter
+from dorl.training import seeded
+
+#: views of a cell that are embedded beforehand
+VIEWS = Views(plain=2, restained=6)
+
+
+def pictures_of(
+    labs: Sequence[Domain], fields: dict[str, list[Field]], *, rendered: int, leave_out: str, seed: int
+) -> list[Picture]:
+    """Every picture of a cell: single-cell images, crops around white cells' boxes, rendered cells.
+
+    Parameters
+    ----------
+    labs, fields, rendered, leave_out, seed
+        As for `dorl.pretraining.bank.build_bank`.
+    """
+    pattern = re.compile(leave_out) if leave_out else None
+
+    def wanted(path: str) -> bool:
+        return pattern is None or pattern.search(Path(path).name) is None
+
+    found = [
+        Picture(lab.key(i), lab.name, partial(lab.load, i))
+        for lab in labs
+        for i in range(len(lab))
+        if wanted(lab.table["path"].iat[i])
+    ]
+    for name, some in sorted(fields.items()):
+        for field in filter(lambda field: wanted(field.path.name), some):
+            for number in range(len(field.of("WBC"))):
+                key = f"{name}/{field.path.name}#{number}"
+                found.append(Picture(key, name, partial(_around_box, name, field, number)))
+    for number in range(rendered):
+        found.append(Picture(f"rendered/{number}", "rendered", partial(_rendered, number, seed)))
+    return found
+
+
+def _around_box(name: str, field: Field, number: int) -> np.ndarray:
+    crops = {row["key"]: image for image, _, row in from_field(name, field, seeded(0)) if row["box"]}
+    return crops.get(f"{name}/{field.path.name}#{number}", np.full((8, 8, 3), 255, np.uint8))
+
+
+def _rendered(number: int, seed: int) -> np.ndarray:
+    rng = seeded(seed, 11, number)
+    kind = list(CELL_CLASSES)[rng.integers(len(CELL_CLASSES))]
+    return render_cell(kind, random_style(rng), rng, size=SIDE).image
+
+
+def train_on_cells(
+    pictures: Sequence[Picture],
+    segmenter: Segmenter,
+    settings: LearningSettings,
+    out: Path,
+    *,
+    seed: int,
+    device: str | None = None,
+    card: dict[str, Any] | None = None,
+) -> Path:
+    """Fill the pool, train, and write ``tiny-autoencoder.safetensors``, ``autoencoder-curve.csv`` and ``…-card.json``.
+
+    A second start goes on where the first was interrupted.
+    """
+    pool = fill_pool(out / "pool", segmenter, pictures, VIEWS, seed=seed, what="embedding views of cells")
+    config = AutoencoderConfig.of_cells(pool.channels, segmenter.grid)
+    counts = pd.Series(pool.labs)[pool.lab].value_counts().to_dict()
+    about = {"segmenter": segmenter.digest(), "pictures": counts, "settings": asdict(settings), "views": asdict(VIEWS)}
+    about |= {"seed": seed, **(card or {})}
+    place = out / "tiny-autoencoder.safetensors"
+    _, history = learn(
+        pool, out=place, config=config, settings=settings, seed=seed, device=device, notes=about, half=True
+    )
+    with atomic(out / "autoencoder-curve.csv") as temporary:
+        history.to_csv(temporary, index=False)
+    write_json(out / "autoencoder-card.json", about)
+    return place

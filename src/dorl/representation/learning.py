@@ -1,0 +1,330 @@
+"""How the autoencoder of cells learns what labs share, without a class label.
+
+The published losses (hidden tokens, L_rec, L_ssim, a discrepancy between labs) and what makes them bite: two restained
+views of a cell agree and differ from other cells of its lab; s tells how the cell is without restaining; what is drawn
+is the cell at common references; labs are compared on s itself, by several kernels.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from dorl.cells.pool import Pool
+from dorl.errors import InputError
+from dorl.progress import say, track
+from dorl.representation.autoencoder import MARKS, AutoencoderConfig, CellTokens, CrossDomainAutoencoder
+from dorl.representation.description import Describer
+from dorl.representation.losses import Past, agreement_loss, kernel_discrepancy, ssim
+from dorl.training import (
+    default_device,
+    load_progress,
+    prefetch,
+    save_progress,
+    seeded,
+    set_learning_rate,
+    warmup_cosine,
+)
+
+#: seconds between two checkpoints
+CHECKPOINT_EVERY = 60.0
+#: steps that one row of the curve averages
+CURVE_EVERY = 10
+#: cells that are read at once, and that tell mean and deviation of the tokens
+READ, SCALED_BY = 64, 256
+#: numbers of the code by which a cell is told from others, and earlier cells of each lab that it is told from
+CODE, PAST = 128, 128
+#: share of the cells whose second view is a plain one
+PLAIN = 0.5
+
+
+@dataclass(frozen=True)
+class LearningSettings:
+    """How an autoencoder of cells learns.
+
+    Parameters
+    ----------
+    steps : int
+    batch_size : int
+        Cells of a step, each in two views.
+    drawn : int
+        Of these, so many are drawn as pictures.
+    learning_rate, weight_decay : float
+        Of AdamW.
+    warmup : int
+        In steps.
+    agreement, description, discrepancy, tokens, picture, colour : float
+        Weights of the losses; ``picture`` is that of 1 − SSIM, ``colour`` that of the mean absolute difference of the
+        drawn pixels, which SSIM alone is slow to find.
+    temperature : float
+        Of the agreement's softmax.
+    """
+
+    steps: int = 3200
+    batch_size: int = 48
+    drawn: int = 6
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.05
+    warmup: int = 50
+    agreement: float = 0.5
+    description: float = 1.0
+    discrepancy: float = 0.3
+    tokens: float = 0.3
+    picture: float = 1.0
+    colour: float = 3.0
+    temperature: float = 0.15
+
+
+class _Batch(NamedTuple):
+    """Cells of one step: of two views each the visible tokens, their positions and the description; and what is wanted.
+
+    That is of the plain view: its description, and of some cells tokens (standardised) and picture (0-1).
+    """
+
+    first: tuple[Tensor, Tensor, Tensor]
+    second: tuple[Tensor, Tensor, Tensor]
+    described: Tensor
+    tokens: Tensor
+    pictures: Tensor
+    lab: Tensor
+    number: Tensor
+
+    def to(self, device: torch.device) -> _Batch:
+        """The same on a device."""
+        return _Batch(
+            *(
+                tuple(one.to(device) for one in part) if isinstance(part, tuple) else part.to(device)  # type: ignore[arg-type]
+                for part in self
+            )
+        )
+
+
+class _Network(nn.Module):
+    """The autoencoder and what is thrown away afterwards."""
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.autoencoder = CrossDomainAutoencoder(config)
+        described = 4 * (config.channels - 2)
+        self.describe = Describer(config.feature_width, described)
+        self.project = nn.Sequential(nn.Linear(config.feature_width, 512), nn.GELU(), nn.Linear(512, CODE))
+
+
+def learn(
+    pool: Pool,
+    *,
+    out: Path,
+    config: AutoencoderConfig,
+    settings: LearningSettings | None = None,
+    start: CrossDomainAutoencoder | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    notes: dict[str, Any] | None = None,
+    half: bool = False,
+    what: str = "training the autoencoder",
+) -> tuple[CrossDomainAutoencoder, pd.DataFrame]:
+    """Let an autoencoder of cells learn from a pool, and write it to `out`; an interrupted learning goes on.
+
+    Parameters
+    ----------
+    pool : Pool
+    out : Path
+        The file to write. Until then a checkpoint lies beside it.
+    config : AutoencoderConfig
+        Its `channels` are those of the pool.
+    settings : LearningSettings, optional
+    start : CrossDomainAutoencoder, optional
+        One of the same shape to go on from.
+    seed : int
+    device : str, optional
+    notes : dict, optional
+        For the header of the file.
+    half : bool
+        Write the weights in half precision.
+    what : str
+        Said while it lasts.
+
+    Returns
+    -------
+    model : CrossDomainAutoencoder
+        In eval mode.
+    history : DataFrame
+        Columns iteration, total, and one for each loss; means over 10 steps.
+    """
+    settings = settings or LearningSettings()
+    if not len(pool):
+        raise InputError("there is no cell to train the autoencoder on")
+    place = default_device(device)
+    torch.manual_seed(seed)
+    network = _Network(config)
+    if start is None:
+        _standardise(network.autoencoder, pool)
+    else:
+        network.autoencoder.load_state_dict(start.state_dict())
+    optimizer = torch.optim.AdamW(
+        network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
+    )
+    checkpoint = out.with_name(f"{out.stem}.unfinished.safetensors")
+    identity = {"settings": repr(settings), "config": repr(config), "cells": len(pool), "labs": pool.labs, "seed": seed}
+    identity["start"] = "" if start is None else start.digest()
+    rows: list[dict[str, float]] = []
+    done = 0
+    if checkpoint.exists():
+        header = load_progress(checkpoint, network, optimizer)
+        if header["identity"] != identity:
+            raise InputError(f"{checkpoint}: an unfinished training with other settings or cells: remove it first")
+        done, rows = header["iteration"], header["history"]
+        say(f"{what}: going on at iteration {done} of {settings.steps}")
+    else:
+        network.describe.fit(_descriptions(network.autoencoder, pool), pool.views.plain)
+    network.to(place).train()
+    past = Past(len(pool.labs), PAST, CODE, place)
+
+    def save(iteration: int) -> None:
+        save_progress(checkpoint, network, optimizer, {"identity": identity, "iteration": iteration, "history": rows})
+
+    recent: list[dict[str, float]] = []
+    saved = time.monotonic()
+    cell = _cell(network.autoencoder)
+    still = CellTokens(config)  # on the processor, for the thread that reads
+    still.load_state_dict(cell.state_dict())
+
+    @torch.no_grad()
+    def read(step: int) -> _Batch:
+        return _batch(pool, still, config, settings.batch_size, settings.drawn, step, seed)
+
+    batches = prefetch(read, range(done, settings.steps), workers=1, ahead=2)
+    steps = track(batches, total=settings.steps, what=what, done=done)
+    iteration = done
+    try:
+        for iteration, batch in enumerate(steps, start=done):
+            share = warmup_cosine(iteration, warmup=min(settings.warmup, settings.steps), total=settings.steps)
+            set_learning_rate(optimizer, settings.learning_rate * share)
+            terms = _losses(network, batch.to(place), settings, past)
+            total = sum(terms.values())
+            optimizer.zero_grad(set_to_none=True)
+            total.backward()  # type: ignore[union-attr]
+            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimizer.step()
+            recent.append({name: float(term.detach()) for name, term in terms.items()})
+            if not all(map(math.isfinite, recent[-1].values())):
+                raise InputError("the autoencoder's loss is no longer a number: lower the learning rate")
+            if (iteration + 1) % CURVE_EVERY == 0 or iteration + 1 == settings.steps:
+                means = pd.DataFrame(recent).mean().to_dict()
+                rows.append({"iteration": iteration + 1, "total": sum(means.values()), **means})
+                recent.clear()
+                if time.monotonic() - saved > CHECKPOINT_EVERY:
+                    save(iteration + 1)
+                    saved = time.monotonic()
+    except KeyboardInterrupt:
+        say(f"stopped at iteration {iteration}; the same command goes on from the last checkpoint")
+        raise
+    model = network.autoencoder.eval()
+    about = {"seed": seed, "iterations": settings.steps, "cells": len(pool), "settings": asdict(settings)}
+    if half:  # and compute with what was written
+        model = model.half().float()
+    model.save(out, half=half, **{**about, **(notes or {})})
+    checkpoint.unlink(missing_ok=True)
+    return model, pd.DataFrame(rows)
+
+
+def _batch(
+    pool: Pool, cell: CellTokens, config: AutoencoderConfig, size: int, drawn: int, step: int, seed: int
+) -> _Batch:
+    """Cells of one step."""
+    rng = seeded(seed, 1, step)
+    rows = _draw(pool.lab, size, rng)
+    tokens, pictures = pool.batch(rows)
+    count, views, plain = len(rows), pool.views.total, pool.views.plain
+    # one of the two is restained, where any is, and the other is plain in half of the cells
+    first = rng.integers(plain if views > plain else 0, views, count)
+    other = (first + rng.integers(1, views, count)) % views if views > 1 else first
+    second = np.where(rng.random(count) < PLAIN, rng.integers(0, plain, count), other)
+    kept = max(1, round(config.seen * (1 - config.mask_ratio)))
+
+    def seen(view: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        flat = torch.from_numpy(tokens[np.arange(count), view]).float().flatten(2).transpose(1, 2)
+        best = flat[..., -2].topk(config.seen, dim=1).indices
+        chance = torch.from_numpy(rng.random(best.shape))
+        places = best.gather(1, chance.argsort(1)[:, :kept])
+        return flat.gather(1, places[..., None].expand(-1, -1, flat.shape[2])), places, cell.described(flat)
+
+    whole = torch.from_numpy(tokens[:, 0]).float().flatten(2).transpose(1, 2)
+    return _Batch(
+        first=seen(first),
+        second=seen(second),
+        described=cell.described(whole),
+        tokens=cell.standardised(whole[:drawn]),
+        pictures=torch.from_numpy(pictures[:drawn]).permute(0, 3, 1, 2).float() / 255,
+        lab=torch.from_numpy(pool.lab[rows]),
+        number=torch.from_numpy(rows),
+    )
+
+
+def _draw(lab: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Rows of one step; a lab's share goes with the square root of its size. No row comes twice."""
+    sizes = np.bincount(lab)
+    chance = np.sqrt(sizes[lab]) / sizes[lab]
+    return rng.choice(len(lab), min(count, len(lab)), replace=False, p=chance / chance.sum())
+
+
+def _losses(network: _Network, batch: _Batch, settings: LearningSettings, past: Past) -> dict[str, Tensor]:
+    model = network.autoencoder
+    first, second = model.encoder.see(*batch.first), model.encoder.see(*batch.second)
+    seen = ((first, batch.first[0]), (second, batch.second[0]))
+    features = torch.cat([model.feature(encoded, tokens[..., -MARKS:]) for encoded, tokens in seen])
+    target = network.describe.target(batch.described)
+    drawn = len(batch.pictures)
+    made = model.decoder(first[:drawn], batch.first[1][:drawn])
+    one, other = network.project(features).chunk(2)
+    agreement = agreement_loss(one, other, batch.lab, batch.number, temperature=settings.temperature, past=past)
+    return {
+        "agreement": settings.agreement * agreement,
+        "description": settings.description * network.describe(features, target.repeat(2, 1)),
+        "discrepancy": settings.discrepancy * kernel_discrepancy(features, batch.lab.repeat(2)),
+        "tokens": settings.tokens * F.mse_loss(made.tokens.flatten(2).transpose(1, 2), batch.tokens),
+        "picture": settings.picture * (1 - ssim(made.image, batch.pictures)),
+        "colour": settings.colour * F.l1_loss(made.image, batch.pictures),
+    }
+
+
+def _standardise(model: CrossDomainAutoencoder, pool: Pool) -> None:
+    """Let mean and deviation of the tokens be those of `SCALED_BY` cells, evenly drawn, as they are."""
+    cell = _cell(model)
+    rows = np.unique(np.linspace(0, len(pool) - 1, SCALED_BY).astype(int))
+    tokens = pool.batch(rows)[0][:, 0, :-2].astype(np.float32)
+    cell.shift.copy_(torch.from_numpy(tokens.mean((0, 2, 3))))
+    cell.scale.copy_(torch.from_numpy(tokens.std((0, 2, 3)) + 1e-3))
+
+
+@torch.inference_mode()
+def _descriptions(model: CrossDomainAutoencoder, pool: Pool) -> np.ndarray:
+    """What `CellTokens.described` says of every view of every cell: float32 (N, V, F)."""
+    cell = _cell(model)
+    parts = []
+    for rows in _slices(len(pool)):
+        tokens, _ = pool.batch(rows)
+        flat = torch.from_numpy(tokens).float().flatten(0, 1).flatten(2).transpose(1, 2)
+        parts.append(cell.described(flat).unflatten(0, tokens.shape[:2]).numpy())
+    return np.concatenate(parts)
+
+
+def _cell(model: CrossDomainAutoencoder) -> CellTokens:
+    if model.encoder.cell is None:
+        raise InputError("this autoencoder takes tokens of whole images, as published: give one of cells")
+    return model.encoder.cell
+
+
+def _slices(count: int) -> Iterator[np.ndarray]:
+    for start in range(0, count, READ):
+        yield np.arange(start, min(count, start + READ))
