@@ -196,6 +196,9 @@ def test_parse_lab(tmp_path):
     assert parse_lab("clinic=/data/x") == ("clinic", "/data/x")
     assert parse_lab("/data/x") == (None, "/data/x")
     assert parse_lab("clinic=/data/a=b") == ("clinic", "/data/a=b")
+    assert parse_lab("/data/a=b/c") == (None, "/data/a=b/c")
+    assert parse_lab("clinic=~/x") == ("clinic", str(Path.home() / "x"))
+    assert parse_lab("ba\u0308r=x") == ("b\xe4r", "x")
     (tmp_path / "a=b").mkdir()
     assert parse_lab(f"{tmp_path}/a=b") == (None, f"{tmp_path}/a=b")
 

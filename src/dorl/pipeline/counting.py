@@ -17,7 +17,7 @@ from dorl.files import digest_of
 from dorl.inference import over_batches
 from dorl.names import file_of
 from dorl.pipeline.fieldstore import FieldStore, FoundField
-from dorl.pipeline.gathering import gather, tell_left_out
+from dorl.pipeline.gathering import gather, place_of, tell_left_out
 from dorl.pipeline.model import DoRL
 from dorl.pipeline.prediction import adapted_to, spread, tell_accuracy
 from dorl.pipeline.runfolder import check_folder, refuse_run
@@ -136,7 +136,8 @@ def _listed(fields: Sequence[str | Path], out: Path) -> tuple[list[Listed], list
         raise InputError("no field given: give images, or folders of images")
     place = out.resolve()
     for given in fields:
-        if Path(given).is_dir() and place.is_relative_to(Path(given).resolve()):
+        folder = place_of(given)
+        if folder.is_dir() and place.is_relative_to(folder.resolve()):
             raise InputError(f"{out}: lies among the fields, pictures would be taken for them; choose another --out")
     lab = gather(fields, full=True)
     images = [(path, Path(file_of(path))) for path in lab.table["path"]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from dorl.cells import CellStore
+from dorl.cells.current import CONTENT, drop_changed
 from dorl.cells.shards import Shards
 from dorl.domains import Domain
 from dorl.errors import BadImageError
@@ -63,7 +64,7 @@ def embed(
     labs : sequence of Domain
     segmenter : Segmenter
     path : Path
-        The store's folder. Cells that are in already are not made again.
+        The store's folder. Cells that are in already are not made again, unless their image has changed.
     source : dict
         What the cells depend on; a store of another source is refused.
     views : Views, optional
@@ -86,7 +87,7 @@ def embed(
         views=None if views is None else (views.total, described_width(segmenter)),
         source=source,
     )
-    store = in_turn(lambda: make(path), lambda: CellStore.open(path))
+    store = in_turn(lambda: _current(make, path, labs), lambda: CellStore.open(path))
     shards = Shards(path)
     have = store.keys | shards.keys
     todo = [(lab, i) for lab in labs for i in range(len(lab)) if lab.key(i) not in have]
@@ -113,6 +114,27 @@ def embed(
     return Embedded(store, left_out)
 
 
+def _current(make: Callable[[Path], CellStore], path: Path, labs: Sequence[Domain]) -> CellStore:
+    """The store, and what an interrupted run of several processes left below it, without cells of changed images."""
+    place = {lab.key(i): (lab, i) for lab in labs for i in range(len(lab))}
+
+    def content_of(key: str) -> str | None:
+        if key not in place:
+            return None
+        lab, i = place[key]
+        return lab.source.digest(lab.table["path"].iat[i])
+
+    changed = 0
+    for shard in sorted(path.glob("shard-*/cells.json")):
+        part, gone = drop_changed(make(shard.parent), content_of)
+        part.leave()
+        changed += gone
+    store, gone = drop_changed(make(path), content_of)
+    if changed + gone:
+        say(f"{changed + gone} images have changed since their cells were embedded: these are made anew")
+    return store
+
+
 #: tokens, masks, crops, rows and views of the cells of a batch, as the store takes them
 Cells = tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]], np.ndarray | None]
 
@@ -132,7 +154,8 @@ def _made(
         meta = {name: told[name] for name in ("path", "label", "patient", "split")}
         shape = {"height": image.shape[0], "width": image.shape[1]}
         images.append(image)
-        rows.append({"key": lab.key(i), "domain": lab.name, **meta, **shape})
+        content: dict[str, Any] = {CONTENT: lab.source.digest(told["path"])}
+        rows.append({"key": lab.key(i), "domain": lab.name, **meta, **shape, **content})
     if not images:
         return None, left_out
     small = prepared(images, segmenter.image_size)

@@ -23,6 +23,11 @@ def each_given(given: Given) -> list[str | Path | Domain]:
     return [given] if isinstance(given, (str, Path, Domain)) else list(given)
 
 
+def place_of(given: str | Path) -> Path:
+    """The path in ``name=path``, or in a path."""
+    return Path(parse_lab(given)[1]) if isinstance(given, str) else given
+
+
 def gather(given: Given, *, full: bool = False) -> Domain:
     """Read images as one lab, each once, in the order given.
 
@@ -57,7 +62,7 @@ def gather(given: Given, *, full: bool = False) -> Domain:
         except InputError as error:
             if not isinstance(error.__cause__, BadImageError) or len(each) == 1:
                 raise
-            left_out.append((text_of(str(one)), error.__cause__.without(Path(one))))
+            left_out.append((text_of(str(one)), error.__cause__.without(place_of(one))))
             continue
         if not isinstance(lab.source, FileSource):
             raise InputError(f"{one}: is one file of many images; give it alone")
@@ -80,9 +85,10 @@ def read_images(path: str | Path | Domain) -> Domain:
         return path
     if not str(path).strip():
         raise InputError("no path given: give an image, a folder of images or a manifest")
-    path = Path(parse_lab(path)[1]) if isinstance(path, str) else path
+    path = place_of(path)
     try:
-        is_file, is_folder = path.is_file(), path.is_dir()
+        is_folder = path.is_dir()
+        is_file = path.exists() and not is_folder  # or a pipe, which is no image
     except OSError as error:  # for example a name that is too long
         raise InputError(f"{path}: {error.strerror}; give an image, a folder of images or a manifest") from error
     if is_file and path.suffix.lower() not in (".csv", ".parquet", ".npz"):

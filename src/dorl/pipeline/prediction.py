@@ -14,7 +14,7 @@ from dorl.classification import Calibration
 from dorl.domains import Domain
 from dorl.errors import BadImageError, InputError
 from dorl.files import atomic, behind_links, is_stream
-from dorl.pipeline.gathering import Given, each_given, gather, read_images, tell_left_out
+from dorl.pipeline.gathering import Given, each_given, gather, place_of, read_images, tell_left_out
 from dorl.pipeline.model import BATCH, DoRL
 from dorl.pipeline.runfolder import check_file, make_folder
 from dorl.progress import say, track
@@ -199,7 +199,7 @@ def _check_file(out: Path, images: Given, run: Path) -> None:
     """Refuse an `out` that can't be a file, that is the very file to be read, or that is a part of the run."""
     try:
         is_folder = out.is_dir()
-        files = [Path(one) for one in each_given(images) if not isinstance(one, Domain)] if out.is_file() else []
+        files = [place_of(one) for one in each_given(images) if not isinstance(one, Domain)] if out.is_file() else []
         is_input = any(file.exists() and out.samefile(file) for file in files)
     except OSError as error:
         raise InputError(f"{out}: {error.strerror}; give another file for --out") from error

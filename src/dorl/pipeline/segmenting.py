@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from dorl.domains import Domain, parse_lab
+from dorl.domains import Domain
 from dorl.errors import BadImageError, InputError
 from dorl.files import is_stream
 from dorl.inference import over_batches
 from dorl.names import composed, shortened
-from dorl.pipeline.gathering import Given, each_given, gather, tell_left_out
+from dorl.pipeline.gathering import Given, each_given, gather, place_of, tell_left_out
 from dorl.pipeline.masknotes import CELLS, MaskNotes
 from dorl.pipeline.measures import measure
 from dorl.pipeline.runfolder import check_file, check_folder, refuse_run
@@ -239,7 +239,7 @@ def _keep_apart(images: Domain, names: Sequence[str], out: Path, given: Sequence
     place = out.resolve()
     pictures = {images.file(i).absolute() for i in range(len(images))}
     pictures |= {picture.resolve() for picture in pictures}
-    folders = [Path(parse_lab(str(one))[1]) for one in given if not isinstance(one, Domain)]
+    folders = [place_of(one) for one in given if not isinstance(one, Domain)]
     searched = any(folder.is_dir() and place.is_relative_to(folder.resolve()) for folder in folders)
     if searched or any(place / name in pictures for name in names):
         raise InputError(f"{out}: lies among the images, masks would be taken for them; choose another --out")
