@@ -157,8 +157,8 @@ def test_no_word_at_all_shows_the_help(capsys: pytest.CaptureFixture[str], monke
         (("fit", "a", "--out", "b", "--folds", "2.5"), "--folds"),
         (("evaluate", "a", "--out", "b", "--seed", "abc"), "--seed"),
         (("finetune", "a", "--out", "b", "--lr", "fast"), "--lr"),
-        (("predict", "run"), "Missing argument 'IMAGES'; see dorl predict --help"),
-        (("segment", "a", "b", "--out", "c"), "unexpected extra argument"),
+        (("predict", "run"), "Missing argument 'IMAGES...'; see dorl predict --help"),
+        (("segment", "--out", "c"), "Missing argument 'LAB...'"),
         (("report", "a", "b", "--debug"), "unexpected extra argument"),
     ],
 )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dorl.files import atomic, write_json, write_text
+from dorl.errors import InputError
+from dorl.files import atomic, digest_of, write_json, write_text
 
 
 def test_a_file_appears_when_it_is_whole(tmp_path: Path) -> None:
@@ -96,3 +100,71 @@ def test_what_is_no_json_is_named_and_nothing_is_written(tmp_path: Path) -> None
     with pytest.raises(TypeError, match="set can't be written"):
         write_json(tmp_path / "a.json", {"a": {1}})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_is_written_through(tmp_path: Path) -> None:
+    real, link = tmp_path / "deep" / "real.csv", tmp_path / "link.csv"
+    real.parent.mkdir()
+    real.write_text("old")
+    real.chmod(0o600)
+    link.symlink_to(real)
+    write_text(link, "new")
+    assert link.is_symlink()
+    assert real.read_text() == "new"
+    assert real.stat().st_mode & 0o777 == 0o600  # who may read it stays
+    coming = tmp_path / "coming.csv"
+    coming.symlink_to("deep/not-yet.csv")
+    write_text(coming, "new")
+    assert coming.is_symlink()
+    assert (real.parent / "not-yet.csv").read_text() == "new"
+    (tmp_path / "round").symlink_to("round")
+    with pytest.raises((InputError, OSError)):
+        write_text(tmp_path / "round", "new")
+
+
+def test_a_pipe_gets_the_whole_or_is_refused(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    with pytest.raises(InputError, match="nobody reads this pipe; start its reader first"):
+        write_text(pipe, "text")
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_text)
+        while True:
+            try:
+                write_text(pipe, "text" * 100_000)
+                break
+            except InputError:  # the reader isn't there yet
+                time.sleep(0.01)
+        assert read.result() == "text" * 100_000
+    assert pipe.is_fifo()
+    write_text("/dev/null", "text")
+    assert not Path("/dev/null").is_file()
+
+
+def test_what_the_process_has_open_goes_on_where_it_is(tmp_path: Path) -> None:
+    with (tmp_path / "out.txt").open("w") as file:
+        file.write("first ")
+        file.flush()
+        write_text(f"/dev/fd/{file.fileno()}", "second ")
+        os.write(file.fileno(), b"third")
+    assert (tmp_path / "out.txt").read_text() == "first second third"
+
+
+def test_the_longest_name_is_written(tmp_path: Path) -> None:
+    for name in ("x" * 251 + ".csv", "é" * 127, "a." + "b" * 253):
+        write_text(tmp_path / name, "whole")
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_what_utf8_lacks_is_written_out(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", "caf\udce9")
+    assert (tmp_path / "a.txt").read_bytes() == b"caf\\xe9"
+
+
+def test_a_digest_changes_with_any_byte(tmp_path: Path) -> None:
+    path = tmp_path / "large.tif"
+    path.write_bytes(bytes(3_000_000))
+    before = digest_of(path)
+    path.write_bytes(bytes(1_500_000) + b"1" + bytes(1_499_999))
+    assert digest_of(path) not in ("", before)
+    assert digest_of(tmp_path / "none") == digest_of(tmp_path) == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from pathlib import Path
 
@@ -138,3 +139,13 @@ def test_the_header_is_json(tmp_path: Path) -> None:
     length = int.from_bytes(path.read_bytes()[:8], "little")
     outer = json.loads(path.read_bytes()[8 : 8 + length])
     assert json.loads(outer["__metadata__"]["dorl"]) == {"seed": 3}
+
+
+def test_a_folder_whose_name_is_no_utf8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"r\xe9n") / "a.safetensors"
+    save_tensors(path, {"a": torch.ones(2)}, {"kind": "a"})
+    found, header = load_tensors(path)
+    assert found["a"].tolist() == [1, 1]
+    assert header == {"kind": "a"}
+    path.write_bytes(b"damaged")
+    assert_refused(path, "not a whole safetensors file")

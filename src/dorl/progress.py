@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+from dorl.names import printable
 from dorl.processes import is_main
 
 T = TypeVar("T")
@@ -18,7 +20,28 @@ LINE_EVERY = 20.0
 def say(message: str) -> None:
     """One line for the user about what is going on; of several processes the main one speaks."""
     if is_main():
-        print(message, file=sys.stderr, flush=True)
+        print(printable(message), file=sys.stderr, flush=True)
+
+
+#: signs of ours, for encodings that lack them
+_PLAIN = {"–": "-", "→": "->", "×": "x", "µ": "u", "±": "+-", "…": "...", "²": "2"}
+
+
+def _in_plain_signs(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    signs = error.object[error.start : error.end]
+    return "".join(
+        _PLAIN.get(sign) or printable(sign).encode("ascii", "backslashreplace").decode() for sign in signs
+    ), error.end
+
+
+def print_anything() -> None:
+    """Let any text be printed, whatever the encoding of the terminal, file or pipe: what it lacks is written out."""
+    codecs.register_error("dorl", _in_plain_signs)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="dorl")
 
 
 def track(

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import tempfile
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import Tensor, nn
 
 from dorl.errors import InputError
@@ -28,7 +30,31 @@ def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], header: Mappin
     """Write safetensors atomically, with `header` as JSON under the metadata key ``dorl``."""
     plain = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     with atomic(path) as temporary:
-        save_file(plain, temporary, metadata={"dorl": json.dumps(dict(header))})
+        metadata = {"dorl": json.dumps(dict(header))}
+        if _is_utf8(temporary):
+            save_file(plain, temporary, metadata=metadata)
+        else:
+            temporary.write_bytes(save(plain, metadata))
+
+
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+@contextmanager
+def _utf8_name(path: Path) -> Iterator[Path]:
+    """The path, or a link to it where safetensors, which knows UTF-8 alone, could not open it."""
+    if _is_utf8(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder) / "tensors"
+        link.symlink_to(path.absolute())
+        yield link
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -43,7 +69,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        with safe_open(path, framework="pt") as file:
+        with _utf8_name(path) as name, safe_open(name, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("dorl", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, ValueError, OSError) as error:

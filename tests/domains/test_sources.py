@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dorl.domains.sources import ENDS, ArraySource, FileSource
+from dorl.domains.sources import ArraySource, FileSource
 from dorl.errors import BadImageError
 
 
@@ -61,9 +61,9 @@ def test_a_digest_changes_with_image_and_mask(files: FileSource) -> None:
     assert files.digest("deep/a.png") == one
     assert files.digest("deep/a.png", "mask.png") != both
     large = files.root / "large.tif"
-    large.write_bytes(bytes(3 * ENDS))
+    large.write_bytes(bytes(300_000))
     before = files.digest("large.tif")
-    large.write_bytes(bytes(3 * ENDS - 1) + b"1")
+    large.write_bytes(bytes(150_000) + b"1" + bytes(149_999))
     assert files.digest("large.tif") != before
     masks = {"m": np.ones((20, 30), bool)}
     arrays = [ArraySource({"a": np.full((20, 30, 3), value, np.uint8)}, masks) for value in (1, 2)]

@@ -110,19 +110,39 @@ def test_an_interrupted_count_ends_as_one_that_was_not(
 def test_a_second_start_searches_new_fields_alone_and_mends_what_is_damaged(
     smear: Path, again: Path, fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    new = tmp_path / "new.png"
-    shutil.copy(smear / "two.png", new)
-    (again / ".found" / "one.png.npz").unlink(missing_ok=True)
-    (again / ".found" / "two.png.npz").write_bytes(b"damaged")
+    new, same = tmp_path / "new.png", tmp_path / "same.png"
+    Image.open(smear / "two.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(new)
+    shutil.copy(smear / "two.png", same)  # was searched already, under another name
+    damaged = next(path for path in (again / ".found").glob("*.npz") if not len(np.load(path)["boxes"]))
+    damaged.write_bytes(b"damaged")
     (again / "annotated" / "zz-empty.png").unlink()
     untouched = next((again / "annotated").glob("*one*")).stat().st_mtime_ns
     find, seen = counting.find_cells, []
     monkeypatch.setattr(counting, "find_cells", lambda *a, **o: seen.append(1) or find(*a, **o))
-    result = count([smear, new], out=again, run=fitted)
+    result = count([smear, new, same], out=again, run=fitted)
     assert len(seen) == 2
-    assert len(result.fields) == 5
+    assert len(result.fields) == 6
     assert (again / "annotated" / "zz-empty.png").exists()
     assert next((again / "annotated").glob("*one*")).stat().st_mtime_ns == untouched
+
+
+def test_pictures_are_those_of_the_fields_listed(smear: Path, tmp_path: Path) -> None:
+    fields = [tmp_path / folder / "f.png" for folder in ("p1", "p2")]
+    for path, name in zip(fields, ("one.png", "two.png"), strict=True):
+        path.parent.mkdir()
+        shutil.copy(smear / name, path)
+    out = tmp_path / "out"
+    count(fields[:1], out=out)
+    count(fields, out=out)
+    for folder in ("annotated", "masks"):
+        names = sorted(path.name for path in (out / folder).iterdir())
+        assert len(names) == 2
+        assert [name[-8:] for name in names] == ["p1_f.png", "p2_f.png"]
+    count(fields[1:], out=out)
+    for folder in ("annotated", "masks"):
+        assert [path.name for path in (out / folder).iterdir()] == ["f.png"]
+    cells = pd.read_csv(out / "cells.csv")
+    assert np.asarray(Image.open(out / "masks" / "f.png")).max() == len(cells)
 
 
 def test_what_cannot_be_read_is_left_out_and_told(

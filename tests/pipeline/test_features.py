@@ -78,3 +78,27 @@ def test_another_labs_folder_stays_as_it_was(made: Path, labs: list[str], tmp_pa
 def test_a_run_folder_is_not_written_into(fitted: Path, labs: list[str]) -> None:
     with pytest.raises(InputError, match="holds a run of dorl"):
         embed(labs, out=fitted)
+
+
+def test_an_image_that_changed_is_embedded_anew(
+    labs: list[str], rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab, out = tmp_path / "lab", tmp_path / "out"
+    lab.mkdir()
+    images = sorted((rendered / "dune" / "images").iterdir())
+    for number in range(3):
+        shutil.copy(images[number], lab / f"{number}.png")
+    embed([f"lab={lab}"], out=out)
+    before = anndata.read_h5ad(out / "features.h5ad")
+    shutil.copy(images[7], lab / "1.png")
+    embed([f"lab={lab}"], out=out)
+    assert "1 images have changed since their cells were embedded" in capsys.readouterr().err
+    after = anndata.read_h5ad(out / "features.h5ad")
+    fresh = tmp_path / "fresh"
+    embed([f"lab={lab}"], out=fresh)
+    expected = anndata.read_h5ad(fresh / "features.h5ad")
+    assert list(after.obs_names) == ["lab/0.png", "lab/1.png", "lab/2.png"]
+    np.testing.assert_allclose(after[expected.obs_names].X, expected.X, rtol=0.02, atol=0.5)
+    assert np.abs(before[after.obs_names].X - after.X)[1].max() > np.abs(before[after.obs_names].X - after.X)[0].max()
+    embed([f"lab={lab}"], out=out)
+    assert "have changed" not in capsys.readouterr().err

@@ -13,9 +13,10 @@ from scipy import ndimage
 from dorl.domains import read_domain
 from dorl.errors import InputError
 from dorl.pipeline import segment, segmenting
-from dorl.pipeline.masknotes import CELLS, JOURNAL, SOURCE
+from dorl.pipeline.masknotes import CELLS, KEPT, SOURCE
 from dorl.pipeline.measures import COLUMNS
 from dorl.pipeline.segmenting import mask_names
+from dorl.runtime.results import NOTE
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_no_cell_is_said_counted_and_noted(few: Path, tmp_path: Path, capsys: py
     assert cells["found"].tolist() == [True] * 10 + [False]
     assert cells["confidence"].iloc[:10].between(0.5, 1).all()
     assert cells["confidence"].iloc[10] == 0
-    assert {path.name for path in (tmp_path / "masks").iterdir()} == {"cells.csv", SOURCE, *cells["mask"]}
+    assert {path.name for path in (tmp_path / "masks").iterdir()} == {"cells.csv", SOURCE, KEPT, NOTE, *cells["mask"]}
 
 
 def test_outlines_and_measures(few: Path, tmp_path: Path) -> None:
@@ -85,22 +86,86 @@ def test_a_second_start_keeps_what_is_there(few: Path, tmp_path: Path) -> None:
     assert pd.read_csv(tmp_path / "masks" / "cells.csv")["confidence"].iat[0] > 0.5
 
 
-def test_masks_of_other_images_or_weights_are_not_taken_for_these(few: Path, tmp_path: Path) -> None:
+def test_masks_of_other_weights_are_not_taken_for_these(few: Path, tmp_path: Path) -> None:
     out = tmp_path / "masks"
     segment(few, out=out)
     before = (out / "cells.csv").read_bytes()
-    other = tmp_path / "other"
-    shutil.copytree(few, other)
-    with pytest.raises(InputError, match="holds masks of another folder's images; choose another --out"):
-        segment(other, out=out)
     told = json.loads((out / SOURCE).read_text())
     (out / SOURCE).write_text(json.dumps({**told, "segmenter": "other weights"}))
     with pytest.raises(InputError, match="holds masks made by another segmenter"):
+        segment(few, out=out)
+    (out / SOURCE).write_text(json.dumps({"images": "/somewhere", "segmenter": told["segmenter"]}))
+    with pytest.raises(InputError, match="holds masks of an earlier dorl; choose another --out"):
         segment(few, out=out)
     assert (out / "cells.csv").read_bytes() == before
     (out / SOURCE).write_text("{")
     with pytest.raises(InputError, match="damaged; remove it"):
         segment(few, out=out)
+
+
+def shades(path: Path, size: tuple[int, int], colour: tuple[int, int, int] = (235, 225, 230)) -> Path:
+    """A picture of one colour."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+    return path
+
+
+def test_an_image_of_yesterdays_name_gets_its_own_mask(few: Path, tmp_path: Path) -> None:
+    images, out = tmp_path / "in", tmp_path / "masks"
+    cells = sorted(few.iterdir())
+    (images / "patient1").mkdir(parents=True)
+    shutil.copy(cells[0], images / "patient1" / "x.png")
+    segment(images, out=out, overlay=True, measures=tmp_path / "first.csv")
+    shutil.rmtree(images / "patient1")
+    shades(images / "patient2" / "x.png", (150, 130))
+    done = segment(images, out=out, overlay=True, measures=tmp_path / "second.csv")
+    assert (done.written, done.kept) == (1, 0)
+    assert Image.open(out / "x.png").size == (150, 130)
+    assert not np.asarray(Image.open(out / "x.png")).any()
+    assert Image.open(out / "overlay" / "x.png").size == (150, 130)
+    assert pd.read_csv(out / "cells.csv")["path"].tolist() == ["patient2/x.png"]
+    assert pd.read_csv(tmp_path / "second.csv")["area_px"].isna().all()
+    # of the very same name, size and beginning
+    (images / "patient2" / "x.png").unlink()
+    shutil.copy(cells[1], images / "patient2" / "x.png")
+    segment(images, out=out)
+    assert np.asarray(Image.open(out / "x.png")).any()
+
+
+def test_what_is_asked_for_lies_there_and_nothing_else(few: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "masks", tmp_path / "other"
+    shutil.copytree(few, other)
+    first = segment(few, out=out, overlay=True)
+    assert first.written == 11
+    cells = sorted(other.iterdir())
+    for path in cells[3:]:
+        path.unlink()
+    done = segment(other, out=out, overlay=True)
+    assert (done.written, done.kept) == (0, 3)  # by their content, wherever they lie
+    for folder in (out, out / "overlay"):
+        assert sorted(path.name for path in folder.glob("*.png")) == [path.name for path in cells[:3]]
+    again = segment([few, other], out=out)
+    assert (again.written, again.kept) == (0, 14)
+    assert len(list(out.glob("*.png"))) == 14
+    assert list((out / "overlay").glob("*.png")) == []
+
+
+def test_a_mask_that_was_changed_by_hand_is_used_and_never_lost(few: Path, tmp_path: Path) -> None:
+    images, out = tmp_path / "in", tmp_path / "masks"
+    images.mkdir()
+    cell = sorted(few.iterdir())[0]
+    shutil.copy(cell, images / "x.png")
+    segment(images, out=out)
+    mine = np.zeros((128, 128), np.uint8)
+    mine[10:20, 10:20] = 255
+    Image.fromarray(mine).save(out / "x.png")
+    assert segment(images, out=out, measures=tmp_path / "m.csv").kept == 1
+    assert pd.read_csv(tmp_path / "m.csv")["area_px"].tolist() == [100]
+    np.testing.assert_array_equal(np.asarray(Image.open(out / "x.png")), mine)
+    shades(images / "x.png", (128, 128))
+    segment(images, out=out)
+    assert not np.asarray(Image.open(out / "x.png")).any()
+    np.testing.assert_array_equal(np.asarray(Image.open(out / "earlier" / "x.png")), mine)
 
 
 def test_an_interrupted_run_ends_as_one_that_was_not(
@@ -122,11 +187,10 @@ def test_an_interrupted_run_ends_as_one_that_was_not(
         segment(few, out=tmp_path / "parts", **parts)
     assert len(list((tmp_path / "parts").glob("*.png"))) == 3
     assert not (tmp_path / "parts.csv").exists()
-    with (tmp_path / "parts" / JOURNAL).open("a") as file:
-        file.write('{"path": "torn')
+    with (tmp_path / "parts" / NOTE).open("a") as file:
+        file.write('{"name": "torn')
     done = segment(few, out=tmp_path / "parts", **parts)
     assert (done.written, done.kept) == (8, 3)
-    assert not (tmp_path / "parts" / JOURNAL).exists()
     # the batches were others, and so are the last digits
     left, right = pd.read_csv(tmp_path / "whole.csv"), pd.read_csv(tmp_path / "parts.csv")
     pd.testing.assert_frame_equal(left, right, rtol=0.02, check_dtype=False)
@@ -146,8 +210,9 @@ def test_masks_that_are_there_are_measured_too(few: Path, tmp_path: Path) -> Non
     assert found["confidence"].iloc[:10].gt(0.5).all()
     assert (tmp_path / "masks" / "overlay" / "zz-empty.png").exists()
     Image.new("L", (9, 9), 255).save(changed)
-    with pytest.raises(InputError, match=r"zz-empty\.png: has not the size"):
-        segment(few, out=tmp_path / "masks", measures=tmp_path / "m.csv")
+    segment(few, out=tmp_path / "masks", measures=tmp_path / "m.csv")  # that can't be its mask
+    assert Image.open(tmp_path / "masks" / "earlier" / "zz-empty.png").size == (9, 9)
+    assert Image.open(changed).size == (90, 70)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import pytest
 
 from dorl.domains import read_domain
 from dorl.errors import InputError
+from dorl.names import FORMULA
 from dorl.pipeline import suggest
+from dorl.sheets import write_sheet
 
 
 @pytest.fixture
@@ -50,3 +53,50 @@ def test_a_place_from_which_the_images_can_not_be_named_is_refused(fitted: Path,
     with pytest.raises(InputError, match="n is 0"):
         suggest(fitted, images, out=images / "x.csv", n=0)
     assert not (tmp_path / "elsewhere").exists()
+
+
+#: names as lists, spreadsheets and other systems make trouble of
+HARD = (
+    "x:1.png",
+    " leading.png",
+    "=1+1.png",
+    "-1.png",
+    "'=2.png",
+    'quo"te.png',
+    "a,b;c.png",
+    "back\\slash.png",
+    "line\nbreak.png",
+    "tab\tand\rreturn.png",
+    "ba\u0308r.png",
+    "b\xe4r.png",
+    "日本.png",
+    "\u202egnp.png",
+    "NA.png",
+    "#1.png",
+    "\\x41.png",
+    "é" * 125 + ".png",
+)
+
+
+def test_what_is_suggested_is_read_again_whatever_the_names(
+    fitted: Path, rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    cells = sorted((rendered / "dune" / "images").iterdir())
+    names = [*HARD, os.fsdecode(b"caf\xe9.png"), "caf\\xe9.png"]
+    for name, path in zip(names, cells, strict=False):
+        shutil.copy(path, folder / name)
+    for out in (folder / "below.csv", tmp_path / "above.csv"):
+        suggest(fitted, folder, out=out, n=len(names))
+        written = pd.read_csv(out, keep_default_na=False, dtype=str)
+        assert not written["image"].str[0].isin(list(FORMULA)).any()
+        write_sheet(out, written.assign(label="monocyte"))  # filled in by a person
+        lab = read_domain(out)
+        assert len(lab) == len(names)
+        assert lab.left_out.empty
+        assert {lab.file(i).name for i in range(len(lab))} == set(names)
+        for i in range(len(lab)):
+            assert lab.file(i).read_bytes() == cells[names.index(lab.file(i).name)].read_bytes()
+    said = capsys.readouterr().err
+    assert not set(said) & set("\x1b\u202e\r\t")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dorl.serving.intake import take_folder, take_uploaded
+from dorl.serving.intake import Place, Places, take_folder, take_uploaded
 from dorl.serving.limits import Limits, Refused
 from dorl.serving.multipart import Received
 
@@ -41,12 +41,14 @@ def test_zips_of_one_upload_share_its_number_of_images(tmp_path: Path) -> None:
         take_uploaded(received(tmp_path, *files), tmp_path, Limits(images=8))
 
 
-def test_a_name_that_is_not_utf8_is_left_out(tmp_path: Path) -> None:
+def test_a_name_that_is_not_utf8_is_taken(tmp_path: Path) -> None:
     (tmp_path / "good.png").write_bytes(png(16, 16))
     try:
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xe4d.png")).write_bytes(png(16, 16))
     except OSError:
         pytest.skip("this disk takes no such names")
     taken = take_folder(tmp_path, Limits())
-    assert [name for name, _, _ in taken.images] == ["good.png"]
-    assert taken.left_out == [("b\\udce4d.png", "its name is not UTF-8: rename it")]
+    assert [name for name, _, _ in taken.images] == ["b\\xe4d.png", "good.png"]  # text that the database can hold
+    assert taken.left_out == []
+    place = Place("", "lab")
+    assert Places(tmp_path / "samples", {"lab": tmp_path}).cell(place, "b\\xe4d.png").read_bytes() == png(16, 16)

@@ -11,7 +11,9 @@ from dorl.cli import learning, measuring, using, exchange  # isort: skip
 from dorl.cli.app import app
 from dorl.errors import DorlError, InputError
 from dorl.memory import keep_memory, own_process
+from dorl.names import printable
 from dorl.processes import LOST, SUPERVISED, is_main, lost_another
+from dorl.progress import print_anything
 
 __all__ = ["app", "exchange", "learning", "main", "measuring", "using"]
 
@@ -20,6 +22,7 @@ def main() -> None:
     """Run a command: exit 0 done, 1 failed while working, 2 wrong input, 130 stopped."""
     keep_memory()
     own_process()
+    print_anything()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
     words = [word for word in arguments if word != "--debug"] or ["--help"]
@@ -37,14 +40,14 @@ def main() -> None:
             sys.stderr.flush()
             os._exit(LOST)  # what is left of the group would wait for the other
         if hasattr(error, "format_message"):  # wrong usage; older typers raise click's error, newer ones their own
-            print(f"dorl: {_usage(error)}", file=sys.stderr)
+            print(f"dorl: {printable(_usage(error))}", file=sys.stderr)
             sys.exit(2)
         if debug:
             raise
         kind = 2 if isinstance(error, InputError) else 1
         text = str(error) if isinstance(error, DorlError) else f"{type(error).__name__}: {error}"
         hint = "" if isinstance(error, DorlError) else " (give --debug for where it happened)"
-        print(f"dorl: {' '.join(text.split())}{hint}", file=sys.stderr)
+        print(f"dorl: {printable(' '.join(text.split()))}{hint}", file=sys.stderr)
         sys.exit(kind)
     if status == 130 and is_main() and SUPERVISED not in os.environ:
         print("stopped; the same command goes on from here", file=sys.stderr)

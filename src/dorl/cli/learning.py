@@ -59,8 +59,8 @@ def inspect(
 
 @app.command()
 def segment(
-    lab: Annotated[str, typer.Argument(metavar="LAB", help="An image, a folder or a manifest.")],
-    out: Annotated[Path, typer.Option(help="Folder for the masks; those there already are kept.")],
+    labs: Annotated[list[str], typer.Argument(metavar="LAB...", help="Images, folders of images or manifests.")],
+    out: Annotated[Path, typer.Option(help="Folder for the masks: new, or of masks by the same segmenter.")],
     segmenter: Base = "tiny",
     overlay: Annotated[bool, typer.Option("--overlay", help="Draw outlines, too: DIR/overlay/<stem>.png.")] = False,
     measures: Annotated[
@@ -74,7 +74,7 @@ def segment(
     from dorl.pipeline import segment as run
 
     run(
-        lab,
+        labs,
         out=out,
         segmenter=segmenter,
         overlay=overlay,
@@ -138,7 +138,7 @@ def fit(
     out: Out,
     source: Annotated[
         list[str] | None,
-        typer.Option(help="A lab whose labels are learnt; may be given again. All by default."),
+        typer.Option(help="Labs whose labels are learnt, with commas; may be given again. All by default."),
     ] = None,
     segmenter: Base = "tiny",
     encoder: Encoder = None,
@@ -163,7 +163,7 @@ def fit(
     run(
         labs,
         out=out,
-        source=source,
+        source=listed(source) or None,
         segmenter=segmenter,
         encoder=encoder,
         autoencoder=autoencoder,

@@ -62,7 +62,7 @@ def evaluate(
     run(
         labs,
         out=out,
-        protocols=protocol or ["transductive"],
+        protocols=listed(protocol) or ["transductive"],
         segmenter=segmenter,
         encoder=encoder,
         autoencoder=autoencoder,
@@ -88,7 +88,7 @@ def benchmark(
     out: Out,
     source: Annotated[
         list[str] | None,
-        typer.Option(help="A lab whose labels are learnt; may be given again. Each in turn by default."),
+        typer.Option(help="Labs whose labels are learnt, with commas; may be given again. Each in turn by default."),
     ] = None,
     protocol: Annotated[
         list[str] | None, typer.Option(help="transductive or unseen; may be given again. Both by default.")
@@ -123,9 +123,9 @@ def benchmark(
     run(
         labs,
         out=out,
-        source=source,
-        protocols=protocol or ["transductive", "unseen"],
-        rows=listed(",".join(rows or [])),
+        source=listed(source) or None,
+        protocols=listed(protocol) or ["transductive", "unseen"],
+        rows=listed(rows),
         classes=listed(classes),
         per_class=per_class,
         profile=profile,

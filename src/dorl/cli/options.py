@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dorl.names import composed
 from dorl.processes import launch, several
 
 Labs = Annotated[list[str], typer.Argument(metavar="LAB...", help="name=path, or a path.")]
@@ -68,6 +69,7 @@ def divide(processes: int) -> None:
         raise typer.Exit(launch(sys.argv[1:], processes))
 
 
-def listed(text: str) -> list[str]:
-    """Words between commas."""
-    return [word.strip() for word in text.split(",") if word.strip()]
+def listed(text: str | list[str] | None) -> list[str]:
+    """Words between commas, of an option that may be given again, too; letters and marks as in labs' names."""
+    words = text if isinstance(text, list) else [text or ""]
+    return [composed(word.strip()) for one in words for word in one.split(",") if word.strip()]

@@ -14,8 +14,8 @@ from dorl.cli.options import Adapt, Classifier, Device, RunFolder, Seed
 @app.command()
 def predict(
     run: RunFolder,
-    images: Annotated[Path, typer.Argument(metavar="IMAGES", help="An image, a folder or a manifest.")],
-    out: Annotated[Path, typer.Option(help="CSV file to write.")],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGES...", help="Images, folders of images or manifests.")],
+    out: Annotated[Path, typer.Option(help="CSV file to write; /dev/stdout or a pipe, too.")],
     classifier: Classifier = None,
     adapt: Adapt = True,
     device: Device = None,

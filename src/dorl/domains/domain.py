@@ -13,6 +13,7 @@ import pandas as pd
 
 from dorl.domains.sources import FileSource, ImageSource
 from dorl.errors import BadImageError, InputError
+from dorl.names import file_of
 from dorl.taxonomy import NODES
 
 COLUMNS = ("path", "label", "raw_label", "mask", "patient", "split")
@@ -42,8 +43,9 @@ class Domain:
     layout : str
         How the labels were found; one of `dorl.domains.readers.LAYOUTS`, or another word for made-up images.
     table : DataFrame, one row an image
-        ``path`` (str, POSIX), ``label`` (a class of `dorl.taxonomy` or None), ``raw_label`` (what the lab
-        called it), ``mask`` (str, POSIX), ``patient``, ``split``; None where unknown. Columns other than
+        ``path`` (str, POSIX, text as `dorl.names` has it), ``label`` (a class of `dorl.taxonomy` or None),
+        ``raw_label`` (what the lab called it), ``mask`` (as ``path``), ``patient``, ``split``; None where unknown.
+        Columns other than
         ``path`` may be missing.
     left_out : DataFrame, optional
         ``path`` and ``reason`` of what lies there but is not in the table.
@@ -95,7 +97,11 @@ class Domain:
 
     def reason(self, i: int, error: BadImageError) -> str:
         """Why image `i` can't be used, without the folder and the path that stand beside it anyway."""
-        return error.without(self.root / self.table["path"].iat[i]).removeprefix(f"{self.root}/")
+        return error.without(self.file(i)).removeprefix(f"{self.root}/")
+
+    def file(self, i: int) -> Path:
+        """The file of image `i`, where its pixels come from files."""
+        return self.root / file_of(self.table["path"].iat[i])
 
     def key(self, i: int) -> str:
         """``"name/path"`` of image `i`, unique among labs of different names."""

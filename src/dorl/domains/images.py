@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,6 +123,9 @@ def _check_bytes(count: int, name: str | Path) -> None:
 @contextmanager
 def _file(path: str | Path) -> Iterator[BinaryIO]:
     try:
+        mode = Path(path).stat().st_mode
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # a pipe would be waited for
+            raise BadImageError(f"{path}: is no file")
         stream = Path(path).open("rb")  # noqa: SIM115 - closed by the with below
         count = stream.seek(0, io.SEEK_END)
         stream.seek(0)
@@ -147,8 +151,10 @@ def _opened(stream: BinaryIO, name: str | Path) -> Iterator[Image.Image]:
                 if width * height > MAX_PIXELS:
                     raise BadImageError(f"{name}: over {MAX_PIXELS // 10**6} megapixels")
                 yield image
-    except (BadImageError, MemoryError):
+    except BadImageError:
         raise
+    except MemoryError:
+        raise BadImageError(f"{name}: needs more memory than there is") from None
     except Image.DecompressionBombError:
         raise BadImageError(f"{name}: over {MAX_PIXELS // 10**6} megapixels") from None
     except UnidentifiedImageError:

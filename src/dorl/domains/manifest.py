@@ -9,6 +9,7 @@ import pandas as pd
 
 from dorl.domains.domain import Domain
 from dorl.errors import InputError
+from dorl.names import file_of, find_below, leads_out, text_of, without_surrogates
 from dorl.taxonomy import NODES, parse_label
 
 MANIFEST_SUFFIXES = (".csv", ".parquet")
@@ -52,16 +53,16 @@ def read_manifest(path: Path, name: str, *, any_class: bool = False) -> Domain:
         if values["image"] is None:
             left_out.append((f"row {number}", "names no image"))
             continue
-        image = _inside(values["image"], root, path, number)
-        mask = None if values["mask"] is None else _inside(values["mask"], root, path, number)
+        image = _inside(str(row["image"]), root, path, number)
+        mask = None if values["mask"] is None else _inside(str(row["mask"]), root, path, number)
         raw = values["label"]
         label = None if raw is None else (raw if raw in NODES else parse_label(raw))
         if any_class:
-            mask = mask if mask is not None and _is_file(root / mask) else None
+            mask = mask if mask is not None and _is_file(root / file_of(mask)) else None
             label = None if label == "cell" else label
-        if not _is_file(root / image):
+        if not _is_file(root / file_of(image)):
             left_out.append((image, "no such file"))
-        elif mask is not None and not _is_file(root / mask):
+        elif mask is not None and not _is_file(root / file_of(mask)):
             left_out.append((image, "its mask is missing"))
         elif raw is not None and label in (None, "cell") and not any_class:
             left_out.append((image, f"unknown class {raw!r}"))
@@ -86,7 +87,13 @@ def _read_table(path: Path) -> pd.DataFrame:
             # as text, so that a patient "007" or "NA" stays one; without index_col=False a comma at the end of the
             # rows would move every value one column to the left
             return pd.read_csv(
-                path, dtype=str, keep_default_na=False, index_col=False, encoding="utf-8-sig", skipinitialspace=True
+                path,
+                dtype=object,
+                keep_default_na=False,
+                index_col=False,
+                encoding="utf-8-sig",
+                encoding_errors="surrogateescape",  # names that aren't UTF-8, as `ls` lists them
+                skipinitialspace=True,
             )
     except Exception as error:  # pandas and pyarrow raise many kinds for a damaged file
         why = (str(error).splitlines() or [""])[0]
@@ -97,7 +104,7 @@ def _text(value: object) -> str | None:
     if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):  # type: ignore[call-overload]
         return None
     text = " ".join(str(value).split()) if not isinstance(value, str) else value.strip()
-    return text or None
+    return without_surrogates(text) or None
 
 
 def _is_file(path: Path) -> bool:
@@ -108,13 +115,13 @@ def _is_file(path: Path) -> bool:
 
 
 def _inside(text: str, root: Path, manifest: Path, number: int) -> str:
-    """The path as POSIX, relative to the manifest's folder; refused where it, or a link on its way, leads out."""
-    relative = PurePosixPath(text.replace("\\", "/"))
+    """The path as text, POSIX, relative to the manifest's folder; refused where it, or a link on its way, leads out."""
+    found = find_below(root, text)
+    relative = PurePosixPath(text.strip().replace("\\", "/")) if found is None else PurePosixPath(found)
     refused = InputError(
         f"{manifest}: row {number}: {text!r} lies outside the manifest's folder; give paths relative to it"
     )
-    drive = ":" in "".join(relative.parts[:1])
-    if relative.is_absolute() or ".." in relative.parts or drive or "\0" in text:
+    if leads_out(relative.as_posix()):
         raise refused
     try:
         resolved = (root / relative).resolve()
@@ -122,4 +129,4 @@ def _inside(text: str, root: Path, manifest: Path, number: int) -> str:
         raise refused from error
     if not resolved.is_relative_to(root):
         raise refused
-    return relative.as_posix()
+    return text_of(relative.as_posix())

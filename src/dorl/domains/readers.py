@@ -16,6 +16,7 @@ from dorl.domains.images import SUFFIXES
 from dorl.domains.manifest import MANIFEST_SUFFIXES, read_manifest
 from dorl.domains.sources import FileSource
 from dorl.errors import BadImageError, InputError
+from dorl.names import composed, text_of
 from dorl.taxonomy import (
     ACEVEDO_CODES,
     ACEVEDO_LEFT_OUT,
@@ -37,12 +38,23 @@ Labelled = tuple[str | None, str | None, str | None]
 def parse_lab(text: str) -> tuple[str | None, str]:
     """Split ``name=path`` into name and path; the name is None where only a path is given.
 
-    A path that exists as it is wins, so that a folder with ``=`` in its name can be given.
+    A path that exists as it is wins, so that a folder with ``=`` in its name can be given. ``~`` stands for the home
+    folder, behind the name, too, where the shell leaves it as it is.
     """
     name, sign, path = text.partition("=")
-    if not sign or _exists(Path(text)):
-        return None, text
-    return name, path
+    if _exists(Path(text)) or not sign or "/" in name or os.sep in name:
+        return None, at_home(text)
+    return composed(name), at_home(path)
+
+
+def at_home(path: str) -> str:
+    """A path whose leading ``~`` is the home folder, unless a file or folder has that very name."""
+    if not path.startswith("~") or _exists(Path(path)):
+        return path
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError:  # no such user
+        return path
 
 
 def read_domains(labs: Iterable[str | Path | Domain]) -> list[Domain]:
@@ -101,6 +113,7 @@ def read_domain(path: str | Path, name: str | None = None, layout: str = "auto",
     """
     if layout not in LAYOUTS:
         raise InputError(f"layout {layout!r} is unknown: give one of {', '.join(LAYOUTS)}")
+    name = None if name is None else composed(name)
     if name is not None and not is_name(name):
         raise InputError(f"{name!r} can't name a lab; use letters, digits, '.', '_' and '-'")
     if layout == "bloodmnist" or (layout == "auto" and is_bloodmnist(path)):
@@ -133,7 +146,7 @@ def _exists(path: Path) -> bool:
 
 def _default_name(folder: Path) -> str:
     """The folder's name with what can't stand in a lab's name replaced."""
-    text = re.sub(r"[^\w.-]+", "-", folder.resolve().name).strip("-._")
+    text = re.sub(r"[^\w.-]+", "-", composed(folder.resolve().name)).strip("-._")
     return text if is_name(text) else "lab"
 
 
@@ -228,24 +241,18 @@ _LABELLERS: dict[str, Callable[[str], Labelled]] = {
 }
 
 
-def _printable(file: str) -> str:
-    return file.encode("utf-8", "backslashreplace").decode()
-
-
 def _read_folder(
     root: Path, name: str, layout: str, files: Sequence[str], passed: Sequence[tuple[str, str]] = ()
 ) -> Domain:
     labeller = _LABELLERS[layout]
-    rows, left_out = [], [(_printable(folder), reason) for folder, reason in passed]
+    rows, left_out = [], [(text_of(folder), reason) for folder, reason in passed]
     for file in files:
-        label, raw, reason = labeller(file)
-        printable = _printable(file)
-        if printable != file:
-            reason = "its name is not UTF-8: rename it"
+        path = text_of(file)
+        label, raw, reason = labeller(path)
         if reason:
-            left_out.append((printable, reason))
+            left_out.append((path, reason))
         else:
-            rows.append({"path": file, "label": label, "raw_label": raw})
+            rows.append({"path": path, "label": label, "raw_label": raw})
     table = pd.DataFrame(rows, columns=["path", "label", "raw_label"])
     return Domain(name, root, layout, table, pd.DataFrame(left_out, columns=["path", "reason"]))
 
@@ -260,7 +267,7 @@ def _checked(lab: Domain, given: Path) -> Domain:
             source.size(file)
             reasons.append(None)
         except BadImageError as error:
-            reasons.append(error.without(source.root / file))
+            reasons.append(error.without(source.file(file)))
     bad = [i for i, reason in enumerate(reasons) if reason is not None]
     more = pd.DataFrame({"path": lab.table["path"].iloc[bad], "reason": [reasons[i] for i in bad]})
     left_out = pd.concat([lab.left_out, more], ignore_index=True) if bad else lab.left_out

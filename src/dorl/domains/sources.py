@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,8 @@ import numpy as np
 
 from dorl.domains.images import probe_image, read_image, read_mask
 from dorl.errors import BadImageError
+from dorl.files import digest_of
+from dorl.names import file_of
 
 
 class ImageSource(Protocol):
@@ -28,24 +29,7 @@ class ImageSource(Protocol):
         """The mask, bool (H, W) of `shape`. Raises BadImageError."""
 
     def digest(self, path: str, mask: str | None = None) -> str:
-        """Changes with the image, and with the mask where one is named; "" where it isn't there. Reads a part of it."""
-
-
-#: bytes at a file's beginning and end that its digest is made of, beside its size
-ENDS = 65536
-
-
-def file_digest(path: Path) -> str:
-    """Changes with a file's size, beginning and end; "" where it can't be read."""
-    try:
-        with path.open("rb") as file:
-            found = hashlib.sha256(file.read(ENDS))
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - ENDS))
-            found.update(file.read() + str(size).encode())
-    except OSError:
-        return ""
-    return found.hexdigest()[:16]
+        """Changes with any part of the image, and of the mask where one is named; "" where it isn't there."""
 
 
 @dataclass
@@ -55,6 +39,7 @@ class FileSource:
     Parameters
     ----------
     root : Path
+        Paths below it are text (`dorl.names`).
     sizes : dict of str to (int, int), optional
         (width, height) of files whose headers have been read already.
     """
@@ -62,19 +47,23 @@ class FileSource:
     root: Path
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
 
+    def file(self, path: str) -> Path:
+        """The file of an image or mask."""
+        return self.root / file_of(path)
+
     def size(self, path: str) -> tuple[int, int]:
         if path not in self.sizes:
-            self.sizes[path] = probe_image(self.root / path)
+            self.sizes[path] = probe_image(self.file(path))
         return self.sizes[path]
 
     def read(self, path: str) -> np.ndarray:
-        return read_image(self.root / path)
+        return read_image(self.file(path))
 
     def read_mask(self, mask: str, shape: tuple[int, int]) -> np.ndarray:
-        return read_mask(self.root / mask, shape)
+        return read_mask(self.file(mask), shape)
 
     def digest(self, path: str, mask: str | None = None) -> str:
-        found = [file_digest(self.root / name) for name in (path, mask) if name is not None]
+        found = [digest_of(self.file(name)) for name in (path, mask) if name is not None]
         return " ".join(found) if all(found) else ""
 
 
@@ -109,5 +98,5 @@ class ArraySource:
     def digest(self, path: str, mask: str | None = None) -> str:
         found = hashlib.sha256()
         for values in (self.images[path],) if mask is None else (self.images[path], np.asarray(self.masks[mask])):
-            found.update(str(values.shape).encode() + np.ascontiguousarray(values[::8, ::8]).tobytes())
-        return found.hexdigest()[:16]
+            found.update(str(values.shape).encode() + np.ascontiguousarray(values).tobytes())
+        return found.hexdigest()[:32]

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, PngImagePlugin
 
 from dorl.classification.counts import differential
-from dorl.domains import Domain, read_image
-from dorl.domains.sources import file_digest
+from dorl.domains import read_image
 from dorl.errors import BadImageError, InputError
-from dorl.files import atomic
+from dorl.files import digest_of
 from dorl.inference import over_batches
+from dorl.names import file_of
 from dorl.pipeline.fieldstore import FieldStore, FoundField
+from dorl.pipeline.gathering import gather, place_of, tell_left_out
 from dorl.pipeline.model import DoRL
-from dorl.pipeline.prediction import adapted_to, read_images, spread, tell_accuracy, tell_left_out
+from dorl.pipeline.prediction import adapted_to, spread, tell_accuracy
 from dorl.pipeline.runfolder import check_folder, refuse_run
 from dorl.pipeline.segmenting import mask_names
 from dorl.progress import say, track
@@ -28,6 +27,7 @@ from dorl.reporting.overlay import draw_cells
 from dorl.segmentation import Segmenter
 from dorl.segmentation.fields import cut_out, find_cells
 from dorl.segmentation.smear import red_cell_diameter
+from dorl.sheets import write_sheet
 
 #: columns of ``cells.csv`` and of ``fields.csv``
 CELLS = ("path", "xmin", "ymin", "xmax", "ymax", "class", "probability", "confidence", "touches_border")
@@ -72,8 +72,9 @@ def count(
         Images, or folders of images (searched below, too).
     out : str or Path
         Folder for ``cells.csv``, ``counts.csv``, ``fields.csv``, ``annotated/<stem>.png`` (outlines and classes) and
-        ``masks/<stem>.png`` (16 bits; 0 outside cells, 1 in the first cell of the field, and so on). A field that is
-        there already is not searched again, so that an interrupted count goes on, and new fields can be added.
+        ``masks/<stem>.png`` (16 bits; 0 outside cells, 1 in the first cell of the field, and so on). What was found is
+        kept by the content of the fields, so that an interrupted count goes on, and new fields can be added; pictures
+        of fields that aren't asked for any more are taken away.
     run : str or Path, optional
         That `fit` made: its default classifier says what each cell is. Without it cells are found and not classified.
     segmenter : str or Path, optional
@@ -114,9 +115,9 @@ def count(
     sizes = [(field.path, *field.size, field.red_cell, len(field.boxes)) for field in found]
     result = Counted(cells, pd.DataFrame(sizes, columns=list(FIELDS)), counts, left_out)
     _draw(found, cells, store)
+    store.tidy([field.path for field in found])
     for name, table in (("cells", result.cells), ("fields", result.fields), ("counts", result.counts)):
-        with atomic(out / f"{name}.csv") as temporary:
-            table.to_csv(temporary, index=False, float_format="%.4f")
+        write_sheet(out / f"{name}.csv", table, number=".4f")
     cut = int(cells["touches_border"].sum())
     say(
         f"{len(cells)} white cells in {len(found)} fields, {cut} of them cut by a field's edge, "
@@ -133,21 +134,17 @@ def _listed(fields: Sequence[str | Path], out: Path) -> tuple[list[Listed], list
     """Every field once, in the order given, and the files left out."""
     if not fields:
         raise InputError("no field given: give images, or folders of images")
-    images: dict[Path, str] = {}
-    left_out: list[tuple[str, str]] = []
     place = out.resolve()
     for given in fields:
-        lab: Domain = read_images(given)
-        if Path(given).is_dir() and place.is_relative_to(Path(given).resolve()):
+        folder = place_of(given)
+        if folder.is_dir() and place.is_relative_to(folder.resolve()):
             raise InputError(f"{out}: lies among the fields, pictures would be taken for them; choose another --out")
-        tell_left_out(lab)
-        left_out += list(lab.left_out.itertuples(index=False, name=None))
-        for path in lab.table["path"]:
-            full = lab.root / path
-            images.setdefault(full.resolve(), full.as_posix())
-    if any(path.is_relative_to(place) for path in images):
+    lab = gather(fields, full=True)
+    images = [(path, Path(file_of(path))) for path in lab.table["path"]]
+    if any(path.resolve().is_relative_to(place) for _, path in images):
         raise InputError(f"{out}: holds one of the fields; choose another folder for --out")
-    return [(shown, path) for path, shown in images.items()], left_out
+    tell_left_out(lab)
+    return images, list(lab.left_out.itertuples(index=False, name=None))
 
 
 def _described(model: DoRL | None) -> str:
@@ -167,11 +164,9 @@ def _search(
     left_out: list[tuple[str, str]],
 ) -> None:
     """Find the cells of each field that isn't in the store yet."""
-    names = mask_names(
-        ["/".join(word for word in PurePath(path).parts if word not in ("/", "..")) for path, _ in images]
-    )
-    digests = {shown: file_digest(path) for shown, path in images}
-    store.name({shown: name for (shown, _), name in zip(images, names, strict=True)}, digests)
+    names = mask_names([path.resolve().as_posix().lstrip("/") for _, path in images])
+    contents = {shown: digest_of(path) for shown, path in images}
+    store.name({shown: name for (shown, _), name in zip(images, names, strict=True)}, contents)
     todo = [listed for listed in images if store.get(listed[0]) is None]
 
     def searched(some: Sequence[Listed]) -> tuple[str, FoundField | str]:
@@ -233,28 +228,15 @@ def _draw(found: Sequence[FoundField], cells: pd.DataFrame, store: FieldStore) -
     }
     for field in track(found, total=len(found), what="drawing"):
         said = texts.get(field.path, [])
-        mark = hashlib.sha256(repr((field.boxes.tolist(), said)).encode()).hexdigest()
-        picture = store.picture(field.path)
-        if _mark_of(picture) == mark:
+        if not store.lacks(field.path, said):
             continue
         try:
-            image = read_image(field.path)
+            image = read_image(file_of(field.path))
         except BadImageError as error:
             say(f"not drawn: {error}")
             continue
-        labels = np.asarray(Image.open(store.mask(field.path)))
+        labels = store.labels(field.path)
         if labels.shape != image.shape[:2]:
-            raise InputError(f"{store.mask(field.path)}: has not the size of {field.path}; choose another --out")
-        note = PngImagePlugin.PngInfo()
-        note.add_text("drawn", mark)
-        with atomic(picture) as temporary:
-            Image.fromarray(draw_cells(image, labels, said)).save(temporary, pnginfo=note)
-
-
-def _mark_of(picture: Path) -> str | None:
-    """What a picture was drawn of."""
-    try:
-        with Image.open(picture) as opened:
-            return opened.info.get("drawn")
-    except (OSError, SyntaxError):
-        return None
+            say(f"not drawn: {field.path}: has changed since it was searched; count again")
+            continue
+        store.draw(field.path, said, draw_cells(image, labels, said))

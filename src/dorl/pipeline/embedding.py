@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dorl.cells import CellStore
+from dorl.cells.current import CONTENT, drop_changed
 from dorl.cells.shards import Shards
 from dorl.cells.views import Views, alone
 from dorl.domains import Domain
@@ -71,7 +72,7 @@ def embed(
     labs : sequence of Domain
     segmenter : Segmenter
     path : Path
-        The store's folder. Cells that are in already are not made again.
+        The store's folder. Cells that are in already are not made again, unless their image has changed.
     source : dict
         What the cells depend on; a store of another source is refused.
     autoencoder : CrossDomainAutoencoder, optional
@@ -92,7 +93,7 @@ def embed(
     def make(place: Path) -> CellStore:
         return CellStore.create(place, mask_size=segmenter.image_size, source=source, **shapes)
 
-    store = in_turn(lambda: make(path), lambda: CellStore.open(path))
+    store = in_turn(lambda: _current(make, path, labs), lambda: CellStore.open(path))
     shards = Shards(path)
     have = store.keys | shards.keys
     todo = [(lab, i) for lab in labs for i in range(len(lab)) if lab.key(i) not in have]
@@ -130,6 +131,27 @@ def _shapes(segmenter: Segmenter, autoencoder: CrossDomainAutoencoder | None, vi
     return {"crop_size": KEPT, "views": ((views or Views()).total, autoencoder.config.feature_width)}
 
 
+def _current(make: Callable[[Path], CellStore], path: Path, labs: Sequence[Domain]) -> CellStore:
+    """The store, and what an interrupted run of several processes left below it, without cells of changed images."""
+    place = {lab.key(i): (lab, i) for lab in labs for i in range(len(lab))}
+
+    def content_of(key: str) -> str | None:
+        if key not in place:
+            return None
+        lab, i = place[key]
+        return lab.source.digest(lab.table["path"].iat[i])
+
+    changed = 0
+    for shard in sorted(path.glob("shard-*/cells.json")):
+        part, gone = drop_changed(make(shard.parent), content_of)
+        part.leave()
+        changed += gone
+    store, gone = drop_changed(make(path), content_of)
+    if changed + gone:
+        say(f"{changed + gone} images have changed since their cells were embedded: these are made anew")
+    return store
+
+
 #: tokens, masks, crops, rows and views of the cells of a batch, as the store takes them
 Cells = tuple[np.ndarray | None, np.ndarray, np.ndarray, list[dict[str, Any]], np.ndarray | None]
 
@@ -154,7 +176,8 @@ def _made(
         meta = {name: told[name] for name in ("path", "label", "patient", "split")}
         shape = {"height": image.shape[0], "width": image.shape[1]}
         images.append(image)
-        rows.append({"key": lab.key(i), "domain": lab.name, **meta, **shape})
+        content: dict[str, Any] = {CONTENT: lab.source.digest(told["path"])}
+        rows.append({"key": lab.key(i), "domain": lab.name, **meta, **shape, **content})
     if not images:
         return None, left_out
     small = prepared(images, segmenter.image_size)

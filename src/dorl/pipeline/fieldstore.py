@@ -1,19 +1,19 @@
-"""What `dorl count` knows of each field, on disk: a file a field, whole or not there."""
+"""What `dorl count` knows of each field, by the field's content, and the masks and pictures of those asked for."""
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from dorl.errors import InputError
-from dorl.files import atomic, write_json
+from dorl.files import png, write_json
 from dorl.pipeline.runfolder import make_folder, otherwise
+from dorl.runtime.kept import Kept, content_key
+from dorl.runtime.results import Results
 from dorl.segmentation.fields import FieldCell, label_picture
 
 #: subfolders: what was found, masks, pictures; and what the count depends on
@@ -58,10 +58,11 @@ class FieldStore:
         The count's folder.
     """
 
-    def __init__(self, out: Path) -> None:
-        self.out = out
+    def __init__(self, out: Path, source: Mapping[str, Any]) -> None:
+        self.out, self._source = out, dict(source)
+        self._kept, self._results = Kept(out / FOUND), Results(out)
         self._names: dict[str, str] = {}
-        self._digests: dict[str, str] = {}
+        self._contents: dict[str, str] = {}
 
     @classmethod
     def open(cls, out: Path, source: Mapping[str, Any]) -> FieldStore:
@@ -89,40 +90,26 @@ class FieldStore:
         else:
             make_folder(out)
             write_json(told, dict(source))
-        return cls(out)
+        return cls(out, source)
 
-    def name(self, names: Mapping[str, str], digests: Mapping[str, str]) -> None:
+    def name(self, names: Mapping[str, str], contents: Mapping[str, str]) -> None:
         """Give the file name of each field's pictures, and the digest of the field's file, by the field's path."""
-        self._names, self._digests = dict(names), dict(digests)
-
-    def mask(self, path: str) -> Path:
-        """Where a field's masks are."""
-        return self.out / MASKS / self._names[path]
-
-    def picture(self, path: str) -> Path:
-        """Where a field's annotated picture belongs."""
-        return self.out / ANNOTATED / self._names[path]
-
-    def _place(self, path: str) -> Path:
-        return self.out / FOUND / f"{self._names[path]}.npz"
+        self._names, self._contents = dict(names), dict(contents)
 
     def get(self, path: str) -> FoundField | None:
-        """What was found in a field; None where it wasn't searched yet."""
-        try:
-            with np.load(self._place(path), allow_pickle=False) as held:
-                width, height = (int(side) for side in held["size"])
-                red_cell, taken = float(held["red_cell"]), str(held["digest"])
-                found = FoundField(
-                    str(held["path"]),
-                    (width, height),
-                    None if np.isnan(red_cell) else red_cell,
-                    *(held[name] for name in ("boxes", "confidence", "touches_border", "inputs")),
-                )
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        """What was found in a field; None where its content wasn't searched yet. Its mask is there afterwards."""
+        arrays = ("boxes", "confidence", "touches_border", "inputs")
+        key = self._key(path)
+        held = self._kept.get(key, "size", "red_cell", *arrays) if self._contents[path] else None
+        if held is None:
             return None
-        # another field may have had this name in an earlier count, or this path, seen from another folder
-        same = found.path == path and taken == self._digests[path]
-        return found if same and self.mask(path).is_file() else None
+        width, height = (int(side) for side in held["size"])
+        red_cell = None if np.isnan(held["red_cell"]) else float(held["red_cell"])
+        found = FoundField(path, (width, height), red_cell, *(held[name] for name in arrays))
+        mask = f"{MASKS}/{self._names[path]}"
+        if not self._results.has(mask, key):
+            self._results.write(mask, key, png(self.labels(path)))
+        return found
 
     def put(
         self,
@@ -132,9 +119,7 @@ class FieldStore:
         cells: Sequence[FieldCell],
         inputs: np.ndarray | None,
     ) -> FoundField:
-        """Write a field's masks, and then what was found, so that a field that has that has all."""
-        with atomic(self.mask(path)) as temporary:
-            Image.fromarray(label_picture(cells, size)).save(temporary)
+        """Keep what was found in a field, and write its masks."""
         found = FoundField(
             path,
             size,
@@ -144,16 +129,41 @@ class FieldStore:
             np.array([cell.touches_border for cell in cells], bool),
             np.empty((len(cells), 0), np.float16) if inputs is None else inputs,
         )
-        with atomic(self._place(path)) as temporary, temporary.open("wb") as file:
-            np.savez(
-                file,
-                path=np.array(path),
-                digest=np.array(self._digests[path]),
-                size=np.array(size),
-                red_cell=np.array(np.nan if red_cell is None else red_cell),
-                boxes=found.boxes,
-                confidence=found.confidence,
-                touches_border=found.touches_border,
-                inputs=found.inputs,
-            )
+        labels = label_picture(cells, size)
+        self._kept.put(
+            self._key(path),
+            size=size,
+            red_cell=np.nan if red_cell is None else red_cell,
+            boxes=found.boxes,
+            confidence=found.confidence,
+            touches_border=found.touches_border,
+            inputs=found.inputs,
+            labels=labels,
+        )
+        self._results.write(f"{MASKS}/{self._names[path]}", self._key(path), png(labels))
         return found
+
+    def labels(self, path: str) -> np.ndarray:
+        """The cells of a field that was found: uint16 (H, W), 0 outside cells, i + 1 in cell i."""
+        held = self._kept.get(self._key(path), "labels")
+        if held is None:
+            raise InputError(f"{self.out / FOUND}: changed while it was used; count again")
+        return held["labels"]
+
+    def lacks(self, path: str, texts: Sequence[str]) -> bool:
+        """Whether there is no picture of a field with these very cells and texts."""
+        return not self._results.has(f"{ANNOTATED}/{self._names[path]}", self._drawn(path, texts))
+
+    def draw(self, path: str, texts: Sequence[str], picture: np.ndarray) -> None:
+        """Write a field's picture."""
+        self._results.write(f"{ANNOTATED}/{self._names[path]}", self._drawn(path, texts), png(picture))
+
+    def tidy(self, paths: Sequence[str]) -> None:
+        """Take away masks and pictures of fields that aren't among `paths`."""
+        self._results.tidy({f"{folder}/{self._names[path]}" for folder in (MASKS, ANNOTATED) for path in paths})
+
+    def _key(self, path: str) -> str:
+        return content_key("field", self._source, self._contents[path])
+
+    def _drawn(self, path: str, texts: Sequence[str]) -> str:
+        return content_key("annotated", self._key(path), list(texts))

@@ -23,7 +23,7 @@ from dorl.pipeline.figures import FOLDER, draw_run
 from dorl.pipeline.mistakes import confident_mistakes, draw_mistakes
 from dorl.pipeline.model import DoRL
 from dorl.pipeline.protocols import check_protocols, follow_protocols, run_protocols, trainable
-from dorl.pipeline.report import write_run_report
+from dorl.pipeline.report import read_results, write_run_report
 from dorl.pipeline.represent import Represented, represent, write_features
 from dorl.pipeline.runfolder import CLASSIFIERS, FEATURES, METRICS, slug
 from dorl.processes import is_main, wait
@@ -128,7 +128,7 @@ def evaluate(
     if not is_main():
         follow_protocols(made, device=device)
         wait()
-        return pd.read_csv(out / "results.csv")
+        return read_results(out / "results.csv")
     result = run_protocols(made, device=device)
     _finish(made, result, expected_without_labels(made, trainable(made.labs)), out, started)
     wait()

@@ -10,10 +10,11 @@ import pandas as pd
 
 from dorl.domains import Domain, read_domains
 from dorl.errors import BadImageError, InputError
-from dorl.files import atomic, write_json
+from dorl.files import write_json
 from dorl.pipeline.figures import draw_labs
 from dorl.pipeline.runfolder import check_folder, make_folder, refuse_among_images, refuse_run
 from dorl.progress import track
+from dorl.sheets import write_sheet
 from dorl.training import prefetch
 
 
@@ -44,8 +45,7 @@ def inspect(labs: Sequence[str | Domain], *, out: str | Path | None = None) -> l
         draw_labs(found, out, limit=None)
         write_json(out / "labs.json", [lab.describe() for lab in found])
         left_out = pd.concat([lab.left_out.assign(lab=lab.name) for lab in found])
-        with atomic(out / "left_out.csv") as temporary:
-            left_out[["lab", "path", "reason"]].to_csv(temporary, index=False)
+        write_sheet(out / "left_out.csv", left_out[["lab", "path", "reason"]])
     return found
 
 

@@ -1,118 +1,168 @@
-"""What `dorl segment` knows of its masks, on disk: which images they are of, and what was said of each cell."""
+"""The folder that `dorl segment` fills: masks, outlines and measures by the content of their images."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from dorl.errors import InputError
-from dorl.files import atomic, write_json
+from dorl.domains import read_image
+from dorl.errors import BadImageError, InputError
+from dorl.files import png, write_json
 from dorl.pipeline.measures import COLUMNS, LENGTHS, in_micrometres
 from dorl.pipeline.runfolder import make_folder, otherwise
+from dorl.runtime.kept import Kept, content_key
+from dorl.runtime.results import Results
+from dorl.segmentation.cell import FoundCell
+from dorl.sheets import write_sheet
 
 #: columns of ``cells.csv``
 CELLS = ("path", "mask", "found", "confidence", "touches_border")
-#: what an interrupted run knows of its cells, a JSON line each; and what the masks are of
-JOURNAL, SOURCE = ".cells.jsonl", ".source.json"
+#: what the masks are made by; and what is kept of every image that was ever asked for
+SOURCE, KEPT = ".source.json", ".kept"
+#: version of the folder's layout
+FORMAT = 2
 
 
 class MaskNotes:
-    """What is known of each cell besides its mask, by the image's path; `open` makes or reopens a folder of masks.
+    """Masks of images; `open` makes or reopens a folder of them.
 
     Attributes
     ----------
     out : Path
-    rows : dict of str to dict
-        `CELLS`, and the measures where they were taken.
     """
 
-    def __init__(self, out: Path) -> None:
-        self.out, self.table, self.journal = out, out / "cells.csv", out / JOURNAL
-        self.rows: dict[str, dict[str, Any]] = {}
-        if self.table.is_file():
-            try:
-                known = pd.read_csv(self.table, dtype={"path": str, "mask": str}).reindex(columns=list(CELLS))
-            except (ValueError, UnicodeDecodeError) as error:
-                raise InputError(f"{self.table}: is no list of cells; remove it, or choose another --out") from error
-            self.rows.update({row["path"]: row for row in known.to_dict("records")})
-        if self.journal.is_file():
-            for line in self.journal.read_text(encoding="utf-8", errors="replace").splitlines():
-                try:
-                    row = json.loads(line)
-                    self.rows[row["path"]] = row
-                except (ValueError, KeyError, TypeError):  # the last line of a run that was killed
-                    continue
+    def __init__(self, out: Path, source: Mapping[str, str]) -> None:
+        self.out, self._source = out, dict(source)
+        self._kept, self._results = Kept(out / KEPT), Results(out)
 
     @classmethod
     def open(cls, out: Path, source: Mapping[str, str]) -> MaskNotes:
-        """Make a folder of masks, or go on in it where its masks are of the same images, made by the same weights.
+        """Make a folder of masks, or go on in it where its masks were made by the same weights.
 
         Parameters
         ----------
         out : Path
         source : mapping
-            ``images``, the folder that their paths are relative to, and ``segmenter``, its digest.
+            ``segmenter``, its digest, and what else a mask depends on beside its image.
 
         Raises
         ------
         InputError
-            If the folder holds masks of other images or weights, or its list is damaged.
+            If the folder holds masks made by other weights, or its note is damaged.
         """
         place = out / SOURCE
         make_folder(out)
+        wanted = {"format": FORMAT, **source}
         if place.is_file():
-            changed = otherwise(place, source, remove="it")
-            for name, what in (("images", "of another folder's images"), ("segmenter", "made by another segmenter")):
-                if name in changed:
-                    raise InputError(f"{out}: holds masks {what}; choose another --out")
+            changed = otherwise(place, wanted, remove="it")
+            if "format" in changed:
+                raise InputError(f"{out}: holds masks of an earlier dorl; choose another --out")
+            if changed:
+                raise InputError(f"{out}: holds masks made by another segmenter; choose another --out")
         else:  # masks that lie there all the same are another tool's, and taken at their word
-            write_json(place, dict(source))
-        return cls(out)
+            write_json(place, wanted)
+        return cls(out, source)
 
     def discard(self) -> None:
         """Remove a folder in which no mask was written."""
         (self.out / SOURCE).unlink()
+        self._results.discard()
         self.out.rmdir()
 
-    def add(self, row: dict[str, Any]) -> None:
-        """Note a cell; kept through a kill."""
-        self.rows[row["path"]] = row
-        with self.journal.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+    def known(self, name: str, content: str, size: tuple[int, int]) -> tuple[FoundCell, bool] | None:
+        """The cell of an image that was segmented before, and whether its mask is another hand's; None if it wasn't.
 
-    def measured(self, path: str) -> bool:
-        """Whether the cell of an image was measured by this run or one that it goes on with."""
-        return COLUMNS[0] in self.rows.get(path, {})
+        Parameters
+        ----------
+        name : str
+            Of the mask.
+        content : str
+            Digest of the image; "" where it can't be read.
+        size : (int, int)
+            Width and height of the image; a mask of another size is put aside.
+        """
+        if not content:
+            return None
+        kept = self._kept.get(self._key(content))
+        foreign = self._foreign_mask(name, content, size)
+        if foreign is not None:
+            confidence = np.nan if kept is None else float(kept["confidence"])
+            return FoundCell(foreign, confidence), True
+        if kept is None or kept["mask"].shape != (size[1], size[0]):
+            return None
+        return FoundCell(kept["mask"], float(kept["confidence"])), False
 
-    def confidence(self, path: str) -> float | None:
-        """Of the cell of an image; None for a mask that another tool wrote."""
-        value = self.rows.get(path, {}).get("confidence")
-        return None if value is None or value != value else float(value)
+    def add(self, name: str, content: str, cell: FoundCell) -> None:
+        """Write the mask of an image, and keep it where its content is known."""
+        if content:
+            self._kept.put(self._key(content), mask=cell.mask, confidence=cell.confidence)
+        self.show(name, content, cell)
 
-    def finish(self, paths: Sequence[str], names: Sequence[str], table: Path | None, pixel_size: float | None) -> None:
-        """Write ``cells.csv``, the images given in their order and then what was there of others, and the measures."""
-        rows = [
-            self.rows.get(path, {}) | {"path": path, "mask": name}
-            for path, name in zip(paths, names, strict=True)
-            if (self.out / name).exists()
-        ]
-        listed = set(paths)
-        others = [
-            row for path, row in self.rows.items() if path not in listed and (self.out / str(row["mask"])).exists()
-        ]
-        with atomic(self.table) as temporary:
-            frame = pd.DataFrame([*rows, *others], columns=list(CELLS))
-            frame.to_csv(temporary, index=False, float_format="%.4f")
+    def show(self, name: str, content: str, cell: FoundCell) -> None:
+        """Write a mask under its name, if it isn't there."""
+        if not content or not self._results.has(name, content):
+            self._results.write(name, content, png(cell.mask.astype(np.uint8) * 255))
+
+    def lacks(self, picture: str, content: str, cell: FoundCell) -> bool:
+        """Whether there is no picture of this name with the outline of this very cell."""
+        return not self._results.has(picture, self._drawn(content, cell))
+
+    def draw(self, picture: str, content: str, cell: FoundCell, drawn: np.ndarray) -> None:
+        """Write a picture."""
+        self._results.write(picture, self._drawn(content, cell), png(drawn))
+
+    def measures(self, content: str, cell: FoundCell) -> dict[str, float] | None:
+        """What a cell measures, where it was measured before."""
+        kept = self._kept.get(content_key("measures", content, _digest(cell.mask))) if content else None
+        return (
+            None if kept is None or "values" not in kept else dict(zip(COLUMNS, kept["values"].tolist(), strict=False))
+        )
+
+    def measured(self, content: str, cell: FoundCell, values: Mapping[str, float]) -> None:
+        """Keep what a cell measures."""
+        if content:
+            key = content_key("measures", content, _digest(cell.mask))
+            self._kept.put(key, values=[values[name] for name in COLUMNS])
+
+    def finish(
+        self, rows: Sequence[Mapping[str, Any]], asked: Sequence[str], table: Path | None, pixel_size: float | None
+    ) -> None:
+        """Write ``cells.csv`` and the measures, and take away what isn't among the files `asked` for."""
+        self._results.tidy(set(asked))
+        write_sheet(self.out / "cells.csv", pd.DataFrame(rows, columns=list(CELLS), dtype=object), number=".4f")
         if table is not None:
             columns = [*CELLS, *COLUMNS]
             if pixel_size is not None:
-                rows = [row | in_micrometres(row, pixel_size) if COLUMNS[0] in row else row for row in rows]
+                rows = [row | in_micrometres(dict(row), pixel_size) if COLUMNS[0] in row else row for row in rows]  # type: ignore[operator]
                 columns += [f"{name}_um" for name in LENGTHS]
-            make_folder(table.parent)
-            with atomic(table) as temporary:
-                pd.DataFrame(rows, columns=columns).to_csv(temporary, index=False, float_format="%.6g")
-        self.journal.unlink(missing_ok=True)
+            write_sheet(table, pd.DataFrame(rows, columns=columns, dtype=object), number=".6g")
+
+    def _key(self, content: str) -> str:
+        return content_key("mask", self._source, content)
+
+    @staticmethod
+    def _drawn(content: str, cell: FoundCell) -> str:
+        return content_key("outline", content, _digest(cell.mask), f"{cell.confidence:.2f}")
+
+    def _foreign_mask(self, name: str, content: str, size: tuple[int, int]) -> np.ndarray | None:
+        """A mask that a person changed or another tool wrote, bool (H, W); None where none can be used."""
+        if not self._results.foreign(name, content):
+            return None
+        try:
+            mask = read_image(self.out / name)[..., 0] > 127
+        except BadImageError as error:
+            self._results.put_aside(name, error.without(self.out / name))
+            return None
+        if mask.shape != (size[1], size[0]):
+            self._results.put_aside(name, "has not the size of its image")
+            return None
+        return mask
+
+
+def _digest(mask: np.ndarray) -> str:
+    return sha256(str(mask.shape).encode() + np.packbits(mask).tobytes()).hexdigest()[:32]

@@ -9,8 +9,10 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from dorl.classification import ProtocolResult
+from dorl.errors import BadImageError
 from dorl.files import atomic
 from dorl.pipeline.represent import Represented
+from dorl.progress import say
 
 #: cells shown in all, and of each lab at least
 MOST, OF_A_LAB = 18, 3
@@ -69,7 +71,11 @@ def draw_mistakes(made: Represented, mistakes: list[dict[str, Any]], folder: Pat
     """Write a JPEG a mistake: the image as it was read, and the cell as it was cut out, side by side."""
     for number, mistake in enumerate(mistakes):
         (crops,) = made.store.batch([mistake["row"]], "crops")
-        original = made.image(mistake["row"])
+        try:
+            original = made.image(mistake["row"])
+        except BadImageError as error:  # gone since it was learnt from
+            say(f"not drawn: {error}")
+            original = crops[0]
         both = Image.new("RGB", (2 * SIDE + 4, SIDE), "white")
         both.paste(ImageOps.pad(Image.fromarray(original), (SIDE, SIDE), color="white"), (0, 0))
         both.paste(Image.fromarray(crops[0]).resize((SIDE, SIDE)), (SIDE + 4, 0))

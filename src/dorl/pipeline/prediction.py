@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,17 +9,19 @@ from pathlib import Path
 from typing import IO, TextIO
 
 import numpy as np
-import pandas as pd
 
 from dorl.classification import Calibration
-from dorl.domains import Domain, read_domain
-from dorl.domains.images import probe_image
+from dorl.domains import Domain
 from dorl.errors import BadImageError, InputError
-from dorl.files import atomic
+from dorl.files import atomic, behind_links, is_stream
+from dorl.pipeline.gathering import Given, each_given, gather, place_of, read_images, tell_left_out
 from dorl.pipeline.model import BATCH, DoRL
-from dorl.pipeline.runfolder import check_folder, make_folder
+from dorl.pipeline.runfolder import check_file, make_folder
 from dorl.progress import say, track
+from dorl.sheets import SheetWriter
 from dorl.training import prefetch
+
+__all__ = ["Predicted", "predict", "read_images", "tell_left_out"]
 
 #: cells that are classified at once, and cells that a classifier adapts to at most
 CHUNK, MOST = 1024, 5000
@@ -50,35 +51,9 @@ class Predicted:
     adapted: bool = False
 
 
-def read_images(path: str | Path | Domain) -> Domain:
-    """Read one image file, a manifest, or every image below a folder, whatever it says of classes and masks."""
-    if isinstance(path, Domain):
-        return path
-    if not str(path).strip():
-        raise InputError("no path given: give an image, a folder of images or a manifest")
-    path = Path(path)
-    try:
-        is_file, is_folder = path.is_file(), path.is_dir()
-    except OSError as error:  # for example a name that is too long
-        raise InputError(f"{path}: {error.strerror}; give an image, a folder of images or a manifest") from error
-    if is_file and path.suffix.lower() not in (".csv", ".parquet", ".npz"):
-        try:
-            probe_image(path)
-        except BadImageError as error:
-            raise InputError(f"{error}; give an image, a folder of images or a manifest") from error
-        return Domain("images", path.parent, "flat", pd.DataFrame({"path": [path.name]}))
-    return read_domain(path, name="images", layout="flat" if is_folder else "auto", any_class=True)
-
-
-def tell_left_out(lab: Domain) -> None:
-    """A line for each file that was left out before any image was read."""
-    for path, reason in lab.left_out.itertuples(index=False, name=None):
-        say(f"left out: {path}: {reason}")
-
-
 def predict(
     run: str | Path,
-    images: str | Path | Domain,
+    images: Given,
     *,
     out: str | Path,
     classifier: str | None = None,
@@ -90,10 +65,11 @@ def predict(
     Parameters
     ----------
     run : str or Path
-    images : str, Path or Domain
-        An image, a folder (searched below, too), a manifest, or a lab.
+    images : str, Path or Domain, or several str or Path
+        An image, a folder (searched below, too), a manifest, or a lab; of several, paths stand in `out` as given.
     out : str or Path
-        CSV: path, class, probability, then a column a class with its probability, in the run's order of classes.
+        CSV: path, class, probability, then a column a class with its probability, in the run's order of classes. A
+        link is written through; a pipe or ``/dev/stdout`` gets the table when it is whole.
     classifier : str, optional
         One of the run's classifiers; its default otherwise.
     adapt : bool
@@ -114,10 +90,11 @@ def predict(
     _check_file(out, images, Path(run))
     model = DoRL.load(run, classifier=classifier, device=device)
     classes = model.classes_
-    lab = read_images(images)
-    if out.exists() and any(out.samefile(lab.root / path) for path in lab.table["path"] if (lab.root / path).exists()):
+    lab = gather(images)
+    if out.is_file() and any(lab.file(i).exists() and out.samefile(lab.file(i)) for i in range(len(lab))):
         raise InputError(f"{out}: is one of the images; give another file for --out")
-    make_folder(out.parent)
+    if not is_stream(out):
+        make_folder(behind_links(out).parent)
     tell_left_out(lab)
     result = Predicted(0, 0, list(lab.left_out.itertuples(index=False, name=None)))
     with atomic(out) as temporary, _opened(temporary, out) as file, tempfile.TemporaryFile() as held:
@@ -128,8 +105,7 @@ def predict(
             result.adapted = model is not before
         elif model.calibration is not None:
             agreement = model.agreement(np.asarray(inputs[spread(len(inputs))]))
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "class", "probability", *classes])
+        writer = SheetWriter(file, ["path", "class", "probability", *classes], number=".6f")
         confidence: list[np.ndarray] = []
         at_first: list[np.ndarray] = []
         for start in range(0, len(paths), CHUNK):
@@ -140,7 +116,7 @@ def predict(
             if (first := model.first_probabilities(some_inputs)) is not None:
                 at_first.append(first.max(1))
             for path, row, index in zip(paths[start : start + CHUNK], probabilities, best, strict=True):
-                writer.writerow([path, classes[index], f"{row[index]:.6f}", *(f"{value:.6f}" for value in row)])
+                writer.row([path, classes[index], row[index], *row])
     if model.calibration is not None:
         said = [np.concatenate(values) for values in (at_first, confidence) if values]
         result.accuracy = tell_accuracy(model.calibration, *said, agreement=agreement)
@@ -219,11 +195,12 @@ def _opened(temporary: Path, out: Path) -> TextIO:
         raise InputError(f"{out}: can't be written ({error.strerror}); choose another place for --out") from error
 
 
-def _check_file(out: Path, images: str | Path | Domain, run: Path) -> None:
+def _check_file(out: Path, images: Given, run: Path) -> None:
     """Refuse an `out` that can't be a file, that is the very file to be read, or that is a part of the run."""
     try:
         is_folder = out.is_dir()
-        is_input = not isinstance(images, Domain) and out.is_file() and Path(images).exists() and out.samefile(images)
+        files = [place_of(one) for one in each_given(images) if not isinstance(one, Domain)] if out.is_file() else []
+        is_input = any(file.exists() and out.samefile(file) for file in files)
     except OSError as error:
         raise InputError(f"{out}: {error.strerror}; give another file for --out") from error
     if is_folder:
@@ -232,7 +209,7 @@ def _check_file(out: Path, images: str | Path | Domain, run: Path) -> None:
         raise InputError(f"{out}: is the file to be read; give another one for --out")
     if out.exists() and out.resolve().is_relative_to(run.resolve()):
         raise InputError(f"{out}: lies in the run folder already; give another file for --out")
-    check_folder(out.parent if out.exists() else out)
+    check_file(out)
 
 
 def read_batches(

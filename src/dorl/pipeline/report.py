@@ -15,6 +15,7 @@ from dorl.pipeline.cautions import cautions
 from dorl.pipeline.figures import FOLDER
 from dorl.pipeline.runfolder import METRICS, REPORT, RunConfig, read_config
 from dorl.reporting import SCORES, Notes, Settings, Table, Text, cells, write_report
+from dorl.sheets import read_sheet
 
 #: which comparison each table shows, by the name that `dorl.reporting.SCORES` uses
 _RESULTS = {"results": "results.csv", "results_flat": "results_flat.csv"}
@@ -57,7 +58,7 @@ def read_results(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise InputError(f"{path.parent}: {path.name} is missing; restore it, or run again into another folder")
     try:
-        results = pd.read_csv(path)
+        results = read_sheet(path, text=("train", "test", "method", "classifier"))
     except ValueError as error:  # pandas' own errors are kinds of it
         raise InputError(f"{path}: damaged; restore it, or run again into another folder") from error
     lacking = [name for name in COLUMNS if name not in results]

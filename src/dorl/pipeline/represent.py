@@ -21,6 +21,7 @@ from dorl.domains import Domain, read_domains
 from dorl.errors import InputError
 from dorl.files import atomic
 from dorl.memory import give_back_memory
+from dorl.names import text_of
 from dorl.pipeline.autoencoders import AUTO, bundled, chosen_method, load_autoencoder, trained, tuned
 from dorl.pipeline.classes import at_level, check_classes
 from dorl.pipeline.embedding import Embedded, embed
@@ -222,7 +223,7 @@ def represent(
         labs=[
             LabConfig(
                 name=lab.name,
-                path=str(lab.root),
+                path=text_of(str(lab.root)),
                 layout=lab.layout,
                 images=len(lab),
                 labelled=int(pd.notna(lab.labels).sum()),
@@ -232,9 +233,9 @@ def represent(
             for lab in domains
         ],
         segmenter=SegmenterConfig(
-            name=str(segmenter),
+            name=text_of(str(segmenter)),
             base=network.base,
-            encoder="" if encoder is None else str(encoder),
+            encoder="" if encoder is None else text_of(str(encoder)),
             rank=network.rank,
             precision=network.precision,
             digest=network.digest(),

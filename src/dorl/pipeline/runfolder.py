@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dorl.domains import Domain
 from dorl.errors import InputError
-from dorl.files import write_text
+from dorl.files import behind_links, is_stream, write_text
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -172,6 +172,13 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"{folder}: {above} is a file; choose another place for --out")
     if not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f"{folder}: nothing may be written to {above}; choose another place for --out")
+
+
+def check_file(path: Path) -> None:
+    """Refuse, before any long work, a place where no file can be written; a link's is that which it leads to."""
+    if not is_stream(path):
+        path = behind_links(path)
+        check_folder(path.parent if path.exists() else path)
 
 
 def make_folder(folder: Path) -> None:

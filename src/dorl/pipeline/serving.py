@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from dorl.domains.domain import is_name
+from dorl.domains.readers import at_home
 from dorl.errors import InputError
 from dorl.pipeline.runfolder import check_complete, make_folder
 from dorl.progress import say
@@ -107,6 +108,7 @@ def allowed_folders(given: Sequence[str]) -> dict[str, Path]:
         name, mark, folder = text.partition("=")
         if not mark or not is_name(name):
             raise InputError(f"--allow {text}: give NAME=FOLDER, the name of letters, digits, '.', '_' and '-'")
+        folder = at_home(folder)
         if name in found:
             raise InputError(f"--allow {text}: the name {name} is given twice")
         if not folder or not Path(folder).is_dir():

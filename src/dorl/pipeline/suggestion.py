@@ -10,12 +10,14 @@ import pandas as pd
 from dorl.classification.selection import select_cells
 from dorl.domains import Domain
 from dorl.errors import InputError
-from dorl.files import atomic
+from dorl.files import is_stream
+from dorl.names import plain_path, text_of
 from dorl.pipeline.model import DoRL
 from dorl.pipeline.prediction import Predicted, read_batches, read_images, tell_left_out
 from dorl.pipeline.presets import check_seed
 from dorl.pipeline.runfolder import check_folder, make_folder
 from dorl.progress import say
+from dorl.sheets import write_sheet
 
 
 def suggest(
@@ -74,13 +76,15 @@ def suggest(
     probabilities = None if model.classifier is None else model.adapted(features).probabilities(features)
     rows = select_cells(model.features(features), probabilities, n, seed=seed)
     place = lab.root.resolve().relative_to(out.resolve().parent)
-    table = pd.DataFrame({"image": [(place / paths[row]).as_posix() for row in rows], "label": ""})
+    above = "" if place == Path() else f"{text_of(place.as_posix())}/"
+    table = pd.DataFrame(
+        {"image": pd.Series([plain_path(above + paths[row]) for row in rows], dtype=object), "label": ""}
+    )
     if probabilities is not None:
         table["predicted"] = np.array(model.classes_)[probabilities[rows].argmax(1)]
         table["probability"] = probabilities[rows].max(1).round(4)
     make_folder(out.parent)
-    with atomic(out) as temporary:
-        table.to_csv(temporary, index=False)
+    write_sheet(out, table, number=".4f")
     say(f"{len(table)} of {len(paths)} cells to label: {out}; fill in the column label")
     return table
 
@@ -88,6 +92,8 @@ def suggest(
 def _check_place(out: Path, lab: Domain) -> None:
     if out.suffix.lower() != ".csv" or out.is_dir():
         raise InputError(f"{out}: give a file that ends in .csv for --out")
+    if out.is_symlink() or is_stream(out):
+        raise InputError(f"{out}: is a link, pipe or device; give a file in the images' folder or above it for --out")
     if out.exists():
         raise InputError(f"{out}: is there already, perhaps with labels; give another file for --out")
     if not lab.root.resolve().is_relative_to(out.resolve().parent):

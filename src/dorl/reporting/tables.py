@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from dorl.files import atomic, write_text
+from dorl.files import write_text
+from dorl.sheets import write_sheet
 
 if TYPE_CHECKING:
     from dorl.classification.protocol import ProtocolResult
@@ -123,8 +124,7 @@ def _line(values: Sequence[str]) -> str:
 def write_results(result: ProtocolResult, out: str | Path) -> None:
     """Write ``results.csv`` (tree comparison) and ``results_flat.csv`` (flat) into the folder `out`."""
     for name, frame in (("results.csv", result.results), ("results_flat.csv", result.results_flat)):
-        with atomic(Path(out) / name) as temporary:
-            frame.to_csv(temporary, index=False)
+        write_sheet(Path(out) / name, frame)
 
 
 def write_tables(result: ProtocolResult, out: str | Path, labs: Sequence[str] | None = None) -> None:

@@ -8,6 +8,7 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from dorl.domains.images import SUFFIXES
+from dorl.names import leads_out
 from dorl.serving.limits import Limits, Refused, in_words
 from dorl.serving.multipart import Received, clean_name
 
@@ -62,7 +63,7 @@ def unpack(
                         413, f"{archive.name}: unpacks to over {in_words(limits.unpacked)}: send fewer images"
                     )
                 # one image that is too large is left out later, as one that came alone would be
-                found.append(Received(clean_name(entry.filename), path, copied))
+                found.append(Received(clean_name(_name(entry)), path, copied))
                 size += copied
     except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, OSError, ValueError) as error:
         raise Refused(400, f"{archive.name}: damaged zip ({error}): make it anew") from error
@@ -92,8 +93,8 @@ def _images(opened: zipfile.ZipFile, name: str, most: int, before: int) -> list[
     chosen = []
     for entry in opened.infolist():
         path = PurePosixPath(entry.orig_filename.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in "".join(path.parts[:1]):
-            raise Refused(400, f"{name}: names a place outside the zip ({clean_name(entry.filename)}): make it anew")
+        if leads_out(path.as_posix()):
+            raise Refused(400, f"{name}: names a place outside the zip ({clean_name(_name(entry))}): make it anew")
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise Refused(400, f"{name}: packed in a way that isn't read here: make it anew as an ordinary zip")
         hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
@@ -102,6 +103,17 @@ def _images(opened: zipfile.ZipFile, name: str, most: int, before: int) -> list[
     if before + len(chosen) > most:
         raise Refused(413, f"{name}: {before + len(chosen)} images in the upload, over {most}: send fewer at a time")
     return chosen
+
+
+def _name(entry: zipfile.ZipInfo) -> str:
+    """The name of a zip's file. Many packers write UTF-8 and don't say so, and zipfile takes it for code page 437."""
+    name = entry.orig_filename
+    if entry.flag_bits & 0x800:
+        return name
+    try:
+        return name.encode("cp437").decode("utf-8")
+    except UnicodeError:
+        return name
 
 
 def _copy(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path, most: int) -> int:

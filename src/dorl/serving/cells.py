@@ -55,6 +55,7 @@ class Row:
     label: str | None
     checked: str | None
     model: str
+    content: str | None
 
 
 class Cells:
@@ -155,7 +156,7 @@ class Cells:
                 "SELECT cells.name, cells.file, fields.name AS field, box, touches_border, confidence, "
                 "class AS predicted, probability, probabilities, model_classes, distance, found, label, "
                 "CASE WHEN label IS NOT NULL THEN (SELECT max(made) FROM corrections WHERE cell = cells.id) END "
-                "AS checked, model "
+                "AS checked, model, content "
                 "FROM cells JOIN samples ON samples.id = cells.sample LEFT JOIN fields ON fields.id = cells.field "
                 "WHERE cells.sample = ? AND class IS NOT NULL "
                 "ORDER BY cells.id",

@@ -87,8 +87,11 @@ CREATE INDEX cells_of_field ON cells(field);
 _CLASSES = """
 ALTER TABLE samples ADD COLUMN model_classes TEXT;  -- JSON: the classes of the run that looks at it; null if unknown
 """
+_CONTENTS = """
+ALTER TABLE cells ADD COLUMN content TEXT;  -- digest of the file that was looked at; null if unknown
+"""
 #: what makes each version of the tables of the one before
-_STEPS = (_TABLES, _FIELDS, _CLASSES)
+_STEPS = (_TABLES, _FIELDS, _CLASSES, _CONTENTS)
 #: version of the tables
 FORMAT = len(_STEPS)
 

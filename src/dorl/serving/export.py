@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -10,10 +9,12 @@ from pathlib import Path
 from typing import IO
 
 from dorl.errors import BadImageError
+from dorl.files import digest_of
 from dorl.serving.cells import Row
 from dorl.serving.intake import Place, Places
+from dorl.sheets import SheetWriter
 
-MANIFEST = "manifest.csv"
+MANIFEST, LEFT_OUT = "manifest.csv", "left_out.csv"
 
 
 def write_table(rows: Sequence[Row], classes: Sequence[str], *, fields: bool = False) -> str:
@@ -26,16 +27,15 @@ def write_table(rows: Sequence[Row], classes: Sequence[str], *, fields: bool = F
     columns = ["path", *boxes, "class", "probability", "label", "checked", "predicted"]
     columns += ["distance", "cell_found", "model"]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*columns, *classes])
+    writer = SheetWriter(text, [*columns, *classes])
     for row in rows:
         # of classes that the model of then didn't know nothing can be said
-        values = [row.probabilities.get(name, "") for name in classes]
-        place = [*row.box, f"{row.confidence:.4f}", _truth(row.touches_border)] if row.box else []
-        writer.writerow(
+        values = [row.probabilities.get(name) for name in classes]
+        place = [*row.box, round(row.confidence, 4), _truth(row.touches_border)] if row.box else []
+        writer.row(
             [
-                *(_safe(row.field or row.name), *place, row.label or row.predicted, f"{row.probability:.6f}"),
-                *(row.label or "", row.checked or "", row.predicted, f"{row.distance:.4f}", _truth(row.found)),
+                *(row.field or row.name, *place, row.label or row.predicted, round(row.probability, 6)),
+                *(row.label, row.checked, row.predicted, round(row.distance, 4), _truth(row.found)),
                 *(row.model, *values),
             ]
         )
@@ -49,24 +49,32 @@ def write_lab(rows: Iterable[Row], place: Place, places: Places, out: IO[bytes])
     ----------
     rows : iterable of Row
     place, places
-        Where the images lie. Those that can't be read any more are left out.
+        Where the images lie. Those that can't be read any more, or have changed since they were looked at, are left
+        out, and stand in ``left_out.csv``.
     out : file
         Open for writing; images are copied one after another.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "label", "predicted", "probability", "name"])
+    text, missing = io.StringIO(), io.StringIO()
+    writer = SheetWriter(text, ["image", "label", "predicted", "probability", "name"])
+    left_out = SheetWriter(missing, ["name", "reason"])
+    count = 0
     # a zip knows no time before 1980: such a file gets that year
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         for number, row in enumerate(rows, start=1):
             try:
                 path = places.cell(place, row.file)
                 name = f"images/{number:05d}{_ending(path)}"
+                if row.content not in (None, digest_of(path)):
+                    raise BadImageError("has changed since it was looked at")
                 archive.write(path, name)
-            except (BadImageError, OSError):
+            except (BadImageError, OSError) as error:
+                count += 1
+                left_out.row([row.name, error.strerror if isinstance(error, OSError) else str(error)])
                 continue
-            writer.writerow([name, row.label or "", row.predicted, f"{row.probability:.4f}", _safe(row.name)])
+            writer.row([name, row.label, row.predicted, round(row.probability, 4), row.name])
         archive.writestr(MANIFEST, text.getvalue())
+        if count:
+            archive.writestr(LEFT_OUT, missing.getvalue())
 
 
 def _ending(path: Path) -> str:
@@ -79,8 +87,3 @@ def _ending(path: Path) -> str:
 
 def _truth(value: bool) -> str:
     return str(value).lower()
-
-
-def _safe(name: str) -> str:
-    """A name that a spreadsheet doesn't take for a formula."""
-    return f"'{name}" if name[:1] in ("=", "+", "-", "@") else name

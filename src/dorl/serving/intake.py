@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dorl.domains.images import SUFFIXES, probe_image
 from dorl.errors import BadImageError
+from dorl.names import file_of, text_of
 from dorl.serving.archives import is_zip, unpack
 from dorl.serving.limits import Limits, Refused, in_words
 from dorl.serving.multipart import Received
@@ -82,14 +83,11 @@ def take_folder(folder: Path, limits: Limits) -> Taken:
             path = Path(above) / name
             if name.startswith(".") or path.suffix.lower() not in SUFFIXES or not path.resolve().is_relative_to(root):
                 continue
-            shown = path.relative_to(root).as_posix()
+            shown = text_of(path.relative_to(root).as_posix())
             size = path.stat().st_size if path.is_file() else 0
-            printable = shown.encode("utf-8", "backslashreplace").decode()
             reason = unusable(path, size, limits)
-            if printable != shown:  # the database can't hold it
-                reason = "its name is not UTF-8: rename it"
             if reason:
-                taken.left_out.append((printable, reason))
+                taken.left_out.append((shown, reason))
             else:
                 taken.images.append((shown, shown, size))
             if len(taken.images) > limits.images:
@@ -158,7 +156,7 @@ class Places:
 
 
 def _within(root: Path, file: str) -> Path:
-    path = (root / file).resolve()
+    path = (root / file_of(file)).resolve()
     if not path.is_relative_to(root.resolve()):
         raise BadImageError("lies outside its folder")
     return path

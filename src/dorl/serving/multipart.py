@@ -5,6 +5,7 @@ Starlette's own forms go through the system's folder for temporary files, and ar
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,16 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
+from dorl.names import printable
 from dorl.serving.limits import Limits, Refused, in_words
 
-#: longest name that is kept
-LONGEST = 200
+#: characters of the longest name that is kept, folders and all
+LONGEST = 1000
+#: a part's file name, whatever stands in it: senders write a quote in it as ``%22``
+_NAME = re.compile(rb'[;\s]filename="(.*?)"\s*(?:;\s*[\w*-]+=.*)?$', re.DOTALL | re.IGNORECASE)
+#: what senders write otherwise: quotes and control characters, and backslashes doubled
+_WRITTEN = re.compile(rb'%(22|[01][0-9A-Fa-f]|7[Ff])|\\([\\"])')
+_PC = re.compile(r"[A-Za-z]:\\|\\\\")
 
 
 @dataclass
@@ -32,10 +39,24 @@ class Received:
 
 
 def clean_name(name: str) -> str:
-    """A sender's file name as words to show: no folders of their own disk, no control characters, not too long."""
-    parts = [part for part in name.replace("\\", "/").split("/") if part not in ("", ".", "..")]
-    text = "/".join("".join(c for c in part if c.isprintable()) for part in parts)
+    """A sender's file name as one line to show, without the way to it on their disk; its end, where it is too long."""
+    if _PC.match(name):
+        name = name.rpartition("\\")[2]
+    text = "/".join(printable(part) for part in name.split("/") if part not in ("", ".", ".."))
     return text[-LONGEST:] or "image"
+
+
+def sent_name(disposition: bytes) -> str | None:
+    """The file name in a part's Content-Disposition, whatever its letters; None for a part that is no file."""
+    match = _NAME.search(disposition)
+    if match:
+        name = _WRITTEN.sub(lambda one: bytes([int(one[1], 16)]) if one[1] else one[2], match[1])
+    else:
+        given = parse_options_header(disposition)[1].get(b"filename")
+        if given is None:
+            return None
+        name = given
+    return name.decode("utf-8", "surrogateescape")
 
 
 class _Files:
@@ -47,7 +68,7 @@ class _Files:
         self.received: list[Received] = []
         self.file: BinaryIO | None = None
         self._header = (bytearray(), bytearray())
-        self._disposition = ""
+        self._disposition = b""
 
     def callbacks(self) -> dict[str, object]:
         """By the parser's names for them."""
@@ -67,22 +88,22 @@ class _Files:
             self.file = None
 
     def _begin(self) -> None:
-        self._disposition = ""
+        self._disposition = b""
         self._header = (bytearray(), bytearray())
 
     def _header_end(self) -> None:
         if bytes(self._header[0]).strip().lower() == b"content-disposition":
-            self._disposition = self._header[1].decode("utf-8", "replace")
+            self._disposition = bytes(self._header[1])
         self._header = (bytearray(), bytearray())
 
     def _open(self) -> None:
-        name = parse_options_header(self._disposition)[1].get(b"filename")
+        name = sent_name(self._disposition)
         if name is None:
             return
         if len(self.received) >= self.limits.images:
             raise Refused(413, f"more than {self.limits.images} files: send fewer at a time")
         path = self.folder / f"upload-{len(self.received) + 1:05d}"
-        self.received.append(Received(clean_name(name.decode("utf-8", "replace")), path))
+        self.received.append(Received(clean_name(name), path))
         self.file = path.open("wb")
 
     def _write(self, data: bytes, start: int, end: int) -> None:

@@ -152,12 +152,12 @@ class Samples:
             ).fetchone()
         return cells[0] + fields[0], cells[1] + fields[1]
 
-    def save(self, seen: Sequence[tuple[int, SeenCell]], classes: Sequence[str]) -> None:
-        """Keep what was seen of some cells, by their numbers; a sample that was dropped meanwhile stays so."""
+    def save(self, seen: Sequence[tuple[int, str, SeenCell]], classes: Sequence[str]) -> None:
+        """Keep what was seen of some cells, by number and digest of the file; of a sample dropped meanwhile nothing."""
         with self._database.transaction() as db:
-            for cell, told in seen:
-                values = (*as_kept(told, classes), cell)
-                if db.execute(f"UPDATE cells SET {' = ?, '.join(SAID)} = ? WHERE id = ?", values).rowcount:
+            for cell, content, told in seen:
+                values = (*as_kept(told, classes), content, cell)
+                if db.execute(f"UPDATE cells SET {' = ?, '.join(SAID)} = ?, content = ? WHERE id = ?", values).rowcount:
                     keep_pictures(db, cell, told)
 
     def leave_out(

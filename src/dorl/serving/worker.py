@@ -13,6 +13,7 @@ import numpy as np
 
 from dorl.domains import read_image
 from dorl.errors import BadImageError
+from dorl.files import digest_of
 from dorl.progress import say
 from dorl.serving.fields import Fields
 from dorl.serving.intake import Place, Places
@@ -103,11 +104,12 @@ class Worker:
         self._begun.add(sample)
         chosen: list[Waiting] = []
         images: list[np.ndarray] = []
+        contents: list[str] = []
         for cell in cells:
             path = None
             try:
                 path = self._places.cell(place, cell.file)
-                image = read_image(path)
+                content, image = digest_of(path), read_image(path)
             except BadImageError as error:
                 self._samples.leave_out(sample, cell, error.without(path))
                 continue
@@ -115,11 +117,14 @@ class Worker:
                 break  # it waits for the next turn
             chosen.append(cell)
             images.append(image)
+            contents.append(content)
         if chosen:
-            self._look(sample, chosen, images)
+            self._look(sample, chosen, images, contents)
         return False
 
-    def _look(self, sample: int, cells: Sequence[Waiting], images: Sequence[np.ndarray]) -> None:
+    def _look(
+        self, sample: int, cells: Sequence[Waiting], images: Sequence[np.ndarray], contents: Sequence[str]
+    ) -> None:
         try:
             seen = self._recogniser.look(images)
         except Exception as error:  # memory, a driver, a fault of ours: the other cells and samples go on
@@ -127,8 +132,8 @@ class Worker:
             for cell in cells:
                 self._samples.leave_out(sample, cell, f"failed while working ({type(error).__name__})")
             return
-        pairs = [(cell.id, told) for cell, told in zip(cells, seen, strict=True)]
-        self._samples.save(pairs, self._recogniser.classes)
+        looked = [(cell.id, content, told) for cell, content, told in zip(cells, contents, seen, strict=True)]
+        self._samples.save(looked, self._recogniser.classes)
 
     def _search(self, sample: int, place: Place, field: Waiting) -> None:
         path = None

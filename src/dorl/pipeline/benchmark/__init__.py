@@ -12,6 +12,7 @@ import pandas as pd
 from dorl.baselines import ROWS, Cells, Method, Options, Row
 from dorl.baselines.selection import SCORERS
 from dorl.domains import Domain, read_domains
+from dorl.domains.readers import at_home
 from dorl.errors import InputError
 from dorl.pipeline.benchmark.jobs import (
     Drawing,
@@ -238,7 +239,7 @@ def _weights(
         name, _, weights = text.partition("=")
         if not weights or name not in labs:
             raise InputError(f"{text!r} is no LAB=WEIGHTS: give one of {', '.join(labs)}, '=' and a segmenter")
-        found[name] = Segmenter.load(weights, device=device)
+        found[name] = Segmenter.load(at_home(weights), device=device)
     return found
 
 

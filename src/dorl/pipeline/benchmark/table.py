@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from dorl.files import atomic, write_text
+from dorl.files import write_text
+from dorl.sheets import write_sheet
 
 COLUMNS = (
     *(
@@ -54,8 +55,7 @@ def write_benchmark(rows: Sequence[dict[str, Any]], out: Path, notes: Sequence[s
         Stand at the end of the table.
     """
     results = pd.DataFrame(rows, columns=list(COLUMNS))
-    with atomic(out / "results.csv") as temporary:
-        results.to_csv(temporary, index=False)
+    write_sheet(out / "results.csv", results)
     parts = [
         "# Benchmark\n",
         "Learnt from one lab's labels, tested on others: `train→test`, in %, mean ± standard deviation over seeds. "

@@ -1,0 +1,57 @@
+"""A store without the cells of images that have changed since: cells are of a content, not of a name."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from dorl.cells.store import CellStore
+
+#: what a row calls the digest of its image
+CONTENT = "content"
+#: cells that are copied at once
+BATCH = 256
+
+
+def drop_changed(store: CellStore, content_of: Callable[[str], str | None]) -> tuple[CellStore, int]:
+    """Take out the cells of images that aren't what they were.
+
+    Parameters
+    ----------
+    store : CellStore
+        Open for writing. It is written anew where a cell has to go.
+    content_of : callable
+        The digest that a cell's image has now, by the cell's key; None for images that aren't asked for, whose cells
+        stay.
+
+    Returns
+    -------
+    (CellStore, int)
+        The store as it is now, and how many cells went.
+    """
+    rows = store.table.to_dict("records") if len(store) else []
+    kept = [row for row, told in enumerate(rows) if content_of(told["key"]) in (None, told.get(CONTENT))]
+    gone = len(store) - len(kept)
+    if not gone:
+        return store, 0
+    path, new = store.path, store.path.with_name(f".{store.path.name}.renewed")
+    shutil.rmtree(new, ignore_errors=True)
+    header = store.header
+    options = {name: header[name] for name in ("width", "grid", "mask_size", "crop_size", "source")}
+    options["views"] = tuple(header["views"]) if "views" in header else None
+    made = CellStore.create(new, **options)
+    for start in range(0, len(kept), BATCH):
+        made.append(*store.cells(kept[start : start + BATCH]))
+    made.leave()
+    store.leave()
+    _move_shards(path, new)
+    shutil.rmtree(path)
+    new.rename(path)
+    return CellStore.create(path, **options), gone
+
+
+def _move_shards(path: Path, new: Path) -> None:
+    """Keep the stores below a store's folder."""
+    for shard in path.glob("shard-*"):
+        shard.rename(new / shard.name)

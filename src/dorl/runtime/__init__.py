@@ -1,0 +1,1 @@
+"""How work is run: results kept by content."""

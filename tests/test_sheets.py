@@ -1,0 +1,64 @@
+"""Tables as CSV, out and in."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from dorl.errors import InputError
+from dorl.names import FORMULA, without_surrogates
+from dorl.sheets import read_sheet, sheet_line, write_sheet
+
+
+@given(st.lists(st.text(), min_size=2, max_size=4))
+@example(["a\rb", "=1", "x"])
+@example(['"', "''=", "NA"])
+def test_text_comes_back_letter_by_letter(tmp_path_factory: pytest.TempPathFactory, values: list[str]) -> None:
+    values = [value.replace("\0", "") for value in values]
+    path = tmp_path_factory.getbasetemp() / "letters.csv"
+    names = [f"c{number}" for number in range(len(values))]
+    write_sheet(path, pd.DataFrame([values], columns=names, dtype=object))
+    assert read_sheet(path, text=names).iloc[0].tolist() == [without_surrogates(value) for value in values]
+
+
+@given(st.text(min_size=1).filter(lambda text: "\0" not in text))
+def test_no_reader_sees_a_formula(text: str) -> None:
+    row = next(csv.reader(io.StringIO(sheet_line([text, 1]), newline="")))
+    assert len(row) == 2
+    assert row[0][:1] not in tuple(FORMULA)
+
+
+def test_numbers_stay_numbers(tmp_path: Path) -> None:
+    table = pd.DataFrame(
+        {
+            "text": ["-1.png", "+a", "@a"],
+            "whole": [-3, 4, 5],
+            "half": [-0.5, np.nan, 1e-7],
+            "said": [True, False, True],
+            "nothing": [None, None, "x"],
+        }
+    )
+    write_sheet(tmp_path / "a.csv", table)
+    lines = (tmp_path / "a.csv").read_text().splitlines()
+    assert lines[1:] == ["'-1.png,-3,-0.5,True,", "'+a,4,,False,", "'@a,5,1e-07,True,x"]
+    write_sheet(tmp_path / "a.csv", table, number=".4f")
+    assert (tmp_path / "a.csv").read_text().splitlines()[1] == "'-1.png,-3,-0.5000,True,"
+    read = pd.read_csv(tmp_path / "a.csv")
+    assert read["half"].iat[0] == -0.5
+    assert read["whole"].tolist() == [-3, 4, 5]
+    assert sheet_line([np.float32(0.5), np.int64(-2), np.bool_(True), float("nan"), pd.NA]) == "0.5,-2,True,,\n"
+
+
+def test_a_damaged_table_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="can't be read as a table"):
+        read_sheet(tmp_path / "a.csv")
+    with pytest.raises(InputError, match="can't be read as a table"):
+        read_sheet(tmp_path / "none.csv")
