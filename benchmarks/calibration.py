@@ -36,7 +36,7 @@ def fold(
     seed: int,
 ) -> dict[str, float]:
     """One classifier, learnt from one part of the source lab, asked about another part and about another lab."""
-    model = make_classifier(name, seed)
+    model = make_classifier(name, seed, views=X.ndim == 3)
     calibration = calibrate(model, X[learn], y[learn], seed=seed)
     if calibration is None:
         raise SystemExit("the source lab has too few labels")
@@ -68,11 +68,11 @@ def main() -> None:
     table = anndata.read_h5ad(given.run / "features.h5ad")
     labelled = table[table.obs["label"].notna().to_numpy()]
     y = labelled.obs["label"].astype(str).to_numpy(object)
-    taken = {name: np.asarray(labelled.X) for name in CLASSIFIERS}
     store = CellStore.open(given.run / "cells")
     place = {key: row for row, key in enumerate(store.table["key"])}
-    if "views" in store.header:
-        taken = {VIEWS: store.batch([place[key] for key in labelled.obs_names], "views")[0], **taken}
+    views = "views" in store.header
+    inputs = store.batch([place[key] for key in labelled.obs_names], "views")[0] if views else np.asarray(labelled.X)
+    taken = dict.fromkeys([*([VIEWS] if views else []), *CLASSIFIERS], inputs)
     lab = labelled.obs["domain"].astype(str).to_numpy()
     source = given.source or lab[0]
     found: dict[str, dict[str, dict[str, float]]] = {}

@@ -34,7 +34,9 @@ from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 from torch.nn import functional as F
 
+from dorl.cells.crop import square_crop
 from dorl.cells.pooling import masked_mean
+from dorl.cells.restain import restain
 from dorl.domains import Domain, parse_lab, read_domain
 from dorl.memory import keep_memory
 from dorl.pretraining.__main__ import packaged
@@ -45,7 +47,6 @@ from dorl.segmentation.compact import BN_EPS, CompactSpec, imagenet_state
 from dorl.segmentation.pixels import normalise
 from dorl.tensorfiles import read_pth
 from dorl.training import seeded
-from dorl.views import restain, square_crop
 
 CLASSES = {
     "neutrophil": "neutrophil",

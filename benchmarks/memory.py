@@ -28,6 +28,7 @@ from dorl import taxonomy
 if TYPE_CHECKING:
     from dorl.domains import Domain
     from dorl.pipeline.embedding import Embedded
+    from dorl.representation import CrossDomainAutoencoder
     from dorl.segmentation import Segmenter
 
 SIZE = 224
@@ -97,33 +98,27 @@ def train_stage(folder: Path, cells: int) -> None:
 CLASSES = taxonomy.CLASSES[:11]
 
 
-def made_up_cells(labs: list[Domain], segmenter: Segmenter, path: Path, **given: object) -> Embedded:
-    """In place of `dorl.pipeline.embedding.embed`: each class has its own tokens and views, and each cell its noise."""
+def made_up_cells(
+    labs: list[Domain], segmenter: Segmenter, path: Path, *, autoencoder: CrossDomainAutoencoder, **given: object
+) -> Embedded:
+    """In place of `dorl.pipeline.embedding.embed`: each class has its own features, and each cell its noise."""
     from dorl.cells import CellStore
-    from dorl.pipeline.embedding import Embedded
-    from dorl.views import Views, described_width
+    from dorl.cells.views import Views
+    from dorl.pipeline.embedding import KEPT, Embedded
 
-    views = Views()
-    shapes = {
-        "tokens": (segmenter.width, segmenter.grid, segmenter.grid),
-        "views": (views.total, described_width(segmenter)),
-    }
+    shape = (Views().total, autoencoder.config.feature_width)
     rng = np.random.default_rng(0)
-    # a class's tokens are alike all over the grid, so that what the autoencoder makes of them tells the classes apart
-    per_class = {"tokens": (segmenter.width, 1, 1), "views": shapes["views"]}
-    means = {name: rng.normal(size=(len(CLASSES), *shape)).astype(np.float32) for name, shape in per_class.items()}
-    noise = {name: rng.normal(size=(257, *shape)).astype(np.float32) for name, shape in shapes.items()}
-    store = CellStore.create(path, width=segmenter.width, grid=segmenter.grid, views=shapes["views"])
-    masks, crops = np.ones((100, 224, 224), bool), np.full((100, 128, 128, 3), 128, np.uint8)
-    crops[:, 32:96, 32:96] = 90
+    means = rng.normal(size=(len(CLASSES), *shape)).astype(np.float32)
+    noise = rng.normal(size=(257, *shape)).astype(np.float32)
+    store = CellStore.create(path, crop_size=KEPT, views=shape)
+    masks, crops = np.ones((100, 224, 224), bool), np.full((100, KEPT, KEPT, 3), 128, np.uint8)
+    crops[:, 22:66, 22:66] = 90
     for lab in labs:
         for start in range(0, len(lab), 100):
             told = lab.table.iloc[start : start + 100]
             index = np.array([CLASSES.index(label) for label in told["label"]])
             pick = rng.integers(0, 257, (2, len(told)))
-            values = {
-                name: 0.1 * means[name][index] + noise[name][pick[0]] - noise[name][pick[1]] * 0.7 for name in shapes
-            }
+            views = 0.1 * means[index] + noise[pick[0]] - 0.7 * noise[pick[1]]
             rows = [
                 {
                     "key": lab.key(start + i),
@@ -136,7 +131,7 @@ def made_up_cells(labs: list[Domain], segmenter: Segmenter, path: Path, **given:
                 for i, row in enumerate(told.to_dict("records"))
             ]
             part = slice(0, len(told))
-            store.append(values["tokens"], masks[part], crops[part], rows, values["views"])
+            store.append(None, masks[part], crops[part], rows, views)
     return Embedded(store)
 
 

@@ -14,6 +14,7 @@ from dorl.domains import read_domain
 from dorl.errors import InputError
 from dorl.pipeline import DoRL, fit
 from dorl.pipeline.runfolder import read_config, slug
+from dorl.representation import CrossDomainAutoencoder
 
 NOT_OURS = {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
 
@@ -95,7 +96,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
 @pytest.mark.slow
 def test_labs_without_labels_give_features_and_no_classifier(rendered: Path, tmp_path: Path) -> None:
     model = fit([f"bare={rendered / 'dune' / 'images'}"], out=tmp_path / "run", iterations=2)
-    assert model.transform([np.full((50, 60, 3), 200, np.uint8)]).shape == (1, 192)
+    assert model.transform([np.full((50, 60, 3), 200, np.uint8)]).shape == (1, model.autoencoder.config.feature_width)
     with pytest.raises(InputError, match="no classifiers"):
         model.predict([np.full((50, 60, 3), 200, np.uint8)])
 
@@ -118,13 +119,27 @@ def test_unreadable_images_are_left_out_counted_and_shown(rendered: Path, tmp_pa
     assert "the file is empty" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_a_run_without_views_of_some_classes_has_the_papers_classifiers_alone(labs: list[str], tmp_path: Path) -> None:
-    model = fit(labs, out=tmp_path / "run", views=False, classes=["granulocyte", "monocyte"], iterations=2, folds=2)
-    config = read_config(tmp_path / "run")
-    assert model.classes_ == config.classifiers.classes == ["granulocyte", "monocyte"]
+def test_the_published_method_has_the_papers_classifiers_alone(published: Path) -> None:
+    model, config = DoRL.load(published), read_config(published)
+    assert config.method == "published"
     assert config.classifiers.names == list(CLASSIFIERS)
     assert (config.views.plain, config.views.restained) == (0, 0)
     assert model.classifier_name == config.classifiers.default == "SVM (linear)"
+    assert model.autoencoder.config.channels == 0
+    assert model.transform([np.full((50, 60, 3), 200, np.uint8)]).shape == (1, 192)
+
+
+def test_a_run_of_some_classes_without_restained_views_takes_the_bundled_autoencoder_as_it_is(
+    labs: list[str], tmp_path: Path
+) -> None:
+    settings = {"views": False, "classes": ["granulocyte", "monocyte"], "iterations": 0, "folds": 2}
+    model = fit(labs, out=tmp_path / "run", **settings)
+    config = read_config(tmp_path / "run")
+    assert model.classes_ == config.classifiers.classes == ["granulocyte", "monocyte"]
+    assert (config.views.plain, config.views.restained) == (2, 0)
+    assert model.autoencoder.digest() == CrossDomainAutoencoder.load("tiny", device="cpu").digest()
+    assert not (tmp_path / "run" / "history.csv").exists()
+    assert not (tmp_path / "run" / "tuning").exists()
 
 
 def test_the_default_classifier_learns_from_views(fitted: Path, labs: list[str]) -> None:
@@ -139,5 +154,6 @@ def test_the_default_classifier_learns_from_views(fitted: Path, labs: list[str])
     (again, found) = model.inputs([lab.load(i) for i in range(3)])
     assert found.all()
     assert np.abs(again.astype(float) - views[:3, : config.views.plain]).max() < 0.05 * views[:3].astype(float).std()
+    assert model.autoencoder.digest() != CrossDomainAutoencoder.load("tiny", device="cpu").digest()  # it was tuned
     own = pd.read_csv(fitted / "results.csv").query("train == test").groupby("classifier")["accuracy"].mean()
     assert own["Views"] > 0.8

@@ -52,7 +52,7 @@ def test_predict_is_the_likeliest_class(model: DoRL, lab: Domain) -> None:
 
 
 def test_no_image_gives_no_row(model: DoRL) -> None:
-    assert model.transform([]).shape == (0, 192)
+    assert model.transform([]).shape == (0, model.autoencoder.config.feature_width)
     assert model.predict_proba([]).shape == (0, 5)
     assert model.predict([]).shape == (0,)
 
@@ -75,6 +75,6 @@ def test_a_path_alone_and_a_broken_file_are_refused(model: DoRL, tmp_path: Path)
 
 def test_another_classifier_of_the_run_may_be_asked(model: DoRL, lab: Domain, fitted: Path) -> None:
     forest = dorl.load(fitted, classifier="RF")
-    assert type(forest.classifier[-1]).__name__ == "SteadyForest"
+    assert type(forest.classifier[-1].estimator_[-1]).__name__ == "SteadyForest"
     assert forest.classes_ == model.classes_
     assert (forest.predict_proba([lab.load(0)]) != model.predict_proba([lab.load(0)])).any()

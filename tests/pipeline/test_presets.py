@@ -3,7 +3,15 @@ from __future__ import annotations
 import pytest
 
 from dorl.errors import InputError
-from dorl.pipeline.presets import autoencoder_settings, check_seed, shape_and_training
+from dorl.pipeline.presets import (
+    ANEW,
+    TUNED,
+    autoencoder_settings,
+    cell_settings,
+    check_seed,
+    shape_and_learning,
+    shape_and_training,
+)
 from dorl.representation import AutoencoderConfig, TrainingSettings
 from dorl.segmentation import Segmenter
 
@@ -61,6 +69,16 @@ def test_wrong_numbers_and_names_are_told() -> None:
         autoencoder_settings(backbone(192), epochs=0)
     with pytest.raises(InputError, match="iterations is -1"):
         autoencoder_settings(backbone(192), iterations=-1)
+
+
+def test_an_autoencoder_of_cells_is_tuned_or_begins_anew() -> None:
+    shape = AutoencoderConfig.of_cells(322, 14)
+    tuned, anew = cell_settings(shape, start="abc"), cell_settings(shape, start="")
+    assert shape_and_learning(tuned) == (shape, TUNED)
+    assert shape_and_learning(anew) == (shape, ANEW)
+    assert shape_and_learning(cell_settings(shape, start="abc", iterations=0))[1].steps == 0
+    with pytest.raises(InputError, match="give 1 or more"):
+        cell_settings(shape, start="", iterations=0)
 
 
 def test_a_seed_is_one_that_every_library_takes() -> None:

@@ -6,8 +6,17 @@ import numpy as np
 import pytest
 import torch
 from skimage.metrics import structural_similarity
+from torch.nn import functional as F
 
-from dorl.representation.losses import mmd_loss, ssim, token_loss, total_loss
+from dorl.representation.losses import (
+    Past,
+    agreement_loss,
+    kernel_discrepancy,
+    mmd_loss,
+    ssim,
+    token_loss,
+    total_loss,
+)
 
 
 def pictures(seed: int, *, batch: int = 2) -> torch.Tensor:
@@ -111,3 +120,44 @@ def test_token_loss_is_the_mean_of_the_squares() -> None:
 def test_total_is_the_published_sum() -> None:
     terms = (torch.tensor(0.4), torch.tensor(0.3), torch.tensor(5.0))
     assert total_loss(*terms).item() == pytest.approx(0.4 + 2 * (0.3 + 0.5 * 5.0))
+
+
+def test_views_that_agree_cost_less_than_those_that_do_not() -> None:
+    generator = torch.Generator().manual_seed(0)
+    codes = torch.randn(12, 8, generator=generator)
+    lab, cell = torch.arange(12) % 2, torch.arange(12)
+    near = agreement_loss(codes, codes + 0.05 * torch.randn(12, 8, generator=generator), lab, cell)
+    far = agreement_loss(codes, torch.randn(12, 8, generator=generator), lab, cell)
+    assert near < 0.1 < far
+
+
+def test_other_labs_cells_and_a_cell_drawn_twice_are_no_others() -> None:
+    codes = F.normalize(torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]]), dim=1)
+    apart = agreement_loss(codes, codes, torch.tensor([0, 1, 1]), torch.tensor([0, 1, 2]))
+    same_lab = agreement_loss(codes, codes, torch.tensor([0, 0, 1]), torch.tensor([0, 1, 2]))
+    twice = agreement_loss(codes, codes, torch.tensor([0, 0, 1]), torch.tensor([1, 1, 2]))
+    assert apart < 0.01
+    assert twice < 0.01
+    assert same_lab > 0.4
+
+
+def test_cells_are_told_from_earlier_ones_of_their_lab() -> None:
+    past = Past(2, 4, 2, torch.device("cpu"))
+    codes = torch.tensor([[1.0, 0.0]])
+    first = agreement_loss(codes, codes, torch.tensor([0]), torch.tensor([5]), past=past)
+    again = agreement_loss(codes, codes, torch.tensor([0]), torch.tensor([5]), past=past)
+    other_lab = agreement_loss(codes, codes, torch.tensor([1]), torch.tensor([6]), past=past)
+    assert max(first, again, other_lab) < 1e-4  # nothing but itself is there
+    alike = agreement_loss(codes, codes, torch.tensor([0]), torch.tensor([7]), past=past)
+    assert alike > 0.6
+
+
+def test_kernels_see_what_means_do_not() -> None:
+    generator = torch.Generator().manual_seed(1)
+    narrow, wide = torch.randn(40, 3, generator=generator), 3 * torch.randn(40, 3, generator=generator)
+    lab = torch.arange(80) // 40
+    apart = kernel_discrepancy(torch.cat([narrow - narrow.mean(0), wide - wide.mean(0)]), lab)
+    alike = kernel_discrepancy(torch.randn(80, 3, generator=generator), lab)
+    assert apart > 3 * alike
+    assert kernel_discrepancy(torch.cat([narrow, narrow]), lab) == pytest.approx(0, abs=1e-6)
+    assert kernel_discrepancy(narrow[:6], torch.tensor([0, 0, 0, 1, 1, 1])) == 0  # too few to say

@@ -159,10 +159,10 @@ class DoRL:
     @property
     def several(self) -> bool:
         """Whether classifiers take several views of a cell, and not the whole image, as published."""
-        return self.config.method == CELL or self._of_grids
+        return self.config.method == CELL or self.of_grids
 
     @property
-    def _of_grids(self) -> bool:
+    def of_grids(self) -> bool:
         """Whether its classifier is that of a run of dorl 0.1 which takes views, but not s of these."""
         return self.config.method == PUBLISHED and self.classifier_name == VIEWS
 
@@ -180,7 +180,7 @@ class DoRL:
         masks : sequence of bool arrays of shape (H, W)
             As published the whole images are seen, whatever the masks.
         """
-        if self._of_grids:
+        if self.of_grids:
             return described_views(self.segmenter, images, masks, self.config.views.plain)
         if self.config.method == PUBLISHED:
             return self._whole(images)[0]

@@ -191,7 +191,7 @@ class RunRecogniser:
         table = self._store.table
         learnt = table["domain"].isin(self._model.config.classifiers.source) & table["label"].notna()
         rows = np.flatnonzero(learnt)
-        whole = stored_features(self._store) if self._model.several else _features(run, table["key"].tolist())
+        whole = stored_features(self._store) if self._model.of_grids else _features(run, table["key"].tolist())
         placed = whole[rows]
         return _TrainingCells(placed, rows, table["label"].iloc[rows].tolist(), table["domain"].iloc[rows].tolist())
 

@@ -164,6 +164,11 @@ def learn(
     settings = settings or LearningSettings()
     if not len(pool):
         raise InputError("there is no cell to train the autoencoder on")
+    if config.channels != pool.channels:
+        raise InputError(
+            f"this autoencoder takes tokens of {config.channels or 'whole images'}"
+            f"{' channels' if config.channels else ''}, the pool holds {pool.channels} channels of cells: give another"
+        )
     place = default_device(device)
     torch.manual_seed(seed)
     network = _Network(config)
@@ -175,7 +180,13 @@ def learn(
         network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98)
     )
     checkpoint = out.with_name(f"{out.stem}.unfinished.safetensors")
-    identity = {"settings": repr(settings), "config": repr(config), "cells": len(pool), "labs": pool.labs, "seed": seed}
+    identity = {
+        "settings": repr(settings),
+        "config": repr(config),
+        "cells": len(pool),
+        "labs": list(pool.labs),
+        "seed": seed,
+    }
     identity["start"] = "" if start is None else start.digest()
     rows: list[dict[str, float]] = []
     done = 0
