@@ -11,7 +11,7 @@ import numpy as np
 
 from dorl.cells.crop import square_crop
 from dorl.cells.store import CellStore
-from dorl.cells.views import ANY, Views, alone, cell_pictures, token_channels, view_tokens
+from dorl.cells.views import Views, alone, cell_pictures, token_channels, view_tokens
 from dorl.errors import BadImageError
 from dorl.inference import over_batches
 from dorl.progress import say, track
@@ -105,7 +105,7 @@ def _embedded(segmenter: Segmenter, pictures: Sequence[Picture], views: Views, s
     """Rows, tokens, masks and crops of the cells of some pictures, as the store takes them."""
     rows, tokens, masks, crops = [], [], [], []
     for picture, crop, mask in _cut_out(segmenter, pictures):
-        looks = cell_pictures(crop, mask, views, picture.key, seed=seed, least=ANY)
+        looks = cell_pictures(crop, mask, views, picture.key, seed=seed, harder=True)
         tokens.append(view_tokens(segmenter, looks).half().cpu().numpy())
         masks.append(mask)
         crops.append(alone(looks, DRAWN)[0])

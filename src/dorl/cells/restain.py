@@ -11,13 +11,68 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-#: share of the pictures that each step changes
+#: share of the pictures that each step of `restain_harder` changes
 MIXED, MOVED, TINTED, LIT, LIT_IN_COLOUR, STRAY = 0.6, 0.5, 0.7, 0.5, 0.4, 0.4
 BLURRED, SHIFTED, SMALL, SHARPENED, COMPRESSED = 0.5, 0.25, 0.5, 0.25, 0.3
 
 
-def restain(views: Tensor, generator: torch.Generator, *, least: float = 0.1) -> Tensor:
-    """Stain, light and photograph anew, some views a little, some much.
+def restain(views: Tensor, generator: torch.Generator) -> Tensor:
+    """Stain, light and photograph anew.
+
+    Optical density is mixed between channels and scaled, and for half of the views moved towards that of another
+    picture of the batch, as if stained in its lab; then come uneven light, the colour of the light, saturation, gamma,
+    blur, lost resolution and noise.
+
+    Parameters
+    ----------
+    views : float32 Tensor of shape (B, 3, S, S)
+        RGB, 0-1.
+    generator : torch.Generator
+
+    Returns
+    -------
+    float32 Tensor of the same shape, 0-1
+    """
+    batch = len(views)
+
+    def draw(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        return low + (high - low) * torch.rand(batch, *shape, generator=generator)
+
+    def some(share: float) -> Tensor:
+        return (draw(1, 1, 1) < share).float()
+
+    same = batch > 1 and views.stride(0) == 0  # one picture expanded: what is alike is computed once
+    density = (views[:1] if same else views).clamp_min(1 / 255).log_().neg_()
+    other = torch.randperm(batch, generator=generator)
+    amount = draw(1, 1, 1, high=1.2).clamp_max(1) * some(0.5)
+    if not same:  # its own stain is the only one there is to move towards
+        mean, std = density.mean((2, 3), keepdim=True), density.std((2, 3), keepdim=True) + 0.02
+        moved = (density - mean) / std * std[other] + mean[other]
+        density = torch.lerp(density, moved, amount)
+    mixing = torch.eye(3) + 0.18 * torch.randn(batch, 3, 3, generator=generator) * some(0.6)[..., 0]
+    scale = draw(3, 1, 1, low=0.65, high=1.4) * draw(1, 1, 1, low=0.65, high=1.35)
+    density = torch.matmul(mixing * scale[..., 0], density.flatten(2)).view(views.shape)
+    tint = draw(3, 1, 1, low=-0.04, high=0.22) * some(0.7) + draw(3, 1, 1, low=0.0, high=0.9) * some(0.08)
+    slope = torch.linspace(-1, 1, views.shape[-1])
+    uneven = draw(1, 1, 1, low=-0.2, high=0.2) * slope + draw(1, 1, 1, low=-0.2, high=0.2) * slope[:, None]
+    pixels = density.add_(tint).add_(uneven * some(0.4)).clamp_min_(-0.05).neg_().exp_()
+    grey = pixels.mean(1, keepdim=True)
+    pixels = torch.lerp(grey, pixels, draw(1, 1, 1, low=0.25, high=1.5))
+    pixels = pixels.clamp_(1e-3, 1).log_().mul_(torch.exp(draw(1, 1, 1, low=-0.35, high=0.35))).exp_()
+    sigma = draw(low=0.3, high=2.2) * (draw() < 0.45).float()
+    for number in sigma.nonzero()[:, 0].tolist():
+        pixels[number] = _blur(pixels[number : number + 1], float(sigma[number]))[0]
+    if torch.rand(1, generator=generator) < 0.35:  # lost resolution, for the whole batch at once
+        low = int(views.shape[-1] * (0.25 + 0.5 * float(torch.rand(1, generator=generator))))
+        small = F.interpolate(pixels, (low, low), mode="bilinear", antialias=True, align_corners=False)
+        again = F.interpolate(small, views.shape[-2:], mode="bilinear", align_corners=False)
+        pixels = torch.lerp(pixels, again, some(0.6))
+    noise = torch.randn(pixels.shape, generator=generator)
+    return noise.mul_(0.05 * draw(1, 1, 1) ** 2).add_(pixels).clamp_(0, 1)
+
+
+def restain_harder(views: Tensor, generator: torch.Generator) -> Tensor:
+    """Stain, light and photograph anew as cheap optics do, some views a little, some much.
 
     The stain: optical density is mixed between channels and scaled, and for half of the views moved towards that of
     another picture of the batch, as if stained in its lab. The light: its colour, a smooth surface over the field in
@@ -29,8 +84,6 @@ def restain(views: Tensor, generator: torch.Generator, *, least: float = 0.1) ->
     views : float32 Tensor of shape (B, 3, S, S)
         RGB, 0-1.
     generator : torch.Generator
-    least : float
-        How far each view goes at least, of the way to the hardest, 0-1.
 
     Returns
     -------
@@ -44,7 +97,8 @@ def restain(views: Tensor, generator: torch.Generator, *, least: float = 0.1) ->
     def some(share: float) -> Tensor:
         return (draw(1, 1, 1) < share).float()
 
-    much = draw(1, 1, 1, low=least)
+    #: how far each view goes, of the way to the hardest, 0-1
+    much = draw(1, 1, 1, low=0.1)
     density = views.clamp_min(1 / 255).log().neg()
     other = torch.randperm(batch, generator=generator)
     amount = (1.2 * much * draw(1, 1, 1)).clamp_max(1) * some(MOVED)

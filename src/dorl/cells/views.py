@@ -12,14 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dorl.cells.references import to_references
-from dorl.cells.restain import move, restain
+from dorl.cells.restain import move, restain, restain_harder
 from dorl.segmentation import Segmenter
 
 #: channels behind those of the encoder: how much of a token's patch the cell covers, and how much its nucleus
 MARKS = 2
-
-#: how far views are restained at least that classifiers learn from, and those that the autoencoder learns from
-HARD, ANY = 0.5, 0.1
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def cell_pictures(
     key: str = "",
     *,
     seed: int = 0,
-    least: float = HARD,
+    harder: bool = False,
     references: bool = True,
 ) -> Pictures:
     """Views of one cell: the plain ones, then the restained.
@@ -84,8 +81,8 @@ def cell_pictures(
     key : str
         The cell's own; with `seed` it decides how the cell is restained, whatever cells come with it.
     seed : int
-    least : float
-        How far restaining goes at least, as for `restain`.
+    harder : bool
+        Restain by `restain_harder`, as the autoencoder learns, in place of `restain`, as classifiers do.
     references : bool
         Without it the views keep their colours.
     """
@@ -97,7 +94,8 @@ def cell_pictures(
             image, cell = np.rot90(crop, number), np.rot90(mask, number)
         else:
             moved, cell = move(crop, mask, generator)
-            stained = restain(moved[None], generator, least=least)[0].permute(1, 2, 0)
+            anew = restain_harder if harder else restain
+            stained = anew(moved[None], generator)[0].permute(1, 2, 0)
             image = (stained * 255).round().byte().numpy()
         image, cell = np.ascontiguousarray(image), np.ascontiguousarray(cell)
         brought, nucleus = to_references(image, cell)
