@@ -129,7 +129,7 @@ def test_bad_images_are_left_out_with_the_reason(tmp_path):
     assert list(lab.table["path"]) == ["good.png"]
     assert reasons(lab) == {
         "empty.png": "the file is empty",
-        "text.jpg": "not a readable jpg, png, bmp or tiff image",
+        "text.jpg": "not a readable jpg, png, bmp, tiff, webp or gif image",
         "tiny.png": "5×5 pixels, below 8 a side",
     }
 
@@ -160,7 +160,7 @@ def test_a_name_that_is_no_utf8_is_left_out(tmp_path):
 
 def test_missing_and_empty(tmp_path):
     refused(tmp_path / "none", "no such file or folder")
-    refused(tmp_path, "holds no jpg, png, bmp or tiff")
+    refused(tmp_path, "holds no jpg, png, bmp, tiff, webp or gif")
     refused("x" * 5000, "no such file or folder")
     refused("", "no path|no such")
 
@@ -273,7 +273,7 @@ def test_links_to_folders_are_said_and_not_followed(tmp_path: Path) -> None:
     )
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / "Basophil").symlink_to(tmp_path / "elsewhere")
-    refused(tmp_path / "links", r"tiff image \(Basophil: is a link to a folder: put the folder itself there\)")
+    refused(tmp_path / "links", r"gif image \(Basophil: is a link to a folder: put the folder itself there\)")
 
 
 def test_folders_that_may_not_be_read_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,4 +59,4 @@ def test_an_image_goes_with_its_mask_and_the_reason_names_the_mask(rendered: Pat
     assert len(lab) == 29
     ((path, reason),) = lab.left_out.itertuples(index=False, name=None)
     assert path == table["image"].iat[4]
-    assert reason == f"{table['mask'].iat[4]}: not a readable jpg, png, bmp or tiff image"
+    assert reason == f"{table['mask'].iat[4]}: not a readable jpg, png, bmp, tiff, webp or gif image"

@@ -12,7 +12,7 @@ import pandas as pd
 
 from dorl.domains.bloodmnist import is_bloodmnist, read_bloodmnist
 from dorl.domains.domain import Domain, is_name
-from dorl.domains.images import SUFFIXES
+from dorl.domains.formats import READ, SUFFIXES
 from dorl.domains.manifest import MANIFEST_SUFFIXES, read_manifest
 from dorl.domains.sources import FileSource
 from dorl.errors import BadImageError, InputError
@@ -119,7 +119,7 @@ def read_domain(path: str | Path, name: str | None = None, layout: str = "auto",
     files, passed = _image_files(path)
     if not files:
         also = f" ({passed[0][0]}: {passed[0][1]})" if passed else ""
-        raise InputError(f"{path}: holds no jpg, png, bmp or tiff image{also}; give a folder that does")
+        raise InputError(f"{path}: holds no {READ} image{also}; give a folder that does")
     layout = _recognise(path, files) if layout == "auto" else layout
     return _checked(_read_folder(path, name or _default_name(path), layout, files, passed), path)
 
