@@ -125,14 +125,19 @@ def test_paths_that_leave_the_folder_are_refused(folder, column, text):
     refused(manifest(folder / "l.csv", [row]), "row 1: .*outside the manifest's folder")
 
 
-def test_links_that_leave_the_folder_are_refused(folder):
+def test_links_that_leave_the_folder_are_left_out(folder):
     put(folder.parent, "secret.png")
     (folder / "link.png").symlink_to(folder.parent / "secret.png")
     (folder / "up").symlink_to(folder.parent)
     (folder / "inside.png").symlink_to(folder / "images/1.png")
-    refused(manifest(folder / "l.csv", [{"image": "link.png"}]), "outside")
-    refused(manifest(folder / "l.csv", [{"image": "up/secret.png"}]), "outside")
-    assert len(read_domain(manifest(folder / "l.csv", [{"image": "inside.png"}]))) == 1
+    lab = read_domain(
+        manifest(folder / "l.csv", [{"image": name} for name in ("link.png", "up/secret.png", "inside.png")])
+    )
+    assert list(lab.table["path"]) == ["inside.png"]
+    reason = "is a link that leads out of the manifest's folder: put the file itself there"
+    assert reasons(lab) == {"link.png": reason, "up/secret.png": reason}
+    rows = [{"image": "inside.png", "mask": ""}, {"image": "images/2.png", "mask": "link.png"}]
+    assert reasons(read_domain(manifest(folder / "l.csv", rows))) == {"images/2.png": f"its mask {reason}"}
 
 
 def test_a_manifest_reached_by_a_link_is_read(folder, tmp_path):

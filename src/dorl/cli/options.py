@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dorl.errors import InputError
 from dorl.processes import launch, several
 
 Labs = Annotated[list[str], typer.Argument(metavar="LAB...", help="name=path, or a path.")]
@@ -42,6 +43,12 @@ Classes = Annotated[
     str,
     typer.Option(help="With commas, for example neutrophil,lymphocyte: labels are taken up to these. All by default."),
 ]
+MaskValue = Annotated[
+    str,
+    typer.Option(
+        help="The cell's value in the masks, for example 255, or 128,255; by default what differs from outside."
+    ),
+]
 ManyViews = Annotated[
     bool, typer.Option("--views/--no-views", help="Describe each cell in several views, for the classifier Views.")
 ]
@@ -57,6 +64,14 @@ def divide(processes: int) -> None:
     """Start the same command in several processes, and leave with their exit status; nothing for one, or in these."""
     if processes != 1 and not several():
         raise typer.Exit(launch(sys.argv[1:], processes))
+
+
+def numbers(text: str) -> list[float]:
+    """Numbers between commas. Raises InputError."""
+    try:
+        return [float(word) for word in listed(text)]
+    except ValueError:
+        raise InputError(f"mask value {text!r}: give numbers, for example 255, or 128,255") from None
 
 
 def listed(text: str) -> list[str]:

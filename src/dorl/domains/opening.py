@@ -37,6 +37,8 @@ def check_bytes(count: int, name: str | Path) -> None:
 def opened_file(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file of an allowed size. Raises BadImageError."""
     try:
+        if not Path(path).is_file() and Path(path).exists() and not Path(path).is_dir():  # a pipe would wait forever
+            raise BadImageError(f"{path}: is no regular file")
         stream = Path(path).open("rb")  # noqa: SIM115 - closed by the with below
         count = stream.seek(0, io.SEEK_END)
         stream.seek(0)

@@ -11,7 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from dorl.domains.images import probe_image, read_image, read_mask
+from dorl.domains.images import probe_image, read_image
+from dorl.domains.masks import USUAL, MaskMeaning, read_mask
 from dorl.errors import BadImageError
 
 
@@ -57,10 +58,13 @@ class FileSource:
     root : Path
     sizes : dict of str to (int, int), optional
         (width, height) of files whose headers have been read already.
+    meaning : MaskMeaning
+        What the masks' values mean.
     """
 
     root: Path
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+    meaning: MaskMeaning = USUAL
 
     def size(self, path: str) -> tuple[int, int]:
         if path not in self.sizes:
@@ -71,11 +75,13 @@ class FileSource:
         return read_image(self.root / path)
 
     def read_mask(self, mask: str, shape: tuple[int, int]) -> np.ndarray:
-        return read_mask(self.root / mask, shape)
+        return read_mask(self.root / mask, shape, self.meaning)
 
     def digest(self, path: str, mask: str | None = None) -> str:
         found = [file_digest(self.root / name) for name in (path, mask) if name is not None]
-        return " ".join(found) if all(found) else ""
+        if not all(found):
+            return ""
+        return " ".join([*found, self.meaning.text()] if mask is not None and self.meaning.text() else found)
 
 
 @dataclass

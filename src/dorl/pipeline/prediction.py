@@ -71,7 +71,9 @@ def read_images(path: str | Path | Domain) -> Domain:
 
 
 def tell_left_out(lab: Domain) -> None:
-    """A line for each file that was left out before any image was read."""
+    """A line for each file that was left out before any image was read, and for what was concluded."""
+    for remark in lab.remarks:
+        say(remark)
     for path, reason in lab.left_out.itertuples(index=False, name=None):
         say(f"left out: {path}: {reason}")
 
