@@ -41,6 +41,8 @@ def reasons(lab: Domain) -> dict[str, str]:
         ("monocyte/b.png", "monocyte/mask_b.tif"),
         ("monocyte/b.png", "monocyte/b_cp_masks.png"),
         ("monocyte/b.png", "monocyte/b_seg.png"),
+        ("monocyte/12.png", "monocyte/mask12.png"),
+        ("monocyte/12.png", "monocyte/12mask.png"),
         ("monocyte/b.png", "monocyte/masks/b.png"),
         ("monocyte/b.jpg", "monocyte/masks/b_mask.png"),
         ("images/monocyte/b.jpg", "masks/monocyte/b.png"),

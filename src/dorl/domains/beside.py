@@ -17,8 +17,8 @@ from dorl.errors import BadImageError
 _WORD = r"(?:cp[-_ ]?)?(?:masks?|segmentations?|segmented|seg|gt|ground[-_ ]?truth|labels?|annotations?|binary)"
 #: words that name segmented neutrophils, too: without an image beside it such a file isn't a mask
 _WEAK = re.compile(r"(?:^|[-_. /])(?:segmented|seg)(?:$|[-_. /])", re.IGNORECASE)
-_AFTER = re.compile(rf"(.+?)[-_. ]+{_WORD}", re.IGNORECASE)
-_BEFORE = re.compile(rf"{_WORD}[-_. ]+(.+)", re.IGNORECASE)
+_AFTER = re.compile(rf"(.+?)(?:[-_. ]+{_WORD}|(?<=\d)masks?)", re.IGNORECASE)
+_BEFORE = re.compile(rf"(?:{_WORD}[-_. ]+|masks?(?=\d))(.+)", re.IGNORECASE)
 _FOLDER = re.compile(rf"{_WORD}(?:[-_ ]?images?)?", re.IGNORECASE)
 _IMAGES = ("", "image", "images", "img", "imgs", "cell", "cells", "original", "originals", "raw", "data", "input")
 #: so many colours cover so much of a mask
