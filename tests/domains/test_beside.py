@@ -42,6 +42,8 @@ def reasons(lab: Domain) -> dict[str, str]:
         ("monocyte/b.png", "monocyte/b_cp_masks.png"),
         ("monocyte/b.png", "monocyte/b_seg.png"),
         ("monocyte/12.png", "monocyte/mask12.png"),
+        ("monocyte/b.png", "monocyte/b.png.mask.png"),
+        ("monocyte/b.png", "monocyte/b_mask_1.png"),
         ("monocyte/12.png", "monocyte/12mask.png"),
         ("monocyte/b.png", "monocyte/masks/b.png"),
         ("monocyte/b.jpg", "monocyte/masks/b_mask.png"),
@@ -84,10 +86,15 @@ def test_masks_that_fit_no_image_are_left_out(tmp_path):
     photograph(tmp_path / "b.png")
     mask(tmp_path / "b_mask.png")
     mask(tmp_path / "masks" / "b.png")
+    photograph(tmp_path / "c.png")
+    mask(tmp_path / "c_nucleus.png")
     lab = read_domain(tmp_path)
-    assert pairs(lab) == {"a.png": None, "b.png": "b_mask.png"}
+    assert pairs(lab) == {"a.png": None, "b.png": None, "c.png": None}
+    several = "is one of several masks of b.png: give one mask of the whole cell"
     assert reasons(lab) == {
+        "b_mask.png": several,
+        "c_nucleus.png": "shows a part of the cell of c.png by its name: give one mask of the whole cell",
         "a_mask.png": "is a mask of a.png by its name, and of another size",
         "gone_mask.png": "is a mask, by its name and its few colours, and has no image beside it",
-        "masks/b.png": "is another mask of b.png: keep one",
+        "masks/b.png": several,
     }

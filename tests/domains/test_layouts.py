@@ -34,10 +34,10 @@ def test_a_prefix_of_a_finer_class_of_the_same_is_kept(tmp_path):
     names = ["neutrophil/BNE_1.png", "neutrophil/SNE_2.png", "lymphocyte/LY_3.png", "ig/MMY_4.png", "ig/IG_5.png"]
     lab = read(tmp_path, *names)
     assert lab.layout == "acevedo"
+    assert lab.remarks[0].startswith("classes are taken from the codes of the file names, as in Acevedo-20")
     assert list(labels(lab).values()) == [
         *("metamyelocyte", "lymphocyte_typical", "neutrophil_banded", "neutrophil_segmented")
     ]
-    assert not lab.remarks
     assert lab.left_out["path"].tolist() == ["ig/IG_5.png"]
 
 

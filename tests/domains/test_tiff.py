@@ -189,3 +189,15 @@ def test_fewer_bits_than_a_byte_holds(tmp_path, bits):
             whole[at : at + size] = value.to_bytes(size, "big")
     (tmp_path / "a.tif").write_bytes(bytes(whole) + data)
     alike(read_image(tmp_path / "a.tif"), values * 255 / top)
+
+
+def test_floats_that_overshoot(tmp_path):
+    values = (RGB / 255 * 1.1 - 0.05).astype(np.float32)  # as resizing makes them
+    alike(shown(tmp_path, values, photometric="rgb"), np.clip(values * 255, 0, 255))
+    refused(tmp_path, GREY.astype(np.float32) / 128 - 1, "negative pixel values")
+
+
+def test_the_rgb_stack_of_imagej(tmp_path):
+    note = {"axes": "ZYX", "Labels": ["Red", "Green", "Blue"]}
+    alike(shown(tmp_path, PLANES.copy(), imagej=True, metadata=note), RGB)
+    refused(tmp_path, PLANES.copy(), "has 3 grey pages", imagej=True, metadata={"axes": "ZYX"})

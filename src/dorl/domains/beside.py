@@ -10,14 +10,19 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from dorl.domains.formats import SUFFIXES
 from dorl.domains.images import probe_image
 from dorl.domains.masks import read_values
 from dorl.errors import BadImageError
 
-_WORD = r"(?:cp[-_ ]?)?(?:masks?|segmentations?|segmented|seg|gt|ground[-_ ]?truth|labels?|annotations?|binary)"
+_WORD = (
+    r"(?:cp[-_ ]?)?(?:masks?|segmentations?|segmented|seg|gt|ground[-_ ]?truth|labels?|annotations?|binary"
+    r"|nucleus|nuclei|nuc|cyto|cytoplasm)"
+)
+_PART = re.compile(r"(?:^|[-_. ])(?:nucle\w+|nuc|cyto\w*)(?:$|[-_. ])", re.IGNORECASE)
 #: words that name segmented neutrophils, too: without an image beside it such a file isn't a mask
 _WEAK = re.compile(r"(?:^|[-_. /])(?:segmented|seg)(?:$|[-_. /])", re.IGNORECASE)
-_AFTER = re.compile(rf"(.+?)(?:[-_. ]+{_WORD}|(?<=\d)masks?)", re.IGNORECASE)
+_AFTER = re.compile(rf"(.+?)(?:[-_. ]+{_WORD}(?:[-_. ]?\d+)?|(?<=\d)masks?)", re.IGNORECASE)
 _BEFORE = re.compile(rf"(?:{_WORD}[-_. ]+|masks?(?=\d))(.+)", re.IGNORECASE)
 _FOLDER = re.compile(rf"{_WORD}(?:[-_ ]?images?)?", re.IGNORECASE)
 _IMAGES = ("", "image", "images", "img", "imgs", "cell", "cells", "original", "originals", "raw", "data", "input")
@@ -86,12 +91,13 @@ def without_masks(root: Path, files: Sequence[str]) -> Sorted:
         else:
             result.images.append(file)
     images = set(result.images)
-    for image, (first, *more) in taken.items():
-        if image in images:
-            result.masks[image] = first
-        else:  # the image is a mask itself
-            more = [first, *more]
-        result.left_out += [(one, f"is another mask of {image}: keep one") for one in more]
+    for image, masks in taken.items():
+        part = _PART.search(PurePosixPath(masks[0]).stem)
+        if len(masks) == 1 and image in images and not part:
+            result.masks[image] = masks[0]
+        else:
+            why = f"shows a part of the cell of {image} by its name" if part else f"is one of several masks of {image}"
+            result.left_out += [(one, f"{why}: give one mask of the whole cell") for one in masks]
     return result
 
 
@@ -103,6 +109,7 @@ def _images_of(path: PurePosixPath) -> Iterator[tuple[str, str]]:
     """Folder and stem of the images that a file may be the mask of, by its name; none where it has no mask's name."""
     after, before = _AFTER.fullmatch(path.stem), _BEFORE.fullmatch(path.stem)
     stems = [match[1].casefold() for match in (after, before) if match]
+    stems += [PurePosixPath(stem).stem for stem in stems if PurePosixPath(stem).suffix in SUFFIXES]  # a.png.mask.png
     folder = path.parent.as_posix().casefold()
     yield from ((folder, stem) for stem in stems)
     parts = path.parent.parts

@@ -12,6 +12,8 @@ from dorl.errors import BadImageError
 FULL_SCALES = (255, 1023, 4095, 16383, 65535)
 #: share of the values that may lie above the scale or below 0, and are cut off: hot and dead pixels
 HOT = 0.001
+#: share of the scale by which floating-point numbers may lie below 0, since resizing sharpens edges
+OVERSHOT = 0.1
 
 
 def to_8_bit(values: np.ndarray, name: str | Path, *, full: float | None = None, invert: bool = False) -> np.ndarray:
@@ -35,10 +37,11 @@ def to_8_bit(values: np.ndarray, name: str | Path, *, full: float | None = None,
     """
     if values.dtype.kind == "c" or not np.isfinite(values).all():
         raise BadImageError(f"{name}: has undefined pixel values; save it with 8 bits a colour")
-    if values.dtype.kind in "if" and _share(values < 0) > HOT:
-        raise BadImageError(f"{name}: has negative pixel values; add an offset, or save it with 8 bits a colour")
     if full is None or _share(values > full) > HOT:
         full = _guessed(values, name)
+    below = -OVERSHOT * full if values.dtype.kind == "f" else 0
+    if values.dtype.kind in "if" and _share(values < below) > HOT:
+        raise BadImageError(f"{name}: has negative pixel values; add an offset, or save it with 8 bits a colour")
     if values.dtype == np.uint8 and full == 255:
         return 255 - values if invert else values
     scaled = np.clip(values.astype(np.float32 if values.dtype.itemsize < 4 else np.float64) * (255 / full), 0, 255)
@@ -60,7 +63,8 @@ def _guessed(values: np.ndarray, name: str | Path) -> float:
         whole = int(np.iinfo(values.dtype).max)
         scales = [*(scale for scale in FULL_SCALES if scale < whole), *((whole,) if whole <= 2**32 else ())]
     for scale in scales:
-        if _share(values > scale) <= HOT:
+        # floats a little above 1 are of a picture of 0 to 1 that was resized: one of 0 to 255 would be black
+        if _share(values > (2 if scale == 1 else scale)) <= HOT:
             # of 32 bits the whole range, and nothing in between: a sum of pictures has no scale
             if scale > FULL_SCALES[-1] and values.max() < scale / 4:
                 break

@@ -40,6 +40,13 @@ def colour_order(tiff: Any) -> tuple[int, int, int] | None:
     return 0, 1, 2
 
 
+def named_planes(tiff: Any) -> tuple[int, int, int] | None:
+    """Pages of red, green and blue by ImageJ's labels, as its "RGB Stack" has them; None where these say otherwise."""
+    labels = _as_list((tiff.imagej_metadata or {}).get("Labels")) if tiff.is_imagej else []
+    words = [_WORDS.get(str(label).strip().lower()) for label in labels]
+    return _sorted(words) if len(words) == 3 else None
+
+
 def _sorted(found: list[int | None]) -> tuple[int, int, int] | None:
     if sorted(one for one in found if one is not None) != [0, 1, 2]:
         return None

@@ -57,6 +57,9 @@ def read_table(path: Path, *, any_class: bool = False) -> tuple[pd.DataFrame, li
                 f"{path}: has no column 'label', and classes in {columns}: rename the one with the labels to 'label', "
                 "or take it out"
             )
+    unread = [str(name) for name in table.columns if name not in NAMES]
+    if "label" not in table and unread:
+        remarks.append(f"has no column 'label'; not read: {', '.join(unread[:6])}{', …' if len(unread) > 6 else ''}")
     return table.loc[:, ~table.columns.duplicated()], remarks
 
 

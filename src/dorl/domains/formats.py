@@ -70,9 +70,19 @@ def why_not(path: Path) -> str | None:
     kind = _kind(path)
     if kind is not None and ending not in _NOTES:
         return f"is a {kind} image without the ending .{kind}: rename it"
-    if ending in _NOTES or not ending:
+    if ending in _NOTES or (not ending and not _is_binary(path)):
         return None
+    if not ending:
+        return "has no ending, and is no image that is read: save it as png or tiff, if it is one"
     return f"{ending} is not read: save it as png or tiff, if it is an image"
+
+
+def _is_binary(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return b"\0" in file.read(1024)
+    except OSError:
+        return False
 
 
 def _kind(path: Path) -> str | None:

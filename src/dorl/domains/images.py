@@ -24,10 +24,11 @@ from dorl.domains.opening import (
     told,
 )
 from dorl.domains.tiff import OtherColoursError, read_tiff, tiff_orientation, tiff_rgb, tiff_size
+from dorl.errors import BadImageError
 
 __all__ = ["SUFFIXES", "decode_image", "probe_image", "read_image", "read_mask"]
 
-#: formats of which Pillow's modes of more than 8 bits fill 16, whatever the file's depth
+#: formats of which Pillow brings any depth to 16 or to 8 bits
 _FILLED = ("PPM", "JPEG2000")
 
 
@@ -98,7 +99,7 @@ def _read_rgb(stream: BinaryIO, name: str | Path) -> np.ndarray:
             if deep is not None:
                 return turned(_from_deep(deep, name), orientation)
             if image.mode.startswith("I") or image.mode == "F":
-                full = 65535 if image.format in _FILLED and image.mode.startswith("I") else None
+                full = 65535 if image.format == "PPM" and image.mode.startswith("I") else None
                 grey = to_8_bit(np.asarray(image), name, full=full)
                 key = image.info.get("transparency")
                 if isinstance(key, int):
@@ -109,7 +110,12 @@ def _read_rgb(stream: BinaryIO, name: str | Path) -> np.ndarray:
                 white = Image.new("RGBA", upright.size, "white")
                 white.alpha_composite(upright.convert("RGBA"))
                 upright = white
-            return np.array(upright.convert("RGB"))
+            if upright.mode in ("LAB", "HSV"):
+                raise BadImageError(f"{name}: has {upright.mode} colours; save it as RGB")
+            rgb = np.array(upright.convert("RGB"))
+            if image.format in _FILLED and 0 < rgb.max() < 16:
+                raise BadImageError(f"{name}: may use 12 of 16 bits; save it as tiff, or with 8 bits a colour")
+            return rgb
 
 
 def _from_deep(values: np.ndarray, name: str | Path) -> np.ndarray:

@@ -20,6 +20,8 @@ _PREFIX = re.compile(r"([A-Z]+)_\d+")
 #: share of a folder's images whose names must look like Acevedo-20's; and share that may contradict their folders
 _ENOUGH, _ASTRAY = 0.8, 0.05
 
+_GUESSED = "classes are taken from the codes of the {}; give a manifest or folders of classes if they mean otherwise"
+
 #: what a file says of its class: (label or None, what the lab calls it, reason to leave it out or None)
 Labelled = tuple[str | None, str | None, str | None]
 
@@ -30,7 +32,7 @@ def recognise(root: Path, files: Sequence[str]) -> tuple[str, str | None]:
     known = sum(code in ACEVEDO_CODES or code in ACEVEDO_LEFT_OUT for code in prefixes)
     if root.name == "PBC_dataset_normal_DIB" or known >= _ENOUGH * len(files):
         astray = [file for file in files if _astray(file)]
-        remark = None
+        remark = None if root.name == "PBC_dataset_normal_DIB" else _GUESSED.format("file names, as in Acevedo-20")
         if astray:
             remark = (
                 f"{len(astray)} file names look like Acevedo-20's codes for another class than their folder's "
@@ -40,7 +42,7 @@ def recognise(root: Path, files: Sequence[str]) -> tuple[str, str | None]:
             return "acevedo", remark
         return "folders", remark
     if any(_is_matek(file) for file in files):
-        return "matek", None
+        return "matek", _GUESSED.format("folders, as in Matek-19")
     if any(by_folder(file)[0] for file in files):
         return "folders", None
     return "flat", None

@@ -84,7 +84,7 @@ def read_mask(path: str | Path, shape: tuple[int, int], meaning: MaskMeaning = U
         )
     if meaning.cell:
         return _said(values, meaning.cell, lossy)
-    if not values.any():
+    if not values.any() or not _differs(values, meaning.outside, lossy).any():
         return np.zeros(shape, bool)
     outside = _outside(values, lossy, meaning.outside)
     if outside is None:
@@ -149,7 +149,9 @@ def _said(values: np.ndarray, cell: Value, lossy: bool) -> np.ndarray:
 
 
 def _differs(values: np.ndarray, outside: Value, lossy: bool) -> np.ndarray:
-    """Where a mask differs from the outside, bool (H, W)."""
+    """Where a mask differs from the outside, bool (H, W); everywhere if that has another number of channels."""
+    if len(outside) != values.shape[2]:
+        outside = (0.0,) * values.shape[2] if not any(outside) else (np.nan,) * values.shape[2]
     if lossy:
         return (np.abs(values.astype(np.float64) - np.array(outside)) >= _JPEG_MASK_FROM).any(axis=2)
     if values.dtype == bool:

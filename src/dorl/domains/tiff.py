@@ -16,7 +16,7 @@ import tifffile
 from tifffile import PHOTOMETRIC
 
 from dorl.domains.brightness import FULL_SCALES, on_white, to_8_bit, turned
-from dorl.domains.channels import colour_order
+from dorl.domains.channels import colour_order, named_planes
 from dorl.errors import BadImageError
 
 #: samples of a pixel before those that are extra
@@ -203,12 +203,15 @@ def _pages(tiff: Any, name: str | Path) -> tuple[np.ndarray | None, int | None]:
     if axes[-2:] != "YX":
         return None, significant
     lengths = dict(zip(axes[:-2], shape[:-2], strict=True))
-    channels = lengths.get("C", 1)
-    unknown = [lengths[axis] for axis in axes[:-2] if axis in "QI"]
-    if channels == 1 and not any(3 <= length <= 4 for length in unknown):
+    channels, pages = lengths.get("C", 1), math.prod(shape[:-2])
+    stack = named_planes(tiff) if pages == 3 and channels == 1 else None
+    if stack is not None:
+        flat = series.asarray().reshape(3, *shape[-2:])
+        return np.moveaxis(flat[list(stack)], 0, -1), significant
+    if channels == 1 and pages != 3 and not (pages == 4 and set(axes[:-2]) <= set("QI")):
         return None, significant
     if channels != 3:
-        what = f"{channels} channels" if channels > 1 else f"{max(unknown)} grey pages"
+        what = f"{channels} channels" if channels > 1 else f"{pages} grey pages"
         raise BadImageError(f"{name}: has {what}, and doesn't say which are red, green and blue; save it as RGB")
     order = colour_order(tiff)
     if order is None:
