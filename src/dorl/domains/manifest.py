@@ -119,3 +119,5 @@ def _stays(path: Path, root: Path) -> bool:
         return path.resolve().is_relative_to(root)
     except (OSError, RuntimeError):  # links in a circle
         return False
+    except ValueError:  # a name that no file can have, nor a link
+        return True
