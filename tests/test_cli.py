@@ -173,8 +173,8 @@ def test_wrong_usage_is_one_line_that_says_where_to_read_on(
     ("kind", "message"),
     [
         ("nowhere", "no such file or folder"),
-        ("empty", "holds no jpg, png, bmp or tiff image"),
-        ("texts", "holds no jpg, png, bmp or tiff image"),
+        ("empty", "holds no jpg, png, bmp, tiff, webp or gif image"),
+        ("texts", "holds no jpg, png, bmp, tiff, webp or gif image"),
         ("unreadable", "none of 2 images can be used"),
         ("columns", "has no column 'image'; its columns are file, label"),
         ("no-row", "has no row"),

@@ -77,8 +77,11 @@ def behind_links(path: Path) -> Path:
 
 def is_stream(path: Path) -> bool:
     """Whether a name is that of a pipe, a device, or a file that the process has open, as ``/dev/stdout``."""
-    if _number(path) is not None:
-        return True
+    return _number(path) is not None or is_special(path)
+
+
+def is_special(path: Path) -> bool:
+    """Whether a pipe, device or socket has this name: reading it may wait forever."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):

@@ -154,6 +154,6 @@ def test_a_reason_does_not_repeat_the_path(on_disk):
     (on_disk.root / "a.png").write_bytes(b"nothing")
     with pytest.raises(BadImageError) as caught:
         on_disk.load(0)
-    assert on_disk.reason(0, caught.value) == "not a readable jpg, png, bmp or tiff image"
+    assert on_disk.reason(0, caught.value) == "not a readable jpg, png, bmp, tiff, webp or gif image"
     (on_disk.root / "b.png").write_bytes(b"")
     assert on_disk.reason(0, BadImageError(f"{on_disk.root}/m.png: the file is empty")) == "m.png: the file is empty"

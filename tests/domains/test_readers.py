@@ -105,7 +105,8 @@ def test_flat(tmp_path):
 
 def test_the_layout_asked_for_wins(tmp_path):
     put(tmp_path, "monocyte/BA_1.png")
-    assert read_domain(tmp_path).labels.tolist() == ["basophil"]
+    assert read_domain(tmp_path).labels.tolist() == ["monocyte"]
+    assert read_domain(tmp_path, layout="acevedo").labels.tolist() == ["basophil"]
     assert read_domain(tmp_path, layout="folders").labels.tolist() == ["monocyte"]
     assert read_domain(tmp_path, layout="flat").labels.tolist() == [None]
     refused(tmp_path, "unknown class 'monocyte'", layout="matek")
@@ -129,7 +130,7 @@ def test_bad_images_are_left_out_with_the_reason(tmp_path):
     assert list(lab.table["path"]) == ["good.png"]
     assert reasons(lab) == {
         "empty.png": "the file is empty",
-        "text.jpg": "not a readable jpg, png, bmp or tiff image",
+        "text.jpg": "not a readable jpg, png, bmp, tiff, webp or gif image",
         "tiny.png": "5×5 pixels, below 8 a side",
     }
 
@@ -160,7 +161,7 @@ def test_a_name_that_is_no_utf8_is_read(tmp_path):
 
 def test_missing_and_empty(tmp_path):
     refused(tmp_path / "none", "no such file or folder")
-    refused(tmp_path, "holds no jpg, png, bmp or tiff")
+    refused(tmp_path, "holds no jpg, png, bmp, tiff, webp or gif")
     refused("x" * 5000, "no such file or folder")
     refused("", "no path|no such")
 
@@ -264,19 +265,18 @@ def test_every_image_is_in_the_table_or_left_out(files, data):
 # ---------------------------------------------------------------- folders that aren't looked into
 
 
-def test_links_to_folders_are_said_and_not_followed(tmp_path: Path) -> None:
+def test_links_that_lead_out_or_round_are_said_and_not_followed(tmp_path: Path) -> None:
     put(tmp_path / "elsewhere", "b.png")
     put(tmp_path / "lab", "Monocyte/a.png")
     (tmp_path / "lab" / "Basophil").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "lab" / "Monocyte" / "round").symlink_to(tmp_path / "lab")
     lab = read_domain(tmp_path / "lab")
     assert by_path(lab) == {"Monocyte/a.png": "monocyte"}
-    assert reasons(lab) == dict.fromkeys(
-        ("Basophil", "Monocyte/round"), "is a link to a folder: put the folder itself there"
-    )
+    out = "is a link that leads out of the folder given: put the file or folder itself there"
+    assert reasons(lab) == {"Basophil": out, "Monocyte/round": "is a link to a folder that is read already"}
     (tmp_path / "links").mkdir()
     (tmp_path / "links" / "Basophil").symlink_to(tmp_path / "elsewhere")
-    refused(tmp_path / "links", r"tiff image \(Basophil: is a link to a folder: put the folder itself there\)")
+    refused(tmp_path / "links", rf"gif image \(Basophil: {out}\)")
 
 
 def test_folders_that_may_not_be_read_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

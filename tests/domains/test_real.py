@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from dorl.domains import Domain, read_domain
 
@@ -48,6 +50,8 @@ def test_jtsc_for_real():
         mask = lab.load_mask(i)
         assert mask.shape == lab.load(i).shape[:2]
         assert 0.02 < mask.mean() < 0.98
+        with Image.open(lab.root / lab.table["mask"][i]) as levels:  # 0, 128 and 255
+            assert ((np.asarray(levels) != 0) == mask).all()
 
 
 @pytest.mark.shared

@@ -11,19 +11,23 @@ from PIL import Image
 from dorl.domains.sources import ArraySource, FileSource
 from dorl.errors import BadImageError
 
+#: a mask
+CELL = np.zeros((20, 30), bool)
+CELL[5:15, 5:20] = True
+
 
 @pytest.fixture
 def files(tmp_path: Path) -> FileSource:
     (tmp_path / "deep").mkdir()
     Image.new("RGB", (30, 20), (1, 2, 3)).save(tmp_path / "deep" / "a.png")
-    Image.new("L", (30, 20), 255).save(tmp_path / "mask.png")
+    Image.fromarray(CELL.astype(np.uint8) * 255).save(tmp_path / "mask.png")
     return FileSource(tmp_path)
 
 
 def test_files_are_found_below_the_folder(files: FileSource) -> None:
     assert files.size("deep/a.png") == (30, 20)
     assert files.read("deep/a.png").shape == (20, 30, 3)
-    assert files.read_mask("mask.png", (20, 30)).all()
+    np.testing.assert_array_equal(files.read_mask("mask.png", (20, 30)), CELL)
 
 
 def test_a_header_is_read_once(files: FileSource) -> None:
@@ -41,7 +45,7 @@ def test_a_file_that_is_not_there_is_named(files: FileSource) -> None:
 
 
 def test_files_and_arrays_agree(files: FileSource) -> None:
-    arrays = ArraySource({"a": files.read("deep/a.png")}, {"m": np.full((20, 30), 255)})
+    arrays = ArraySource({"a": files.read("deep/a.png")}, {"m": CELL * 255})
     assert arrays.size("a") == files.size("deep/a.png")
     np.testing.assert_array_equal(arrays.read("a"), files.read("deep/a.png"))
     np.testing.assert_array_equal(arrays.read_mask("m", (20, 30)), files.read_mask("mask.png", (20, 30)))

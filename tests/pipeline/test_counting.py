@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from dorl.domains import read_image
 from dorl.errors import InputError
 from dorl.pipeline import count, counting
 from dorl.pipeline.counting import ALL, CELLS, FIELDS
@@ -159,6 +160,22 @@ def test_what_cannot_be_read_is_left_out_and_told(
     said = capsys.readouterr().err
     assert "left out: empty.png: the file is empty" in said
     assert "cut.png: damaged or truncated" in said
+
+
+def test_fields_whose_colours_are_wrong_are_told_and_not_counted_as_empty(
+    smear: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "fields"
+    folder.mkdir()
+    image = read_image(smear / "one.png")
+    Image.fromarray(image).save(folder / "right.png")
+    Image.fromarray(image).convert("L").save(folder / "grey.png")
+    shutil.copy(smear / "zz-empty.png", folder)
+    result = count([folder], out=tmp_path / "out")
+    assert sorted(Path(path).name for path in result.fields["path"]) == ["right.png", "zz-empty.png"]
+    assert "grey.png: is grey, and nuclei are found by the colour of their dye" in capsys.readouterr().err
+    with pytest.raises(InputError, match="not one field could be counted"):
+        count([folder / "grey.png"], out=tmp_path / "grey")
 
 
 def test_wrong_input_is_refused_in_a_line(smear: Path, again: Path, fitted: Path, tmp_path: Path) -> None:

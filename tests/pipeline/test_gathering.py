@@ -38,7 +38,10 @@ def test_one_bad_file_of_several_is_left_out_by_name(two: list[Path], tmp_path: 
     lab = gather([bad, tmp_path / "pipe.png", two[0]])
     assert len(lab) == 2
     assert lab.left_out["path"].tolist() == [str(bad), str(tmp_path / "pipe.png")]
-    assert lab.left_out["reason"].tolist() == ["not a readable jpg, png, bmp or tiff image", "is no file"]
+    assert lab.left_out["reason"].tolist() == [
+        "not a readable jpg, png, bmp, tiff, webp or gif image",
+        "is no regular file",
+    ]
     with pytest.raises(InputError, match="none of 2 files can be used, the first since: "):
         gather([bad, tmp_path / "pipe.png"])
     with pytest.raises(InputError, match="not a readable"):

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
+from dorl.cli import main
 from dorl.errors import InputError
 from dorl.pipeline import inspect
 
@@ -59,4 +63,24 @@ def test_an_image_goes_with_its_mask_and_the_reason_names_the_mask(rendered: Pat
     assert len(lab) == 29
     ((path, reason),) = lab.left_out.itertuples(index=False, name=None)
     assert path == table["image"].iat[4]
-    assert reason == f"{table['mask'].iat[4]}: not a readable jpg, png, bmp or tiff image"
+    assert reason == f"{table['mask'].iat[4]}: not a readable jpg, png, bmp, tiff, webp or gif image"
+
+
+def test_the_user_says_which_value_is_the_cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    levels = np.zeros((20, 24), np.uint8)
+    levels[3:17, 3:20], levels[8:12, 8:12] = 1, 2
+    for number in range(3):
+        Image.linear_gradient("L").resize((24, 20)).save(tmp_path / f"{number}.png")
+        Image.fromarray(levels).save(tmp_path / f"{number}_mask.png")
+    (lab,) = inspect([f"mine={tmp_path}"], mask_value=(2,))
+    assert "masks: 2 is the cell, as --mask-value says" in lab.describe()["notes"]
+    mask = lab.load_mask(1)
+    assert mask is not None
+    assert mask.sum() == 16
+    (usual,) = inspect([f"mine={tmp_path}"])
+    assert usual.load_mask(1).sum() == 14 * 17  # type: ignore[union-attr]
+    assert usual.source.digest("1.png", "1_mask.png") != lab.source.digest("1.png", "1_mask.png")
+    monkeypatch.setattr(sys, "argv", ["dorl", "inspect", str(tmp_path), "--mask-value", "white", "--out", "x"])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 2

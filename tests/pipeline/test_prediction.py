@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from dorl.errors import InputError
 from dorl.pipeline import DoRL, prediction
@@ -16,8 +17,8 @@ def test_predict_is_the_most_probable_class(fitted: Path, rendered: Path, tmp_pa
     done = predict(fitted, rendered / "dune" / "images", out=out)
     assert (done.images, done.left_out) == (30, [])
     table = pd.read_csv(out)
-    classes = list(table.columns[3:])
-    assert list(table.columns[:3]) == ["path", "class", "probability"]
+    classes = list(table.columns[4:])
+    assert list(table.columns[:4]) == ["path", "class", "probability", "found"]
     assert classes == DoRL.load(fitted).classes_
     assert table[classes].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-4)
     assert (table[classes].idxmax(axis=1) == table["class"]).all()
@@ -41,6 +42,31 @@ def test_predict_says_how_many_are_likely_to_be_right(
     tables = [pd.read_csv(tmp_path / f"{name}.csv") for name in ("predictions", "again")]
     assert tables[0]["class"].tolist() == tables[1]["class"].tolist()
     assert (tables[0]["probability"] != tables[1]["probability"]).any()
+
+
+def test_pictures_without_a_cell_have_no_class_and_do_not_count(
+    fitted: Path, rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "images"
+    shutil.copytree(rendered / "dune" / "images", folder)
+    alone = predict(fitted, folder, out=tmp_path / "alone.csv")
+    for name, grey in (("black", 0), ("grey", 128), ("white", 255)):
+        Image.new("RGB", (200, 200), (grey, grey, grey)).save(folder / f"{name}.png")
+    done = predict(fitted, folder, out=tmp_path / "all.csv")
+    assert (done.images, done.without_cell) == (33, 3)
+    assert done.accuracy == alone.accuracy
+    table = pd.read_csv(tmp_path / "all.csv").set_index("path")
+    empty = table.loc[["black.png", "grey.png", "white.png"]]
+    assert not empty["found"].any()
+    assert empty.drop(columns="found").isna().all(axis=None)
+    cells = table[table["found"]]
+    pd.testing.assert_frame_equal(cells.reset_index(), pd.read_csv(tmp_path / "alone.csv"))
+    assert "30 images classified, 3 without a cell that could be made out" in capsys.readouterr().err
+    for path in folder.glob("[!bgw]*.png"):
+        path.unlink()
+    assert predict(fitted, folder, out=tmp_path / "none.csv").accuracy is None
+    assert predict(fitted, folder, out=tmp_path / "plain.csv", adapt=False).accuracy is None
+    assert not pd.read_csv(tmp_path / "none.csv")["found"].any()
 
 
 def test_predict_takes_one_image_and_leaves_out_a_broken_one(

@@ -172,7 +172,7 @@ def test_a_folder_of_the_server_is_picked_by_name(serve: Serve, rendered: Path, 
     told = client.post("/v1/folders/lab/cells", params={"wait": 30}).json()
     assert [cell["name"] for cell in told["cells"]] == ["0.png", "1.png", "2.png"]
     assert told["sample"]["left_out"] == [
-        {"name": "broken.png", "reason": "not a readable jpg, png, bmp or tiff image"}
+        {"name": "broken.png", "reason": "not a readable jpg, png, bmp, tiff, webp or gif image"}
     ]
     assert client.post("/v1/folders/other/cells").status_code == 404
     assert client.post("/v1/folders/..%2F/cells").status_code == 404

@@ -44,7 +44,8 @@ def refused(client: TestClient, images: list[Path], folder: Path, tmp_path: Path
 
 def test_what_is_no_image(refused: Callable[..., str]) -> None:
     assert (
-        refused(("a.png", b"hello")) == "no image that can be used: a.png: not a readable jpg, png, bmp or tiff image"
+        refused(("a.png", b"hello"))
+        == "no image that can be used: a.png: not a readable jpg, png, bmp, tiff, webp or gif image"
     )
     assert refused(("a.png", b"")) == "no image that can be used: a.png: the file is empty"
     assert "and 1 more" in refused(("a.png", b""), ("b.png", b"x"))

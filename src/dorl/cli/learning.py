@@ -20,6 +20,7 @@ from dorl.cli.options import (
     Iterations,
     Labs,
     ManyViews,
+    MaskValue,
     Method,
     Out,
     Precision,
@@ -28,6 +29,7 @@ from dorl.cli.options import (
     Seed,
     divide,
     listed,
+    numbers,
 )
 
 
@@ -48,11 +50,12 @@ def demo(
 def inspect(
     labs: Labs,
     out: Annotated[Path, typer.Option(help="Folder for the figures and lists.")] = Path("inspection"),
+    mask_value: MaskValue = "",
 ) -> None:
     """What was read: layout, classes, sizes, bad files; grey-level and class figures."""
     from dorl.pipeline import inspect as run
 
-    for lab in run(labs, out=out):
+    for lab in run(labs, out=out, mask_value=numbers(mask_value)):
         print(lab.summary())
     print(f"figures: {out}")
 
@@ -95,6 +98,7 @@ def finetune(
     batch_size: Annotated[int, typer.Option(help="Images a step.")] = 32,
     learning_rate: Annotated[float, typer.Option("--lr", help="At the end of the warm-up.")] = 1e-4,
     held_out: Annotated[float, typer.Option(help="Share of the images not trained on.")] = 0.2,
+    mask_value: MaskValue = "",
     seed: Seed = 0,
     device: Device = None,
 ) -> None:
@@ -110,6 +114,7 @@ def finetune(
         batch_size=batch_size,
         learning_rate=learning_rate,
         held_out=held_out,
+        mask_value=numbers(mask_value),
         seed=seed,
         device=device,
     )

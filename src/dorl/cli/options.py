@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from dorl.errors import InputError
 from dorl.names import composed
 from dorl.processes import launch, several
 
@@ -46,6 +47,12 @@ Classes = Annotated[
     str,
     typer.Option(help="With commas, for example neutrophil,lymphocyte: labels are taken up to these. All by default."),
 ]
+MaskValue = Annotated[
+    str,
+    typer.Option(
+        help="The cell's value in the masks, for example 255, or 128,255; by default what differs from outside."
+    ),
+]
 Method = Annotated[
     str,
     typer.Option(
@@ -67,6 +74,14 @@ def divide(processes: int) -> None:
     """Start the same command in several processes, and leave with their exit status; nothing for one, or in these."""
     if processes != 1 and not several():
         raise typer.Exit(launch(sys.argv[1:], processes))
+
+
+def numbers(text: str) -> list[float]:
+    """Numbers between commas. Raises InputError."""
+    try:
+        return [float(word) for word in listed(text)]
+    except ValueError:
+        raise InputError(f"mask value {text!r}: give numbers, for example 255, or 128,255") from None
 
 
 def listed(text: str | list[str] | None) -> list[str]:

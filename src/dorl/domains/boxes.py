@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dorl.domains.images import probe_image
+from dorl.domains.images import SUFFIXES, probe_image
 from dorl.errors import InputError
 
 #: kinds of cell that a box can hold
@@ -20,7 +20,6 @@ YOLO = dict(enumerate(KINDS))
 VOC = {"wbc": "WBC", "rbc": "RBC", "platelets": "platelet", "platelet": "platelet"}
 #: an annotation file above this many bytes is refused
 MAX_BYTES = 2**20
-ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def read_fields(root: str | Path) -> list[Field]:
             found = []
             for path in sorted((root / images).iterdir()):
                 notes = root / notes_folder / f"{path.stem}{ending}"
-                if path.suffix.lower() in ENDINGS and notes.is_file():
+                if path.suffix.lower() in SUFFIXES and notes.is_file():
                     pairs = list(read(_text(notes), notes, path))
                     boxes = np.array([box for _, box in pairs], dtype=float).reshape(-1, 4)
                     found.append(Field(path, boxes, tuple(kind for kind, _ in pairs)))

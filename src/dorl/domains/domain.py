@@ -45,12 +45,13 @@ class Domain:
     table : DataFrame, one row an image
         ``path`` (str, POSIX, text as `dorl.names` has it), ``label`` (a class of `dorl.taxonomy` or None),
         ``raw_label`` (what the lab called it), ``mask`` (as ``path``), ``patient``, ``split``; None where unknown.
-        Columns other than
-        ``path`` may be missing.
+        Columns other than ``path`` may be missing.
     left_out : DataFrame, optional
         ``path`` and ``reason`` of what lies there but is not in the table.
     source : ImageSource, optional
         Where the pixels come from; files below `root` unless given.
+    remarks : tuple of str
+        What was concluded while reading, and how to change it; a sentence each.
 
     Raises
     ------
@@ -64,6 +65,7 @@ class Domain:
     table: pd.DataFrame = field(repr=False)
     left_out: pd.DataFrame = field(default_factory=_no_left_out, repr=False)
     source: ImageSource = field(default=None, repr=False)  # type: ignore[assignment]
+    remarks: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not is_name(self.name):
@@ -190,7 +192,8 @@ class Domain:
         return np.array(sizes, dtype=int).reshape(-1, 2)
 
     def _notes(self, counts: pd.Series, readable: int) -> list[str]:
-        notes = [f"class {label} has a single image (kept)" for label, n in counts.items() if n == 1]
+        notes = list(self.remarks)
+        notes += [f"class {label} has a single image (kept)" for label, n in counts.items() if n == 1]
         unlabelled = len(self) - int(counts.sum())
         if unlabelled == len(self):
             notes.append("no image has a label: usable for training without labels and for prediction")

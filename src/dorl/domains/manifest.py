@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
+from dorl.domains.columns import read_table
 from dorl.domains.domain import Domain
+from dorl.domains.labels import class_of, doubtful
 from dorl.errors import InputError
 from dorl.names import file_of, find_below, leads_out, text_of, without_surrogates
-from dorl.taxonomy import NODES, parse_label
 
 MANIFEST_SUFFIXES = (".csv", ".parquet")
 OPTIONAL = ("mask", "label", "patient", "split")
+LEADS_OUT = "is a link that leads out of the manifest's folder: put the file itself there"
 
 
 def read_manifest(path: Path, name: str, *, any_class: bool = False) -> Domain:
@@ -40,7 +41,7 @@ def read_manifest(path: Path, name: str, *, any_class: bool = False) -> Domain:
     InputError
         If the file can't be read, has no column ``image``, names an image twice, or a path leaves its folder.
     """
-    table = _read_table(path)
+    table, remarks = read_table(path, any_class=any_class)
     if "image" not in table:
         columns = ", ".join(table.columns) or "none"
         raise InputError(f"{path}: has no column 'image'; its columns are {columns}: rename that of the images' paths")
@@ -55,17 +56,24 @@ def read_manifest(path: Path, name: str, *, any_class: bool = False) -> Domain:
             continue
         image = _inside(str(row["image"]), root, path, number)
         mask = None if values["mask"] is None else _inside(str(row["mask"]), root, path, number)
+        image_file, mask_file = root / file_of(image), None if mask is None else root / file_of(mask)
         raw = values["label"]
-        label = None if raw is None else (raw if raw in NODES else parse_label(raw))
+        label = None if raw is None else class_of(raw)
+        doubt = None if raw is None or label else doubtful(raw)
         if any_class:
-            mask = mask if mask is not None and _is_file(root / file_of(mask)) else None
+            if mask_file is not None and not _is_file(mask_file):
+                mask = mask_file = None
             label = None if label == "cell" else label
-        if not _is_file(root / file_of(image)):
+        if not _stays(image_file, root):
+            left_out.append((image, LEADS_OUT))
+        elif mask_file is not None and not _stays(mask_file, root):
+            left_out.append((image, f"its mask {LEADS_OUT}"))
+        elif not _is_file(image_file):
             left_out.append((image, "no such file"))
-        elif mask is not None and not _is_file(root / file_of(mask)):
+        elif mask_file is not None and not _is_file(mask_file):
             left_out.append((image, "its mask is missing"))
         elif raw is not None and label in (None, "cell") and not any_class:
-            left_out.append((image, f"unknown class {raw!r}"))
+            left_out.append((image, doubt or f"unknown class {raw!r}"))
         else:
             known = {"patient": values["patient"], "split": values["split"]}
             rows.append({"path": image, "label": label, "raw_label": raw, "mask": mask, **known})
@@ -75,29 +83,9 @@ def read_manifest(path: Path, name: str, *, any_class: bool = False) -> Domain:
         raise InputError(f"{path}: names {twice.iloc[0]} more than once; give each image one row")
     if not rows and not left_out:
         raise InputError(f"{path}: has no row; give a row an image")
-    return Domain(name, path.parent, "manifest", found, pd.DataFrame(left_out, columns=["path", "reason"]))
-
-
-def _read_table(path: Path) -> pd.DataFrame:
-    try:
-        if path.suffix.lower() == ".parquet":
-            return pd.read_parquet(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", pd.errors.ParserWarning)  # of the empty cell behind a comma at the end
-            # as text, so that a patient "007" or "NA" stays one; without index_col=False a comma at the end of the
-            # rows would move every value one column to the left
-            return pd.read_csv(
-                path,
-                dtype=object,
-                keep_default_na=False,
-                index_col=False,
-                encoding="utf-8-sig",
-                encoding_errors="surrogateescape",  # names that aren't UTF-8, as `ls` lists them
-                skipinitialspace=True,
-            )
-    except Exception as error:  # pandas and pyarrow raise many kinds for a damaged file
-        why = (str(error).splitlines() or [""])[0]
-        raise InputError(f"{path}: can't be read as a {path.suffix[1:]} table ({why}): save it anew") from error
+    return Domain(
+        name, path.parent, "manifest", found, pd.DataFrame(left_out, columns=["path", "reason"]), remarks=tuple(remarks)
+    )
 
 
 def _text(value: object) -> str | None:
@@ -110,23 +98,26 @@ def _text(value: object) -> str | None:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # a name longer than the file system allows
+    except (OSError, ValueError):  # a name longer than the file system allows
         return False
 
 
 def _inside(text: str, root: Path, manifest: Path, number: int) -> str:
-    """The path as text, POSIX, relative to the manifest's folder; refused where it, or a link on its way, leads out."""
+    """The path as text, POSIX, relative to the manifest's folder; refused where it leads out."""
     found = find_below(root, text)
-    relative = PurePosixPath(text.strip().replace("\\", "/")) if found is None else PurePosixPath(found)
-    refused = InputError(
-        f"{manifest}: row {number}: {text!r} lies outside the manifest's folder; give paths relative to it"
-    )
-    if leads_out(relative.as_posix()):
-        raise refused
+    relative = PurePosixPath(text.strip().replace("\\", "/") if found is None else found).as_posix()
+    if leads_out(relative):
+        raise InputError(
+            f"{manifest}: row {number}: {text!r} lies outside the manifest's folder; give paths relative to it"
+        )
+    return text_of(relative)
+
+
+def _stays(path: Path, root: Path) -> bool:
+    """Whether a path, links followed, lies in the manifest's folder."""
     try:
-        resolved = (root / relative).resolve()
-    except (OSError, RuntimeError) as error:
-        raise refused from error
-    if not resolved.is_relative_to(root):
-        raise refused
-    return text_of(relative.as_posix())
+        return path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # links in a circle
+        return False
+    except ValueError:  # a name that no file can have, nor a link
+        return True

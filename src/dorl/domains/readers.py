@@ -5,34 +5,26 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from dorl.domains.beside import without_masks
 from dorl.domains.bloodmnist import is_bloodmnist, read_bloodmnist
+from dorl.domains.columns import names_images
 from dorl.domains.domain import Domain, is_name
-from dorl.domains.images import SUFFIXES
+from dorl.domains.formats import READ
+from dorl.domains.layouts import has_class, labeller, recognise
+from dorl.domains.listing import image_files
 from dorl.domains.manifest import MANIFEST_SUFFIXES, read_manifest
+from dorl.domains.masks import conclude
 from dorl.domains.sources import FileSource
 from dorl.errors import BadImageError, InputError
 from dorl.names import composed, text_of
-from dorl.taxonomy import (
-    ACEVEDO_CODES,
-    ACEVEDO_LEFT_OUT,
-    MATEK_CODES,
-    MATEK_LEFT_OUT,
-    parse_label,
-)
+from dorl.progress import say
 
 LAYOUTS = ("auto", "acevedo", "matek", "folders", "flat", "manifest", "bloodmnist")
-
-_PREFIX = re.compile(r"([A-Z]+)_\d+")
-#: share of a folder's images whose names must look like Acevedo-20's
-_ENOUGH = 0.8
-
-#: what a file says of its class: (label or None, what the lab calls it, reason to leave it out or None)
-Labelled = tuple[str | None, str | None, str | None]
 
 
 def parse_lab(text: str) -> tuple[str | None, str]:
@@ -57,13 +49,19 @@ def at_home(path: str) -> str:
         return path
 
 
-def read_domains(labs: Iterable[str | Path | Domain]) -> list[Domain]:
+def read_domains(
+    labs: Iterable[str | Path | Domain], *, mask_value: Sequence[float] = (), tell: bool = True
+) -> list[Domain]:
     """Read several labs.
 
     Parameters
     ----------
     labs : iterable of str, Path or Domain
         Each ``name=path``, a path, or a lab that was read already.
+    mask_value : sequence of float
+        As for `read_domain`.
+    tell : bool
+        Say each lab's remarks.
 
     Raises
     ------
@@ -77,7 +75,9 @@ def read_domains(labs: Iterable[str | Path | Domain]) -> list[Domain]:
     for lab in labs:
         if not isinstance(lab, Domain):
             name, path = parse_lab(str(lab))
-            lab = read_domain(path, name=name)
+            lab = read_domain(path, name=name, mask_value=mask_value)
+            for remark in lab.remarks if tell else ():
+                say(f"{lab.name}: {remark}")
         found.append(lab)
     for name, count in Counter(lab.name for lab in found).items():
         if count > 1:
@@ -85,7 +85,14 @@ def read_domains(labs: Iterable[str | Path | Domain]) -> list[Domain]:
     return found
 
 
-def read_domain(path: str | Path, name: str | None = None, layout: str = "auto", *, any_class: bool = False) -> Domain:
+def read_domain(
+    path: str | Path,
+    name: str | None = None,
+    layout: str = "auto",
+    *,
+    any_class: bool = False,
+    mask_value: Sequence[float] = (),
+) -> Domain:
     """Read one lab.
 
     Parameters
@@ -96,15 +103,19 @@ def read_domain(path: str | Path, name: str | None = None, layout: str = "auto",
         By default the folder's name; a manifest's folder's.
     layout : str
         One of `LAYOUTS`. ``auto`` recognises Acevedo-20 by its file names, Matek-19 by its folders' codes, a folder
-        per class where a folder's name is a known class, and else reads a folder without labels.
+        per class where a folder's name is a known class, and else reads a folder without labels. A class's folder
+        wins over a code in a file's name, unless the code is a finer class of the same or its layout was asked for.
     any_class : bool
-        Keep a manifest's rows of an unknown class, as unlabelled, and those whose mask is missing.
+        Keep a manifest's rows of an unknown class, as unlabelled, and those whose mask is missing: for images that
+        are to be looked at. What the masks mean isn't concluded.
+    mask_value : sequence of float
+        Values of the cell in the masks; concluded by default, see `dorl.domains.masks.read_mask`.
 
     Returns
     -------
     Domain
         Images in the order of their paths. Those of unknown classes and those whose header can't be read stand in
-        `left_out`, with the reason.
+        `left_out`, with the reason; so do files that aren't read. What was concluded stands in `remarks`.
 
     Raises
     ------
@@ -126,15 +137,16 @@ def read_domain(path: str | Path, name: str | None = None, layout: str = "auto",
     if path.is_file():
         if path.suffix.lower() not in MANIFEST_SUFFIXES or layout not in ("auto", "manifest"):
             raise InputError(f"{path}: is a file; give a folder, or a .csv or .parquet manifest")
-        return _checked(read_manifest(path, name or _default_name(path.parent), any_class=any_class), path)
+        lab = read_manifest(path, name or _default_name(path.parent), any_class=any_class)
+        return _checked(lab, path, mask_value, conclude_masks=not any_class)
     if layout == "manifest":
         raise InputError(f"{path}: is a folder; give the .csv or .parquet manifest itself")
-    files, passed = _image_files(path)
+    files, passed = image_files(path, has_class)
     if not files:
-        also = f" ({passed[0][0]}: {passed[0][1]})" if passed else ""
-        raise InputError(f"{path}: holds no jpg, png, bmp or tiff image{also}; give a folder that does")
-    layout = _recognise(path, files) if layout == "auto" else layout
-    return _checked(_read_folder(path, name or _default_name(path), layout, files, passed), path)
+        also = f" ({text_of(passed[0][0])}: {passed[0][1]})" if passed else ""
+        raise InputError(f"{path}: holds no {READ} image{also}; give a folder that does")
+    lab = _read_folder(path, name or _default_name(path), layout, files, passed)
+    return _checked(lab, path, mask_value, conclude_masks=not any_class)
 
 
 def _exists(path: Path) -> bool:
@@ -150,115 +162,39 @@ def _default_name(folder: Path) -> str:
     return text if is_name(text) else "lab"
 
 
-def _image_files(root: Path) -> tuple[list[str], list[tuple[str, str]]]:
-    """POSIX paths, relative to `root`, of every image file below it, and the folders that weren't looked into, and why.
-
-    Hidden files and folders are passed over in silence. Links to folders aren't followed: what they lead to may hold
-    this folder, or be nobody's to read.
-    """
-    found: list[str] = []
-    passed: list[tuple[str, str]] = []
-
-    def relative(place: str | Path) -> str:
-        return Path(place).relative_to(root).as_posix()
-
-    def failed(error: OSError) -> None:
-        passed.append((relative(error.filename), f"can't be looked into ({error.strerror})"))
-
-    for folder, folders, names in os.walk(root, onerror=failed):
-        folders[:] = [one for one in folders if not one.startswith(".")]
-        for one in folders:
-            if (Path(folder) / one).is_symlink():
-                passed.append((relative(Path(folder) / one), "is a link to a folder: put the folder itself there"))
-        for file in names:
-            if not file.startswith(".") and Path(file).suffix.lower() in SUFFIXES:
-                found.append(relative(Path(folder) / file))
-    return sorted(found), sorted(passed)
-
-
-def _recognise(root: Path, files: Sequence[str]) -> str:
-    prefixes = [_acevedo_code(file) for file in files]
-    known = sum(code in ACEVEDO_CODES or code in ACEVEDO_LEFT_OUT for code in prefixes)
-    if root.name == "PBC_dataset_normal_DIB" or known >= _ENOUGH * len(files):
-        return "acevedo"
-    if any(_is_matek(file) for file in files):
-        return "matek"
-    if any(_by_folder(file)[0] for file in files):
-        return "folders"
-    return "flat"
-
-
-def _acevedo_code(file: str) -> str | None:
-    match = _PREFIX.match(Path(file).name)
-    return match[1] if match else None
-
-
-def _folder(file: str) -> str:
-    """Name of the folder that the file lies in; "" at the top."""
-    return Path(file).parent.name
-
-
-def _is_matek(file: str) -> bool:
-    code = _folder(file)
-    return (code in MATEK_CODES or code in MATEK_LEFT_OUT) and Path(file).name.startswith(f"{code}_")
-
-
-def _by_acevedo(file: str) -> Labelled:
-    code = _acevedo_code(file)
-    return _by_code(code, ACEVEDO_CODES, ACEVEDO_LEFT_OUT)
-
-
-def _by_matek(file: str) -> Labelled:
-    return _by_code(_folder(file), MATEK_CODES, MATEK_LEFT_OUT)
-
-
-def _by_code(code: str | None, codes: dict[str, str], left_out: dict[str, str]) -> Labelled:
-    if code in codes:
-        return codes[code], code, None
-    if code in left_out:
-        return None, code, f"left out by the method: {code} ({left_out[code]})"
-    return None, code, f"unknown class {code!r}" if code else "no class code in its name"
-
-
-def _by_folder(file: str) -> Labelled:
-    for folder in reversed(Path(file).parts[:-1]):  # the nearest that is a class: train/CLASS/patient/image.png
-        label = parse_label(folder)
-        if label:
-            return label, folder, None
-    folder = _folder(file)
-    return None, folder, f"unknown class {folder!r}" if folder else "lies in no class's folder"
-
-
-def _unlabelled(file: str) -> Labelled:
-    return None, None, None
-
-
-_LABELLERS: dict[str, Callable[[str], Labelled]] = {
-    "acevedo": _by_acevedo,
-    "matek": _by_matek,
-    "folders": _by_folder,
-    "flat": _unlabelled,
-}
-
-
 def _read_folder(
     root: Path, name: str, layout: str, files: Sequence[str], passed: Sequence[tuple[str, str]] = ()
 ) -> Domain:
-    labeller = _LABELLERS[layout]
-    rows, left_out = [], [(text_of(folder), reason) for folder, reason in passed]
-    for file in files:
-        path = text_of(file)
-        label, raw, reason = labeller(path)
+    told = without_masks(root, files)
+    paths = [text_of(file) for file in told.images]
+    found, contradiction = recognise(root, paths) if layout == "auto" else (layout, None)
+    label_of = labeller(found, asked=layout != "auto")
+    rows, left_out = [], [(text_of(file), reason) for file, reason in (*passed, *told.left_out)]
+    masks = {text_of(file): text_of(mask) for file, mask in told.masks.items()}
+    for path in paths:
+        label, raw, reason = label_of(path)
         if reason:
             left_out.append((path, reason))
         else:
-            rows.append({"path": path, "label": label, "raw_label": raw})
-    table = pd.DataFrame(rows, columns=["path", "label", "raw_label"])
-    return Domain(name, root, layout, table, pd.DataFrame(left_out, columns=["path", "reason"]))
+            rows.append({"path": path, "label": label, "raw_label": raw, "mask": masks.get(path)})
+    table = pd.DataFrame(rows, columns=["path", "label", "raw_label", "mask"])
+    remarks = [remark for remark in (contradiction, told.remark(), _manifests(root, layout)) if remark]
+    return Domain(name, root, found, table, pd.DataFrame(left_out, columns=["path", "reason"]), remarks=tuple(remarks))
 
 
-def _checked(lab: Domain, given: Path) -> Domain:
-    """Leave out the images whose header can't be read; refuse a lab, by the path given, of which nothing remains."""
+def _manifests(root: Path, layout: str) -> str | None:
+    """A remark on a manifest that lies in the folder and isn't read."""
+    found = [path.name for path in sorted(root.glob("*.csv")) if layout == "auto" and names_images(path)]
+    if not found:
+        return None
+    return f"{text_of(found[0])} lists images and isn't read with the folder: give the file itself to use it"
+
+
+def _checked(lab: Domain, given: Path, mask_value: Sequence[float] = (), *, conclude_masks: bool = True) -> Domain:
+    """Leave out the images whose header can't be read; refuse a lab, by the path given, of which nothing remains.
+
+    Finds out what the masks mean, too.
+    """
     source = lab.source
     assert isinstance(source, FileSource)
     reasons: list[str | None] = []
@@ -275,4 +211,9 @@ def _checked(lab: Domain, given: Path) -> Domain:
     if kept.empty:
         common = left_out["reason"].value_counts().index[0]
         raise InputError(f"{given}: none of {len(left_out)} images can be used, most since: {common}")
-    return Domain(lab.name, lab.root, lab.layout, kept, left_out, source)
+    remarks = list(lab.remarks)
+    if conclude_masks:
+        masks = [source.file(mask) for mask in dict.fromkeys(kept["mask"].dropna())]
+        source.meaning, remark = conclude(masks, tuple(map(float, mask_value)))
+        remarks += [remark] if remark else []
+    return Domain(lab.name, lab.root, lab.layout, kept, left_out, source, tuple(remarks))

@@ -10,7 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from dorl.domains.images import probe_image, read_image, read_mask
+from dorl.domains.images import probe_image, read_image
+from dorl.domains.masks import USUAL, MaskMeaning, read_mask
 from dorl.errors import BadImageError
 from dorl.files import digest_of
 from dorl.names import file_of
@@ -42,10 +43,13 @@ class FileSource:
         Paths below it are text (`dorl.names`).
     sizes : dict of str to (int, int), optional
         (width, height) of files whose headers have been read already.
+    meaning : MaskMeaning
+        What the masks' values mean.
     """
 
     root: Path
     sizes: dict[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+    meaning: MaskMeaning = USUAL
 
     def file(self, path: str) -> Path:
         """The file of an image or mask."""
@@ -60,11 +64,13 @@ class FileSource:
         return read_image(self.file(path))
 
     def read_mask(self, mask: str, shape: tuple[int, int]) -> np.ndarray:
-        return read_mask(self.file(mask), shape)
+        return read_mask(self.file(mask), shape, self.meaning)
 
     def digest(self, path: str, mask: str | None = None) -> str:
         found = [digest_of(self.file(name)) for name in (path, mask) if name is not None]
-        return " ".join(found) if all(found) else ""
+        if not all(found):
+            return ""
+        return " ".join([*found, self.meaning.text()] if mask is not None and self.meaning.text() else found)
 
 
 @dataclass

@@ -25,6 +25,7 @@ from dorl.pipeline.segmenting import mask_names
 from dorl.progress import say, track
 from dorl.reporting.overlay import draw_cells
 from dorl.segmentation import Segmenter
+from dorl.segmentation.colours import colour_fault
 from dorl.segmentation.fields import cut_out, find_cells
 from dorl.segmentation.smear import red_cell_diameter
 from dorl.sheets import write_sheet
@@ -45,7 +46,7 @@ class Counted:
     cells, fields, counts : DataFrame
         As written to ``cells.csv``, ``fields.csv`` and ``counts.csv``.
     left_out : list of (str, str)
-        Path and reason of each file that could not be read.
+        Path and reason of each file that could not be read, is grey, or has red and blue swapped.
     """
 
     cells: pd.DataFrame
@@ -110,7 +111,7 @@ def count(
     _search(images, store, network, model, red_cell, left_out)
     found = [field for shown, _ in images if (field := store.get(shown)) is not None]
     if not found:
-        raise InputError("not one field could be read: give other images")
+        raise InputError("not one field could be counted: give other images")
     cells, counts = _classified(found, model, adapt=adapt)
     sizes = [(field.path, *field.size, field.red_cell, len(field.boxes)) for field in found]
     result = Counted(cells, pd.DataFrame(sizes, columns=list(FIELDS)), counts, left_out)
@@ -177,6 +178,8 @@ def _search(
             return shown, error.without(path)
         measured = red_cell or red_cell_diameter(image)
         cells = find_cells(network, image, red_cell=measured)
+        if not cells and (fault := colour_fault(network, image, red_cell=measured)) is not None:
+            return shown, fault
         inputs = None
         if model is not None and cells:
             crops = [cut_out(image, cell) for cell in cells]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ def finetune(
     batch_size: int = 32,
     learning_rate: float = 1e-4,
     held_out: float = 0.2,
+    mask_value: Sequence[float] = (),
     seed: int = 0,
     device: str | None = None,
 ) -> pd.DataFrame:
@@ -54,6 +56,8 @@ def finetune(
     held_out : float
         Share of each lab's images that are not trained on, drawn by `seed`; where a manifest's split column names
         images for validation or test, those are held out instead.
+    mask_value : sequence of float
+        Values of the cell in the masks; concluded by default.
     seed : int
     device : str, optional
 
@@ -75,7 +79,7 @@ def finetune(
     if not 0 < learning_rate < float("inf"):
         raise InputError(f"learning rate is {learning_rate}: give a number above 0, for example 1e-4")
     check_seed(seed)
-    domains = read_domains(labs)
+    domains = read_domains(labs, mask_value=mask_value)
     for lab in domains:
         if not lab.has_masks:
             raise InputError(f"{lab.name}: has no masks; give a manifest with a mask column")
@@ -93,7 +97,7 @@ def finetune(
     left_out = 0
     for number, lab in enumerate(domains):
         usable = decodable(lab)
-        tell_left_out(usable)
+        tell_left_out(replace(usable, remarks=()))  # said already
         left_out += len(usable.left_out)
         usable = usable.take(usable.table["mask"].notna().to_numpy())
         chosen = _held_out(usable, held_out, seeded(seed, number))

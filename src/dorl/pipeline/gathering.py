@@ -55,6 +55,7 @@ def gather(given: Given, *, full: bool = False) -> Domain:
         return read_images(each[0])
     seen: dict[Path, str] = {}
     left_out: list[tuple[str, str]] = []
+    remarks: list[str] = []
     for one in each:
         assert not isinstance(one, Domain)
         try:
@@ -70,13 +71,15 @@ def gather(given: Given, *, full: bool = False) -> Domain:
         above = "" if above == "./" else above
         for i, path in enumerate(lab.table["path"]):
             seen.setdefault(lab.file(i).resolve(), above + path)
+        remarks += [f"{text_of(str(one))}: {remark}" if len(each) > 1 else remark for remark in lab.remarks]
         above = above if len(each) > 1 else ""
         left_out += [(above + path, reason) for path, reason in lab.left_out.itertuples(index=False, name=None)]
     if not seen:
         reason = f", the first since: {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
         raise InputError(f"none of {len(left_out)} files can be used{reason}; give other images")
     table = pd.DataFrame({"path": pd.Series(list(seen.values()), dtype=object)})
-    return Domain("images", Path(), "flat", table, pd.DataFrame(left_out, columns=["path", "reason"], dtype=object))
+    told = pd.DataFrame(left_out, columns=["path", "reason"], dtype=object)
+    return Domain("images", Path(), "flat", table, told, remarks=tuple(remarks))
 
 
 def read_images(path: str | Path | Domain) -> Domain:
@@ -101,6 +104,8 @@ def read_images(path: str | Path | Domain) -> Domain:
 
 
 def tell_left_out(lab: Domain) -> None:
-    """A line for each file that was left out before any image was read."""
+    """A line for each file that was left out before any image was read, and for what was concluded."""
+    for remark in lab.remarks:
+        say(remark)
     for path, reason in lab.left_out.itertuples(index=False, name=None):
         say(f"left out: {path}: {reason}")

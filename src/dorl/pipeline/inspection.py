@@ -18,7 +18,9 @@ from dorl.sheets import write_sheet
 from dorl.training import prefetch
 
 
-def inspect(labs: Sequence[str | Domain], *, out: str | Path | None = None) -> list[Domain]:
+def inspect(
+    labs: Sequence[str | Domain], *, out: str | Path | None = None, mask_value: Sequence[float] = ()
+) -> list[Domain]:
     """Read labs and decode every image of them.
 
     Parameters
@@ -27,13 +29,15 @@ def inspect(labs: Sequence[str | Domain], *, out: str | Path | None = None) -> l
     out : str or Path, optional
         Folder for ``grey_levels.png``, ``class_counts.png`` (the paper's Figures 1 and 4), ``labs.json`` and
         ``left_out.csv``; nothing is written otherwise.
+    mask_value : sequence of float
+        Values of the cell in the masks; concluded by default.
 
     Returns
     -------
     list of Domain
         Without the images that could not be decoded; those stand in `left_out`.
     """
-    domains = read_domains(labs)
+    domains = read_domains(labs, mask_value=mask_value, tell=False)  # the summary has the remarks
     if out is not None:
         out = Path(out)
         check_folder(out)

@@ -34,7 +34,7 @@ class Predicted:
     Attributes
     ----------
     images, without_cell : int
-        How many were classified, and in how many of them no cell was made out.
+        How many were read, and in how many of them no cell was found: these have no class.
     left_out : list of (str, str)
         Path and reason.
     accuracy : (float, float, float) or None
@@ -68,8 +68,9 @@ def predict(
     images : str, Path or Domain, or several str or Path
         An image, a folder (searched below, too), a manifest, or a lab; of several, paths stand in `out` as given.
     out : str or Path
-        CSV: path, class, probability, then a column a class with its probability, in the run's order of classes. A
-        link is written through; a pipe or ``/dev/stdout`` gets the table when it is whole.
+        CSV: path, class, probability, found, then a column a class with its probability, in the run's order of
+        classes. Where no cell was found, ``found`` is False and nothing is said of the class. A link is written
+        through; a pipe or ``/dev/stdout`` gets the table when it is whole.
     classifier : str, optional
         One of the run's classifiers; its default otherwise.
     adapt : bool
@@ -98,30 +99,32 @@ def predict(
     tell_left_out(lab)
     result = Predicted(0, 0, list(lab.left_out.itertuples(index=False, name=None)))
     with atomic(out) as temporary, _opened(temporary, out) as file, tempfile.TemporaryFile() as held:
-        paths, inputs = _held(model, lab, result, held)
+        paths, inputs, found = _held(model, lab, result, held)
+        cells = np.flatnonzero(found)
         agreement = None
-        if adapt:
-            before, model = model, adapted_to(model, inputs)
+        if adapt and len(cells):
+            before, model = model, adapted_to(model, inputs, cells)
             result.adapted = model is not before
-        elif model.calibration is not None:
-            agreement = model.agreement(np.asarray(inputs[spread(len(inputs))]))
-        writer = SheetWriter(file, ["path", "class", "probability", *classes], number=".6f")
+        elif model.calibration is not None and len(cells):
+            agreement = model.agreement(np.asarray(inputs[cells[spread(len(cells))]]))
+        writer = SheetWriter(file, ["path", "class", "probability", "found", *classes], number=".6f")
         confidence: list[np.ndarray] = []
         at_first: list[np.ndarray] = []
         for start in range(0, len(paths), CHUNK):
-            some_inputs = np.asarray(inputs[start : start + CHUNK])
+            some_inputs, seen = np.asarray(inputs[start : start + CHUNK]), found[start : start + CHUNK]
             probabilities = model.probabilities(some_inputs)
             best = probabilities.argmax(1)
-            confidence.append(probabilities.max(1))
+            confidence.append(probabilities[seen].max(1))
             if (first := model.first_probabilities(some_inputs)) is not None:
-                at_first.append(first.max(1))
-            for path, row, index in zip(paths[start : start + CHUNK], probabilities, best, strict=True):
-                writer.row([path, classes[index], row[index], *row])
-    if model.calibration is not None:
+                at_first.append(first[seen].max(1))
+            for path, row, index, cell in zip(paths[start : start + CHUNK], probabilities, best, seen, strict=True):
+                said_of = [classes[index], row[index], True, *row] if cell else [None, None, False, *[None] * len(row)]
+                writer.row([path, *said_of])
+    if model.calibration is not None and len(cells):
         said = [np.concatenate(values) for values in (at_first, confidence) if values]
         result.accuracy = tell_accuracy(model.calibration, *said, agreement=agreement)
     say(
-        f"{result.images} images classified, {result.without_cell} of them without a cell that could be made out, "
+        f"{len(cells)} images classified, {result.without_cell} without a cell that could be made out, "
         f"{len(result.left_out)} left out: {out}"
     )
     return result
@@ -132,7 +135,7 @@ def spread(count: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(MOST, count)).astype(int))
 
 
-def adapted_to(model: DoRL, inputs: np.ndarray) -> DoRL:
+def adapted_to(model: DoRL, inputs: np.ndarray, cells: np.ndarray | None = None) -> DoRL:
     """The model adapted to cells that look unlike those it learnt from, which is said; itself where they don't.
 
     Parameters
@@ -140,11 +143,14 @@ def adapted_to(model: DoRL, inputs: np.ndarray) -> DoRL:
     model : DoRL
     inputs : array of shape (N, …)
         As `DoRL.inputs` gives them; may be memory-mapped.
+    cells : int array of shape (M,), optional
+        Rows of `inputs` in which a cell was found; all by default.
     """
-    other = model.adapted(np.asarray(inputs[spread(len(inputs))]))
+    rows = np.arange(len(inputs)) if cells is None else cells
+    other = model.adapted(np.asarray(inputs[rows[spread(len(rows))]]))
     if other is not model:
         say(
-            f"these {len(inputs)} cells look unlike those learnt from: the classifier adapts to them, without "
+            f"these {len(rows)} cells look unlike those learnt from: the classifier adapts to them, without "
             "labels (--no-adapt leaves it as it is)"
         )
     return other
@@ -173,19 +179,26 @@ def tell_accuracy(
     return estimate
 
 
-def _held(model: DoRL, lab: Domain, result: Predicted, file: IO[bytes]) -> tuple[list[str], np.ndarray]:
-    """Paths of the images that can be read, and what the classifier takes of them, memory-mapped, kept in `file`."""
+def _held(model: DoRL, lab: Domain, result: Predicted, file: IO[bytes]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """Paths of the images that can be read, what the classifier takes of them, and whether a cell was found, bool (N,).
+
+    What the classifier takes is memory-mapped, and kept in `file`.
+    """
     paths: list[str] = []
+    seen: list[np.ndarray] = []
     for some, arrays in read_batches(lab, result):
         inputs, found = model.inputs(arrays)
         file.write(inputs.tobytes())
         paths += some
-        result.without_cell += int((~found).sum())
+        seen.append(found)
     result.images = len(paths)
     if not paths:
         raise InputError("not one image could be read: give other images")
     file.flush()
-    return paths, np.memmap(file, inputs.dtype, "r", shape=(len(paths), *inputs.shape[1:]))  # type: ignore[call-overload]
+    held = np.memmap(file, inputs.dtype, "r", shape=(len(paths), *inputs.shape[1:]))  # type: ignore[call-overload]
+    found = np.concatenate(seen)
+    result.without_cell = int((~found).sum())
+    return paths, held, found
 
 
 def _opened(temporary: Path, out: Path) -> TextIO:

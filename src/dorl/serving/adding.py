@@ -30,7 +30,7 @@ _FILES = {
                         "files": {
                             "type": "array",
                             "items": {"type": "string", "format": "binary"},
-                            "description": "Images (jpg, png, bmp, tiff), and zips of images.",
+                            "description": "Images (jpg, png, bmp, tiff, webp, gif), and zips of images.",
                         }
                     },
                     "required": ["files"],

@@ -70,7 +70,7 @@ def unpack(
     except RuntimeError as error:  # zipfile's word for a password
         raise Refused(400, f"{archive.name}: the zip is encrypted: send one without a password") from error
     if not found:
-        raise Refused(400, f"{archive.name}: no image in the zip: it takes jpg, png, bmp and tiff")
+        raise Refused(400, f"{archive.name}: no image in the zip: it takes jpg, png, bmp, tiff, webp and gif")
     return found
 
 
