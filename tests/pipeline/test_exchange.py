@@ -69,10 +69,16 @@ def test_what_is_written_back_has_equal_weights(imported: Path, files: dict[str,
         export_official(imported, out=tmp_path / "back")
 
 
-def test_a_run_without_lora_gives_its_autoencoder_alone(fitted: Path, tmp_path: Path) -> None:
-    assert [path.name for path in export_official(fitted, out=tmp_path)] == ["cae.mdl"]
+def test_an_autoencoder_of_cells_has_no_official_layout(fitted: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="export a run of dorl fit --method published"):
+        export_official(fitted, out=tmp_path / "files")
+    assert not (tmp_path / "files").exists()
+
+
+def test_a_run_without_lora_gives_its_autoencoder_alone(published: Path, tmp_path: Path) -> None:
+    assert [path.name for path in export_official(published, out=tmp_path)] == ["cae.mdl"]
     again = CrossDomainAutoencoder.from_official(tmp_path / "cae.mdl", device="cpu")
-    own = DoRL.load(fitted, device="cpu").autoencoder
+    own = DoRL.load(published, device="cpu").autoencoder
     tokens = torch.randn(1, 192, 14, 14)
     # a token scale is worked into the weights, and the norms' eps is not scaled with them
     torch.testing.assert_close(again.encode(tokens), own.encode(tokens), rtol=1e-3, atol=2e-3)
@@ -84,7 +90,7 @@ def test_other_commands_take_it(imported: Path, rendered: Path, labs: list[str],
     assert len(list((tmp_path / "masks").glob("*.png"))) == 30
     assert embed(labs[:1], out=tmp_path / "embedded", segmenter=imported).X.shape == (30, 32)
     model = fit(labs, out=tmp_path / "run", segmenter=imported, autoencoder=imported, folds=2)
-    assert model.config.autoencoder.preset == "given"
+    assert (model.config.method, model.config.autoencoder.preset) == ("published", "given")
     assert model.autoencoder.digest() == DoRL.load(imported).autoencoder.digest()
     image = np.full((50, 60, 3), 200, np.uint8)
     assert len(DoRL.load(tmp_path / "run").predict([image])) == 1

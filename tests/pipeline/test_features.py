@@ -11,17 +11,33 @@ import numpy as np
 import pytest
 from torch.nn import functional as F
 
+from dorl.cells.views import Views
 from dorl.domains import read_domain, read_domains
 from dorl.errors import InputError
 from dorl.pipeline import embed
+from dorl.representation import CrossDomainAutoencoder
+from dorl.representation.features import mean_features, see_cells
 from dorl.segmentation import Segmenter
+from dorl.segmentation.cell import find_cells
 
 
 @pytest.fixture(scope="module")
 def made(labs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("embedded") / "out"
-    embed(labs, out=out)
+    embed(labs, out=out, features="tokens")
     return out
+
+
+def test_with_tiny_the_feature_is_s_of_its_autoencoder(labs: list[str], tmp_path: Path) -> None:
+    found = embed(labs[:1], out=tmp_path / "out")
+    autoencoder, lab = CrossDomainAutoencoder.load("tiny", device="cpu"), read_domain(labs[0])
+    assert found.X.shape == (30, autoencoder.config.feature_width)
+    segmenter = Segmenter.load("tiny", device="cpu")
+    masks = [cell.mask for cell in find_cells(segmenter, [lab.load(0)])]
+    seen = see_cells(segmenter, autoencoder, [lab.load(0)], masks, [Views(2, 0)], [""])
+    assert found.X[0] == pytest.approx(mean_features(seen.features[0][None], 2)[0], abs=0.02)
+    with pytest.raises(InputError, match="give auto, s or tokens"):
+        embed(labs[:1], out=tmp_path / "other", features="numbers")
 
 
 def test_features_open_as_anndata_with_labs_and_labels(made: Path, labs: list[str]) -> None:
@@ -46,10 +62,10 @@ def test_a_second_call_keeps_what_is_there_and_other_labs_are_refused(
 ) -> None:
     before = (made / "cells" / "tokens.bin").read_bytes()
     monkeypatch.setattr("dorl.segmentation.Segmenter.__call__", None)  # nothing is left for it to do
-    embed(labs, out=made)
+    embed(labs, out=made, features="tokens")
     assert (made / "cells" / "tokens.bin").read_bytes() == before
     with pytest.raises(InputError, match="holds cells of dune too"):
-        embed(labs[:1], out=made)
+        embed(labs[:1], out=made, features="tokens")
 
 
 def test_a_second_call_takes_the_images_and_labels_as_they_are_now(
@@ -60,7 +76,7 @@ def test_a_second_call_takes_the_images_and_labels_as_they_are_now(
     harbour, dune = read_domains(labs)
     table = harbour.table.assign(label=harbour.table["label"].mask(harbour.table.index == 3, "basophil"))
     monkeypatch.setattr("dorl.segmentation.Segmenter.__call__", None)
-    embed([replace(harbour, table=table).take(range(1, 30)), dune], out=out)
+    embed([replace(harbour, table=table).take(range(1, 30)), dune], out=out, features="tokens")
     after = anndata.read_h5ad(out / "features.h5ad")
     assert after.obs["label"].tolist()[:3] == [before.obs["label"].iat[1], before.obs["label"].iat[2], "basophil"]
     assert after.obs["path"].tolist() == before.obs["path"].tolist()[1:]

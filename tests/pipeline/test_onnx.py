@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from dorl.cells.views import Views, cell_pictures, view_tokens
 from dorl.domains.rendered import STYLES, render_cell
 from dorl.errors import DorlError, InputError
 from dorl.pipeline import DoRL, export_onnx
@@ -29,14 +30,14 @@ def opened(path: Path) -> onnxruntime.InferenceSession:
 
 
 @pytest.mark.slow
-def test_a_run_without_dorl(fitted: Path, tmp_path: Path) -> None:
+def test_a_published_run_without_dorl(published: Path, tmp_path: Path) -> None:
     """Image to feature through the two files alone is what the run says, for any number of images."""
-    written = export_onnx(fitted, out=tmp_path / "onnx")
+    written = export_onnx(published, out=tmp_path / "onnx")
     assert [path.name for path in written] == ["segmenter.onnx", "encoder.onnx"]
     segmenter, encoder = map(opened, written)
     rng = np.random.default_rng(4)
     images = np.stack([render_cell("monocyte", STYLES[style], rng, 224).image for style in list(STYLES)[:4]])
-    run = DoRL.load(fitted, device="cpu")
+    run = DoRL.load(published, device="cpu")
     run.segmenter.dtype = torch.float32
     for some in (images[:1], images):
         tokens, logits = segmenter.run(["tokens", "mask_logits"], {"images": some})
@@ -51,7 +52,21 @@ def test_a_run_without_dorl(fitted: Path, tmp_path: Path) -> None:
     assert json.loads(notes["std"]) == list(run.segmenter.std)
     assert json.loads(notes["image_size"]) == 224
     with pytest.raises(InputError, match="is there already"):
-        export_onnx(fitted, out=tmp_path / "onnx")
+        export_onnx(published, out=tmp_path / "onnx")
+
+
+@pytest.mark.slow
+def test_a_run_of_cells_gives_every_grid_and_an_encoder_of_their_tokens(fitted: Path, tmp_path: Path) -> None:
+    segmenter, encoder = map(opened, export_onnx(fitted, out=tmp_path / "onnx"))
+    assert [one.name for one in segmenter.get_outputs()] == ["tokens", "mask_logits", "grid_28", "grid_56"]
+    run = DoRL.load(fitted, device="cpu")
+    image = render_cell("monocyte", STYLES["harbour"], np.random.default_rng(4), 224).image
+    looks = cell_pictures(image, np.ones((224, 224), bool), Views(2, 0))
+    tokens = view_tokens(run.segmenter, looks)
+    (s,) = encoder.run(["s"], {"tokens": tokens.float().numpy()})
+    ours = run.autoencoder.encode(tokens).numpy()
+    assert np.abs(s - ours).max() < 1e-3 * np.abs(ours).max()
+    assert "share of the patch" in encoder.get_modelmeta().custom_metadata_map["tokens"]
 
 
 @pytest.mark.slow

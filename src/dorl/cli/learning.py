@@ -126,15 +126,18 @@ def embed(
     out: Out,
     segmenter: Base = "tiny",
     encoder: Encoder = None,
+    features: Annotated[
+        str, typer.Option(help="s of the segmenter's autoencoder, tokens averaged in the mask, or auto: s where it is.")
+    ] = "auto",
     processes: Processes = 1,
     precision: Precision = "auto",
     device: Device = None,
 ) -> None:
-    """Frozen features: an encoder's tokens averaged inside each cell's mask."""
+    """Frozen features: the bundled autoencoder's s, or an encoder's tokens averaged inside each cell's mask."""
     divide(processes)
     from dorl.pipeline import embed as run
 
-    run(labs, out=out, segmenter=segmenter, encoder=encoder, precision=precision, device=device)
+    run(labs, out=out, segmenter=segmenter, encoder=encoder, features=features, precision=precision, device=device)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`dorl embed`: frozen features of cells, an encoder's tokens averaged inside each cell's mask."""
+"""`dorl embed`: frozen features of cells, the bundled autoencoder's s or tokens averaged inside each cell's mask."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ import pandas as pd
 
 from dorl.cells import CellStore
 from dorl.cells.pooling import stored_means
+from dorl.cells.views import Views
 from dorl.domains import Domain, read_domains
 from dorl.errors import InputError
+from dorl.pipeline.autoencoders import AUTO, bundled
 from dorl.pipeline.embedding import embed as embed_cells
-from dorl.pipeline.represent import write_features
+from dorl.pipeline.represent import stored_features, write_features
 from dorl.pipeline.runfolder import CELLS, FEATURES, check_folder, make_folder, refuse_among_images, refuse_run
 from dorl.processes import in_turn, is_main, wait
 from dorl.progress import say
@@ -26,18 +28,23 @@ def embed(
     out: str | Path,
     segmenter: str | Path = "tiny",
     encoder: str | Path | None = None,
+    features: str = AUTO,
     precision: str = "auto",
     device: str | None = None,
 ) -> anndata.AnnData:
-    """Embed every cell with a frozen encoder, and average its tokens inside the mask.
+    """Embed every cell with frozen networks.
 
     Parameters
     ----------
     labs : sequence of str or Domain
     out : str or Path
-        Folder for ``cells/`` (tokens, masks, crops) and ``features.h5ad``; that of an interrupted call goes on.
+        Folder for ``cells/`` and ``features.h5ad``; that of an interrupted call goes on.
     segmenter, encoder
         As for `Segmenter.load`: the masks of the one, the tokens of the other (or of the same).
+    features : {"auto", "s", "tokens"}
+        ``s``: that of the autoencoder that comes with the segmenter, of the cell at common references. ``tokens``: the
+        tokens of the whole image, averaged inside the cell's mask; they are kept, too. ``auto`` is s where such an
+        autoencoder is.
     precision : {"auto", "float32", "bfloat16", "int8"}
         As for `Segmenter.load`.
     device : str, optional
@@ -52,6 +59,8 @@ def embed(
     InputError
         If a lab, the weights or `out` can't be used.
     """
+    if features not in (AUTO, "s", "tokens"):
+        raise InputError(f"features {features!r} are unknown: give auto, s or tokens")
     out = Path(out)
     check_folder(out)
     refuse_run(out)
@@ -60,12 +69,18 @@ def embed(
     _refuse_others(out, {lab.name for lab in domains})
     network = Segmenter.load(segmenter, encoder=encoder, device=device, precision=precision)
     in_turn(lambda: make_folder(out), lambda: None)
+    autoencoder = None if features == "tokens" or encoder is not None else bundled(network, device=device)
+    if features == "s" and autoencoder is None:
+        raise InputError("no autoencoder comes with this segmenter or encoder: give --features tokens, or fit one")
     source = {"segmenter": network.digest(), "precision": network.precision}
-    made = embed_cells(domains, network, out / CELLS, source=source)
+    views = None
+    if autoencoder is not None:
+        views, source["autoencoder"] = Views(restained=0), autoencoder.digest()
+    made = embed_cells(domains, network, out / CELLS, source=source, autoencoder=autoencoder, views=views)
     if not len(made.store):
         raise InputError("not one image could be read: give other images")
     if is_main():
-        _averaged(made.store, domains, out)
+        _write(made.store, domains, out)
     wait()
     return anndata.read_h5ad(out / FEATURES)
 
@@ -80,8 +95,8 @@ def _refuse_others(out: Path, names: set[str]) -> None:
         raise InputError(f"{out}: holds cells of {', '.join(others)} too; choose another folder for --out")
 
 
-def _averaged(store: CellStore, labs: Sequence[Domain], out: Path) -> None:
-    """Write each cell's tokens, averaged inside its mask: of the labs' images and with their labels as they are now."""
+def _write(store: CellStore, labs: Sequence[Domain], out: Path) -> None:
+    """Write each cell's features: of the labs' images and with their labels as they are now."""
     table = store.table
     place = {key: row for row, key in enumerate(table["key"])}
     told = [
@@ -95,6 +110,9 @@ def _averaged(store: CellStore, labs: Sequence[Domain], out: Path) -> None:
     now = pd.DataFrame(told)
     rows = now.pop("row").to_numpy()
     cells = table.iloc[rows].reset_index(drop=True).assign(**now)
-    features = stored_means(store, rows, what="averaging tokens inside the masks")
+    if "views" in store.header:
+        features = stored_features(store)[rows]
+    else:
+        features = stored_means(store, rows, what="averaging tokens inside the masks")
     write_features(out / FEATURES, features, cells)
     say(f"{len(features)} cells, {features.shape[1]} features each: {out / FEATURES}")
