@@ -29,7 +29,10 @@ def main() -> None:
         "--fields", action="append", default=[], metavar="NAME=PATH", help="annotated fields, YOLO or VOC"
     )
     parser.add_argument(
-        "--leave-out", default="", metavar="REGEX", help="files of labs and fields whose name it matches aren't used"
+        "--leave-out",
+        default="",
+        metavar="REGEX",
+        help="files of labs and fields whose name it matches aren't used, nor copies of them under other names",
     )
     parser.add_argument("--rendered", type=int, default=1500, help="rendered cells, each in a style of its own")
     parser.add_argument("--imagenet", type=Path, help="EfficientNet-Lite0's .pth; the installed package's by default")
