@@ -274,8 +274,9 @@ def _candidates(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
                 way, other = way[kept], other[kept]
                 score = rough_ways[other, way].astype(np.float32) @ rough[i, tile].astype(np.float32)
                 good = score >= LEAST_ROUGH
-                found += [(other[g], i, tile, way[g], score[g]) for g in np.flatnonzero(good)]
-        return np.array(found, float).reshape(-1, 5)
+                own = np.broadcast_to((i, tile), (good.sum(), 2))
+                found.append(np.column_stack([other[good], own, way[good], score[good]]))
+        return np.concatenate(found)
 
     blocks = np.array_split(np.arange(count), max(1, count // 64))
     table = pd.DataFrame(np.concatenate(list(_in_threads(near, blocks))), columns=["a", "b", "tile", "way", "score"])

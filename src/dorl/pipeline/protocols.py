@@ -84,7 +84,7 @@ def lab_features(made: Represented, names: Sequence[str], X: np.ndarray) -> dict
     found = {}
     for name in names:
         rows = (made.cells["domain"] == name).to_numpy()
-        found[name] = LabFeatures(X[rows], labels[rows].to_numpy())
+        found[name] = LabFeatures(X[rows], labels[rows].to_numpy(), made.groups[rows])
     return found
 
 
@@ -96,7 +96,7 @@ def _views(
         return []
     labels = made.cells["label"].where(made.cells["label"].notna(), None).to_numpy(object)
     rows = {name: np.flatnonzero(made.cells["domain"] == name) for name in names}
-    labs = {name: LabFeatures(made.inputs(VIEWS, of), labels[of]) for name, of in rows.items()}
+    labs = {name: LabFeatures(made.inputs(VIEWS, of), labels[of], made.groups[of]) for name, of in rows.items()}
     settings = {**common, "classifiers": [VIEWS], **more}
     return [cross_lab(labs, method=METHODS[protocol], trains=trains, tests=names, **settings)]
 
@@ -104,6 +104,7 @@ def _views(
 def _unseen_features(made: Represented, tested: str, device: str | None) -> np.ndarray:
     """Features s of all cells by an autoencoder that has seen none of the `tested` lab: float32 (N, D)."""
     others = (made.cells["domain"] != tested).to_numpy()
+    others &= ~np.isin(made.groups, made.groups[~others])  # nor a copy of its cells in another lab
     folder = made.store.path.parent / "unseen" / tested
     folder.mkdir(parents=True, exist_ok=True)
     say(f"{tested} as the unseen lab")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from dorl.files import atomic
 from dorl.memory import give_back_memory
 from dorl.pipeline.autoencoders import load_autoencoder, trained
 from dorl.pipeline.classes import at_level, check_classes
+from dorl.pipeline.copies import find_copies_in, group_numbers, no_copies, read_copies
 from dorl.pipeline.embedding import embed
 from dorl.pipeline.presets import (
     DEFAULT_CLASSIFIER,
@@ -75,6 +76,8 @@ class Represented:
     model : CrossDomainAutoencoder
     left_out : dict of str to list of (str, str)
         Per lab, path and reason of each image that was not used.
+    copies : DataFrame
+        Pairs of images that show the same, as of `dorl.pipeline.copies.find_copies_in`.
     """
 
     labs: list[Domain]
@@ -84,6 +87,12 @@ class Represented:
     features: np.ndarray
     model: CrossDomainAutoencoder
     left_out: dict[str, list[tuple[str, str]]]
+    copies: pd.DataFrame = field(default_factory=no_copies)
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """A number for each cell, the same for copies of each other in whatever lab: int64 (N,)."""
+        return group_numbers(self.cells["domain"].tolist(), self.cells["path"].tolist(), self.copies)
 
     def inputs(self, classifier: str, rows: np.ndarray) -> np.ndarray | StoredRows:
         """What a classifier takes of some cells: features s (M, D), or float16 views (M, V, F), which stay on disk."""
@@ -256,6 +265,7 @@ def represent(
     for lab in used:
         for note in lab.describe()["notes"]:
             say(f"{lab.name}: {note}")
+    copies = in_turn(lambda: find_copies_in(used, out), lambda: read_copies(out))
     cells = embedded.store.table
     if given is None:
         model = trained(embedded.store, domain_index(used, cells), config, out / AUTOENCODER, device=device)
@@ -270,7 +280,7 @@ def represent(
         name, _, path = key.partition("/")
         left_out[name].append((path, reason))
     say(f"{len(cells)} cells embedded, {sum(map(len, left_out.values()))} images left out")
-    return Represented(used, config, embedded.store, cells, features, model, left_out)
+    return Represented(used, config, embedded.store, cells, features, model, left_out, copies)
 
 
 def write_features(path: Path, features: np.ndarray, cells: pd.DataFrame, placed: np.ndarray | None = None) -> None:
