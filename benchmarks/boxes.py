@@ -1,10 +1,11 @@
 """How well the mask of a field's white cell agrees with its annotated box.
 
-    python benchmarks/boxes.py BCCD_fields [--only REGEX] [--segmenter tiny] [--sheet sheet.png]
+    python benchmarks/boxes.py BCCD_fields [--only REGEX] [--without-copies-of TXL_fields/bcd]
+        [--segmenter tiny] [--sheet sheet.png]
 
 Takes the fields (YOLO or Pascal VOC) with exactly one white cell, and compares the bounding box of the mask that
 `dorl segment` gives for the whole field. Prints one JSON line: the median overlap (IoU), and the share of fields above
-0.5 and 0.7.
+0.5 and 0.7. `--without-copies-of` leaves out fields that stand in another set, too.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from dorl.domains import read_image
-from dorl.domains.boxes import read_fields
+from dorl.domains.boxes import read_fields, without_copies
 from dorl.memory import keep_memory
 from dorl.reporting.overlay import draw_overlay
 from dorl.segmentation import Segmenter
@@ -42,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("fields", type=Path)
     parser.add_argument("--only", default="", help="regular expression that a file's name matches")
+    parser.add_argument("--without-copies-of", type=Path, metavar="FIELDS", help="another set of annotated fields")
     parser.add_argument("--segmenter", default="tiny")
     parser.add_argument("--sheet", type=Path, help="picture of the outlines, the worst first")
     given = parser.parse_args()
@@ -52,6 +54,8 @@ def main() -> None:
         for field in read_fields(given.fields)
         if len(field.of("WBC")) == 1 and re.search(given.only, field.path.name)
     ]
+    if given.without_copies_of:
+        fields = without_copies(fields, read_fields(given.without_copies_of))
     scores, drawn = [], []
     for start in range(0, len(fields), BATCH):
         some = fields[start : start + BATCH]

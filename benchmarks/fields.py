@@ -1,11 +1,13 @@
 r"""How many white cells of annotated smear fields `dorl count` finds, and how much of what it finds are white cells.
 
-    python benchmarks/fields.py BCCD_fields --only '[13579]\.' [--segmenter tiny] [--sheet sheet.png]
+    python benchmarks/fields.py BCCD_fields --only '[13579]\.' [--without-copies-of TXL_fields/bcd]
+        [--segmenter tiny] [--sheet sheet.png]
 
 Takes fields with boxes (YOLO or Pascal VOC). A found cell matches an annotated one where their boxes overlap by an IoU
 of one half or more, one to one. Prints one JSON line: recall, precision, the counting error a field (the mean absolute
 difference of both numbers of cells), the median IoU of what matches, and seconds a field, of the wall and of the
-processor. The sheet shows the fields with errors: outlines of what was found, boxes as annotated.
+processor. `--without-copies-of` leaves out fields that stand in another set, too. The sheet shows the fields with
+errors: outlines of what was found, boxes as annotated.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from PIL import Image, ImageDraw
 from scipy.optimize import linear_sum_assignment
 
 from dorl.domains import read_image
-from dorl.domains.boxes import Field, read_fields
+from dorl.domains.boxes import Field, read_fields, without_copies
 from dorl.inference import over_batches
 from dorl.memory import keep_memory
 from dorl.progress import track
@@ -66,12 +68,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("fields", type=Path)
     parser.add_argument("--only", default="", help="regular expression that is found in a file's name")
+    parser.add_argument("--without-copies-of", type=Path, metavar="FIELDS", help="another set of annotated fields")
     parser.add_argument("--segmenter", default="tiny")
     parser.add_argument("--sheet", type=Path, help="picture of the fields with errors")
     given = parser.parse_args()
     keep_memory()
     segmenter = Segmenter.load(given.segmenter)
     fields = [field for field in read_fields(given.fields) if re.search(given.only, field.path.name)]
+    if given.without_copies_of:
+        fields = without_copies(fields, read_fields(given.without_copies_of))
     began, worked = time.monotonic(), time.process_time()
     made = over_batches(
         lambda some: find_cells(segmenter, read_image(some[0].path)), fields, device=segmenter.device, size=1

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from dorl.domains.boxes import KINDS, read_fields
+from dorl.domains import read_domain
+from dorl.domains.boxes import KINDS, Field, read_fields, without_copies
 from dorl.errors import InputError
 
 VOC = (
@@ -79,6 +80,14 @@ def test_entities_and_large_files_are_refused(tmp_path: Path) -> None:
 def test_another_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no annotated fields"):
         read_fields(tmp_path)
+
+
+def test_fields_that_stand_in_another_set_are_left_out(rendered: Path, tmp_path: Path) -> None:
+    lab = read_domain(rendered / "dune" / "manifest.csv")
+    own = [Field(lab.root / path, np.zeros((0, 4)), ()) for path in lab.table["path"][:3]]
+    Image.fromarray(np.rot90(lab.load(1))).resize((100, 100)).save(tmp_path / "other.png")
+    assert without_copies(own, [Field(tmp_path / "other.png", np.zeros((0, 4)), ())]) == [own[0], own[2]]
+    assert without_copies([own[0], own[0]], []) == [own[0], own[0]]
 
 
 @given(text=st.text(max_size=60), layout=st.sampled_from(["yolo", "voc"]))

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logit
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import cross_val_predict
 
+from dorl.classification.folds import stratified
 from dorl.errors import InputError
 from dorl.files import write_json
 
@@ -174,7 +175,9 @@ def calibration_error(probabilities: ArrayLike, right: ArrayLike, *, bins: int =
     return float(np.abs(gaps).sum() / max(1, len(right)))
 
 
-def calibrate(model: Any, X: ArrayLike, y: ArrayLike, *, seed: int = 0) -> Calibration | None:
+def calibrate(
+    model: Any, X: ArrayLike, y: ArrayLike, *, groups: NDArray[np.int64] | None = None, seed: int = 0
+) -> Calibration | None:
     """Ask a classifier about cells that it hasn't learnt, and fit what it says to what was right.
 
     Parameters
@@ -183,6 +186,8 @@ def calibrate(model: Any, X: ArrayLike, y: ArrayLike, *, seed: int = 0) -> Calib
         Copied unfitted; `model` itself isn't touched.
     X : array of shape (N, D)
     y : array of str, shape (N,)
+    groups : int array of shape (N,), optional
+        The same number for copies of a cell, which lie in one fold.
     seed : int
         Of the folds.
 
@@ -197,7 +202,9 @@ def calibrate(model: Any, X: ArrayLike, y: ArrayLike, *, seed: int = 0) -> Calib
     known = counts[index] > 1
     if (counts > 1).sum() < 2 or known.sum() < FEWEST or counts.max() < FOLDS:
         return None
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    if groups is not None and len(np.unique(groups)) < FOLDS:
+        return None
+    folds = stratified(y, groups, folds=FOLDS, seed=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of small classes, and the iteration limits, which are the paper's
         held = cross_val_predict(model, X, y, cv=folds, method="predict_proba")[known]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
-from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.pipeline import make_pipeline
 
 from dorl.classification.classifiers import CLASSIFIERS, appetite, make_classifier
 from dorl.classification.comparison import Comparison
+from dorl.classification.folds import lab_folds, without_copies
 from dorl.classification.parallel import in_parallel
 from dorl.classification.views import ViewsClassifier
 from dorl.errors import InputError
@@ -25,6 +24,9 @@ from dorl.progress import track
 MISTAKES = ("train", "test", "method", "classifier", "fold", "cell", "true", "predicted", "probability")
 #: columns of a table of results, one row for each train, test, classifier and fold; scores from 0 to 1
 COLUMNS = ("train", "test", "method", "classifier", "fold", "accuracy", "balanced_accuracy", "macro_f1")
+
+#: columns of `ProtocolResult.pairs`
+PAIRS = ("train", "test", "cells", "left_out", "classes")
 
 #: cells that are read at once
 CHUNK = 4096
@@ -46,10 +48,13 @@ class LabFeatures:
         Views may be anything that is indexed as `dorl.cells.rows.StoredRows` is.
     y : array of str, shape (n_cells,)
         Class names; None, NaN or "" where a cell is unlabelled.
+    groups : int array of shape (n_cells,), optional
+        The same number for cells that are copies of each other, in whatever lab.
     """
 
     X: Any
     y: NDArray[np.object_]
+    groups: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         if getattr(self.X, "ndim", None) != 3:  # views take much room, and stay in half precision, or on disk
@@ -61,7 +66,7 @@ class LabFeatures:
     def labelled(self) -> LabFeatures:
         """The cells that have a label."""
         keep = np.array([isinstance(name, str) and name != "" for name in self.y], dtype=bool)
-        return LabFeatures(self.X[keep], self.y[keep])
+        return LabFeatures(self.X[keep], self.y[keep], None if self.groups is None else self.groups[keep])
 
 
 @dataclass
@@ -129,7 +134,8 @@ def cross_lab(
     """Train on each lab, test on each lab.
 
     For each training lab, a stratified k-fold: fit on all folds but one, test on that one (own lab) and on
-    the whole of each other lab. One set of predictions serves both comparisons, "tree" and "flat".
+    the whole of each other lab. One set of predictions serves both comparisons, "tree" and "flat". Cells of one group
+    lie in one fold, and cells of another lab that are copies of labelled cells of the training lab are not tested.
 
     For the "unseen lab" protocol, where the features depend on the lab that the autoencoder never saw, call
     this once a tested lab with ``tests=[that lab], own=False`` and join with `ProtocolResult.concat`.
@@ -171,16 +177,21 @@ def cross_lab(
     tests = list(labs) if tests is None else list(tests)
     notes: list[str] = []
     data = _prepare(labs, dict.fromkeys([*trains, *tests]), notes)
-    comparisons = {
-        (train, test): Comparison(train, test, data[train].y, data[test].y)
+    tested = {
+        (train, test): without_copies(train, test, data[train].groups, data[test].groups, len(data[test].y), notes)
         for train in trains
         for test in tests
         if test != train or own
     }
+    comparisons = {
+        (train, test): Comparison(train, test, data[train].y, data[test].y[rows])
+        for (train, test), rows in tested.items()
+        if len(rows)
+    }
     trains = [train for train in trains if any(pair[0] == train for pair in comparisons)]
-    if not comparisons:
+    if not tested:
         raise InputError("nothing to test on: give a second lab, or test on the training lab, too")
-    splits = {train: _split(train, data[train].y, folds, seed, notes) for train in trains}
+    splits = {train: lab_folds(train, data[train].y, data[train].groups, folds, seed, notes) for train in trains}
     notes += [note for comparison in comparisons.values() if (note := comparison.note())]
 
     jobs = [(train, name, fold) for train in trains for name in names for fold in range(folds)]
@@ -196,7 +207,8 @@ def cross_lab(
         model = _fit(name, seed, data[train].X[learn], data[train].y[learn])
         said = {}
         for test in (test for test in tests if (train, test) in comparisons):
-            asked = data[test].X[held_out] if test == train else data[test].X
+            rows = held_out if test == train else tested[train, test]
+            asked = data[test].X if len(rows) == len(data[test].y) else data[test].X[rows]
             # all of the lab's cells, labelled or not, may be adapted to
             suits = adapt and test != train and isinstance(model[-1], ViewsClassifier)
             chosen = model[-1].suited(labs[test].X) if suits else model
@@ -212,7 +224,7 @@ def cross_lab(
     for train, name, fold in jobs:
         for test, (predicted, sure) in answered[train, name, fold].items():
             comparison = comparisons[train, test]
-            cells = splits[train][fold][1] if test == train else np.arange(len(data[test].y))
+            cells = splits[train][fold][1] if test == train else np.arange(len(tested[train, test]))
             row = {"train": train, "test": test, "method": method, "classifier": name, "fold": fold}
             scored, counts = comparison.tree(cells, predicted)
             tree.append({**row, **scored})
@@ -220,14 +232,14 @@ def cross_lab(
             classes, sum_ = confusions.get((train, test, name), (comparison.classes, 0))
             confusions[train, test, name] = (classes, sum_ + counts)
             if sure is not None and (wrong := comparison.wrong(cells, predicted)).any():
-                rows = cells[wrong]
+                rows = tested[train, test][cells[wrong]]
                 found = {"cell": rows, "true": data[test].y[rows], "predicted": predicted[wrong]}
                 found["probability"] = sure[wrong]
                 mistakes.append(pd.DataFrame({**row, **found}))
     return ProtocolResult(
         results=pd.DataFrame(tree, columns=list(COLUMNS)),
         results_flat=pd.DataFrame(flat, columns=list(COLUMNS)),
-        pairs=pd.DataFrame([comparison.summary() for comparison in comparisons.values()]),
+        pairs=pd.DataFrame([comparison.summary() for comparison in comparisons.values()], columns=list(PAIRS)),
         confusions=confusions,
         notes=notes,
         mistakes=pd.concat(mistakes, ignore_index=True)[list(MISTAKES)] if mistakes else _no_mistakes(),
@@ -255,31 +267,6 @@ def _prepare(labs: Mapping[str, LabFeatures], wanted: Iterable[str], notes: list
         listed = ", ".join(f"{name} {width}" for name, width in widths.items())
         raise InputError(f"labs differ in the number of features ({listed}): extract all with one model")
     return data
-
-
-def _split(
-    name: str, y: NDArray[np.object_], folds: int, seed: int, notes: list[str]
-) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Row numbers to learn from and to hold out, for each fold."""
-    if folds < 2:
-        raise InputError(f"folds is {folds}: the protocol needs 2 or more")
-    if len(y) < folds:
-        raise InputError(
-            f"{name}: {len(y)} labelled cells are too few for {folds} folds; give more cells or fewer folds"
-        )
-    classes, counts = np.unique(y.astype(str), return_counts=True)
-    if len(classes) < 2:
-        raise InputError(f"{name}: all cells are {classes[0]}; a lab to train on needs two classes or more")
-    for cls, count in zip(classes, counts, strict=True):
-        if count < folds:
-            cells = "a single cell" if count == 1 else f"only {count} cells"
-            notes.append(f"{name}: class {cls} has {cells}: kept, but not every fold holds one.")
-    if counts.max() < folds:
-        notes.append(f"{name}: no class has a cell for each of the {folds} folds: folds are not stratified.")
-        return list(KFold(folds, shuffle=True, random_state=seed).split(y))
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
-        return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y.astype(str)))
 
 
 def _fit(name: str, seed: int, X: NDArray[np.float32], y: NDArray[np.object_]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,6 +78,18 @@ def read_fields(root: str | Path) -> list[Field]:
         f"{root}: no annotated fields: give a folder with images/ and labels/ (YOLO) or "
         "JPEGImages/ and Annotations/ (VOC)"
     )
+
+
+def without_copies(fields: Sequence[Field], others: Sequence[Field]) -> list[Field]:
+    """The fields that show none of the other fields, up to size, crop at the border, turn, mirror and JPEG.
+
+    In doubt a field is left out (`dorl.domains.duplicates.CAUTIOUS`).
+    """
+    from dorl.domains.duplicates import CAUTIOUS, find_copies, reduced_all
+
+    pairs = find_copies(reduced_all([field.path for field in [*fields, *others]]), least=CAUTIOUS)
+    copies = set(pairs.loc[pairs["second"] >= len(fields), "first"])
+    return [field for i, field in enumerate(fields) if i not in copies]
 
 
 def _text(path: Path) -> str:

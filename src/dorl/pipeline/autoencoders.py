@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -83,13 +83,12 @@ def tuned(
     path: Path,
     *,
     start: CrossDomainAutoencoder | None,
-    without: Collection[str] = (),
     device: str | None = None,
     what: str = "tuning the autoencoder",
 ) -> CrossDomainAutoencoder:
     """An autoencoder of cells that has learnt from the labs' images, or what an interrupted run had finished.
 
-    It goes on from `start`, or begins anew; with no iterations it is `start` as it is. Labs `without` aren't looked at.
+    It goes on from `start`, or begins anew; with no iterations it is `start` as it is.
     """
 
     def make() -> CrossDomainAutoencoder:
@@ -101,12 +100,11 @@ def tuned(
             start.save(path, iterations=0)
             return start
         folder = path.parent / TUNING
-        seen = [lab for lab in labs if lab.name not in without]
-        pictures = drawn_pictures(seen, POOL, config.seed)
+        pictures = drawn_pictures(labs, POOL, config.seed)
         pool = fill_pool(
             folder, segmenter, pictures, POOL_VIEWS, seed=config.seed, what=f"{what}: embedding {len(pictures)} cells"
         )
-        notes = {"segmenter": config.segmenter.digest, "labs": [lab.name for lab in seen]}
+        notes = {"segmenter": config.segmenter.digest, "labs": [lab.name for lab in labs]}
         model, history = learn(
             pool,
             out=path,

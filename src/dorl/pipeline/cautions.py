@@ -40,6 +40,18 @@ def cautions(metrics: dict[str, Any]) -> list[str]:
             )
         if not lab["classes"]:
             found.append(f"{name}: has no labels, so nothing is measured on it.")
+    for one in metrics.get("copies", []):
+        lab, other, pairs = one["lab"], one["other_lab"], one["pairs"]
+        if lab == other:
+            found.append(
+                f"{lab}: {pairs} pairs of its pictures show the same (duplicates.csv): folds keep them together. Look "
+                "whether their labels agree."
+            )
+        else:
+            found.append(
+                f"{lab} and {other}: {pairs} pairs of pictures show the same (duplicates.csv): a lab is not tested on "
+                "copies of the cells learnt from."
+            )
     found += [
         f"{name} is unlike all other labs: by the autoencoder's features its nearest lab lies more than {UNLIKE} times "
         "further than the others from each other. Expect less on it, and check its cells by eye."

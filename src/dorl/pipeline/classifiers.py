@@ -47,7 +47,7 @@ def fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
         else:
             model.fit(features, learnt)
         place = out / CLASSIFIERS / f"{slug(name)}.skops"
-        if calibration := calibrate(model, features, learnt, seed=made.config.seed):
+        if calibration := calibrate(model, features, learnt, groups=made.groups[rows], seed=made.config.seed):
             save_calibration(calibration, place.with_suffix(".json"))
         if name == VIEWS and len(others):
             adapt = adapted_beside if few else ViewsClassifier.suited

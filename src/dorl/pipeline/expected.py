@@ -60,7 +60,7 @@ def expected_without_labels(made: Represented, trains: Sequence[str]) -> list[di
         labels = made.cells["label"].to_numpy(object)[rows]
         learnt = learnt_level(labels).project_all(labels).astype(str)
         model, inputs = made.classifier(name), made.inputs(rows)
-        calibration = calibrate(model, inputs, learnt, seed=made.config.seed)
+        calibration = calibrate(model, inputs, learnt, groups=made.groups[rows], seed=made.config.seed)
         if calibration is None:
             continue
         with warnings.catch_warnings():

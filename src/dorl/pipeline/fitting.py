@@ -17,6 +17,7 @@ from dorl.memory import give_back_memory
 from dorl.pipeline.autoencoders import AUTO, HISTORY
 from dorl.pipeline.card import write_card
 from dorl.pipeline.classifiers import fit_classifiers
+from dorl.pipeline.copies import copy_counts
 from dorl.pipeline.distances import distances
 from dorl.pipeline.expected import expected_without_labels
 from dorl.pipeline.figures import FOLDER, draw_run
@@ -251,6 +252,7 @@ def measured(made: Represented, result: ProtocolResult | None, seconds: float) -
             "notes": lab.describe()["notes"],
         }
     metrics: dict[str, Any] = {"seconds": round(seconds, 1), "labs": labs, "notes": [], "results": {}}
+    metrics["copies"] = copy_counts(made.copies)
     run = made.store.path.parent
     calibrations = {
         name: load_calibration(run / CLASSIFIERS / f"{slug(name)}.json") for name in made.config.classifiers.names

@@ -1,4 +1,4 @@
-"""`dorl inspect`: what was read of each lab, what was left out and why, and two figures."""
+"""`dorl inspect`: what was read of each lab, what was left out and why, copies, and two figures."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pandas as pd
 from dorl.domains import Domain, read_domains
 from dorl.errors import BadImageError, InputError
 from dorl.files import write_json
+from dorl.pipeline.copies import find_copies_in
 from dorl.pipeline.figures import draw_labs
 from dorl.pipeline.runfolder import check_folder, make_folder, refuse_among_images, refuse_run
 from dorl.progress import track
@@ -21,14 +22,14 @@ from dorl.training import prefetch
 def inspect(
     labs: Sequence[str | Domain], *, out: str | Path | None = None, mask_value: Sequence[float] = ()
 ) -> list[Domain]:
-    """Read labs and decode every image of them.
+    """Read labs, decode every image of them, and look for copies.
 
     Parameters
     ----------
     labs : sequence of str or Domain
     out : str or Path, optional
         Folder for ``grey_levels.png``, ``class_counts.png`` (the paper's Figures 1 and 4), ``labs.json`` and
-        ``left_out.csv``; nothing is written otherwise.
+        ``left_out.csv`` and ``duplicates.csv``; nothing is written otherwise.
     mask_value : sequence of float
         Values of the cell in the masks; concluded by default.
 
@@ -46,6 +47,8 @@ def inspect(
     found = [decodable(lab) for lab in domains]
     if out is not None:
         make_folder(out)
+    find_copies_in(found, out)
+    if out is not None:
         draw_labs(found, out, limit=None)
         write_json(out / "labs.json", [lab.describe() for lab in found])
         left_out = pd.concat([lab.left_out.assign(lab=lab.name) for lab in found])

@@ -82,7 +82,7 @@ def lab_features(made: Represented, names: Sequence[str]) -> dict[str, LabFeatur
     """What classifiers take of each lab's cells, and their labels."""
     labels = made.cells["label"].where(made.cells["label"].notna(), None).to_numpy(object)
     rows = {name: np.flatnonzero(made.cells["domain"] == name) for name in names}
-    return {name: LabFeatures(made.inputs(of), labels[of]) for name, of in rows.items()}
+    return {name: LabFeatures(made.inputs(of), labels[of], made.groups[of]) for name, of in rows.items()}
 
 
 def _without(made: Represented, tested: str, device: str | None) -> Represented:
@@ -93,7 +93,9 @@ def _without(made: Represented, tested: str, device: str | None) -> Represented:
     what = f"training without {tested}"
     if made.config.method == CELL:
         return represented_without(made, tested, folder, device=device, what=what)
-    members = np.flatnonzero(made.cells["domain"] != tested)
+    others = (made.cells["domain"] != tested).to_numpy()
+    others &= ~np.isin(made.groups, made.groups[~others])  # nor a copy of its cells in another lab
+    members = np.flatnonzero(others)
     place = folder / AUTOENCODER
     model = trained(made.store, made.domain_index, made.config, place, members=members, device=device, what=what)
     return replace(made, model=model, features=encode_cells(model, made.store))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from dorl.memory import give_back_memory
 from dorl.names import text_of
 from dorl.pipeline.autoencoders import AUTO, bundled, chosen_method, load_autoencoder, trained, tuned
 from dorl.pipeline.classes import at_level, check_classes
+from dorl.pipeline.copies import find_copies_in, group_numbers, no_copies, read_copies
 from dorl.pipeline.embedding import Embedded, embed
 from dorl.pipeline.presets import (
     DEFAULT_CLASSIFIER,
@@ -87,6 +88,8 @@ class Represented:
     network : Segmenter
     start : CrossDomainAutoencoder or None
         What the autoencoder was tuned from.
+    copies : DataFrame
+        Pairs of images that show the same, as of `dorl.pipeline.copies.find_copies_in`.
     """
 
     labs: list[Domain]
@@ -98,6 +101,12 @@ class Represented:
     left_out: dict[str, list[tuple[str, str]]]
     network: Segmenter
     start: CrossDomainAutoencoder | None = None
+    copies: pd.DataFrame = field(default_factory=no_copies)
+
+    @cached_property
+    def groups(self) -> np.ndarray:
+        """A number for each cell, the same for copies of each other in whatever lab: int64 (N,)."""
+        return group_numbers(self.cells["domain"].tolist(), self.cells["path"].tolist(), self.copies)
 
     def inputs(self, rows: np.ndarray) -> np.ndarray | StoredRows:
         """What classifiers take of some cells: float16 features s of views (M, V, D), which stay on disk.
@@ -276,6 +285,7 @@ def represent(
     for lab in used:
         for note in lab.describe()["notes"]:
             say(f"{lab.name}: {note}")
+    copies = in_turn(lambda: find_copies_in(used, out), lambda: read_copies(out))
     cells = embedded.store.table
     if model is not None:
         features = stored_features(embedded.store)
@@ -293,7 +303,7 @@ def represent(
         name, _, path = key.partition("/")
         left_out[name].append((path, reason))
     say(f"{len(cells)} cells embedded, {sum(map(len, left_out.values()))} images left out")
-    return Represented(used, config, embedded.store, cells, features, model, left_out, network, start)
+    return Represented(used, config, embedded.store, cells, features, model, left_out, network, start, copies)
 
 
 def _embedded(
@@ -311,11 +321,15 @@ def _embedded(
 def represented_without(
     made: Represented, tested: str, folder: Path, *, device: str | None = None, what: str
 ) -> Represented:
-    """The same cells by an autoencoder of cells that was tuned without the `tested` lab's images, kept in `folder`."""
+    """The same cells by an autoencoder of cells that was tuned without the `tested` lab's images, kept in `folder`.
+
+    Copies of its images in other labs are left out, too.
+    """
     place = folder / AUTOENCODER
-    model = tuned(
-        made.labs, made.network, made.config, place, start=made.start, without=[tested], device=device, what=what
-    )
+    own = made.groups[(made.cells["domain"] == tested).to_numpy()]
+    hidden = set(made.cells["key"][np.isin(made.groups, own)])
+    others = [lab.take([lab.key(i) not in hidden for i in range(len(lab))]) for lab in made.labs if lab.name != tested]
+    model = tuned(others, made.network, made.config, place, start=made.start, device=device, what=what)
     store = _embedded(made.labs, made.network, made.config, folder / CELLS, model).store
     return replace(made, store=store, cells=store.table, features=stored_features(store), model=model)
 

@@ -13,6 +13,7 @@ from dorl.errors import DorlError, InputError
 from dorl.memory import keep_memory
 from dorl.pretraining.bank import build_bank
 from dorl.pretraining.cells import pictures_of, train_on_cells
+from dorl.pretraining.heldout import choose
 from dorl.pretraining.settings import Settings
 from dorl.pretraining.train import Trainer
 from dorl.representation.learning import LearningSettings
@@ -32,7 +33,10 @@ def main() -> None:
         "--fields", action="append", default=[], metavar="NAME=PATH", help="annotated fields, YOLO or VOC"
     )
     parser.add_argument(
-        "--leave-out", default="", metavar="REGEX", help="files of labs and fields whose name it matches aren't used"
+        "--leave-out",
+        default="",
+        metavar="REGEX",
+        help="files of labs and fields whose name it matches aren't used, nor copies of them under other names",
     )
     parser.add_argument("--rendered", type=int, default=1500, help="rendered cells, each in a style of its own")
     parser.add_argument("--imagenet", type=Path, help="EfficientNet-Lite0's .pth; the installed package's by default")
@@ -60,9 +64,11 @@ def main() -> None:
         weights = Trainer(bank, settings, given.out, encoder=encoder, device=given.device).run()
         print(weights)
     segmenter = Segmenter.load(weights, device=given.device, precision="float32")
-    pictures = pictures_of(domains, fields_of, **chosen)
+    kept = choose(domains, fields_of, given.leave_out)
+    pictures = pictures_of(kept, rendered=given.rendered, seed=settings.seed)
     learning = LearningSettings(steps=given.autoencoder_steps)
-    print(train_on_cells(pictures, segmenter, learning, given.out, seed=settings.seed, device=given.device))
+    card = {"left_out": kept.left_out}
+    print(train_on_cells(pictures, segmenter, learning, given.out, seed=settings.seed, device=given.device, card=card))
 
 
 def packaged() -> Path:

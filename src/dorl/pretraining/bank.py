@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from dorl.domains.boxes import Field
 from dorl.domains.rendered import CELL_CLASSES, random_style, render_cell
 from dorl.errors import BadImageError
 from dorl.files import atomic, write_json
+from dorl.pretraining.heldout import choose
 from dorl.progress import say, track
 from dorl.training import seeded
 
@@ -49,11 +49,14 @@ class Bank:
         ``key`` (where the picture comes from), ``lab``, ``known`` (whether the target tells where the cell is),
         ``parts`` (whether nucleus and cytoplasm are told apart) and ``box`` (of the white cell in the middle, JSON
         [xmin, ymin, xmax, ymax] in pixels of the picture; empty where there is none).
+    left_out : dict
+        As of `dorl.pretraining.heldout.Chosen`.
     """
 
     images: np.ndarray
     targets: np.ndarray
     table: pd.DataFrame
+    left_out: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.table)
@@ -84,24 +87,19 @@ def build_bank(
     rendered : int
         How many rendered cells, each in a style of its own.
     leave_out : str
-        Regular expression; a file whose name it matches is not used. Nothing is left out where it is empty.
+        Regular expression; a file whose name it matches is not used, nor a copy of it under any name
+        (`dorl.pretraining.heldout.choose`). Nothing is left out where it is empty.
     seed : int
     """
-    pattern = re.compile(leave_out) if leave_out else None
-
-    def wanted(path: str) -> bool:
-        return pattern is None or pattern.search(Path(path).name) is None
-
-    entries = [(lab, i) for lab in labs for i in range(len(lab)) if wanted(lab.table["path"].iat[i])]
-    shown = [(name, field) for name, some in sorted(fields.items()) for field in some if wanted(field.path.name)]
+    chosen = choose(labs, fields, leave_out)
+    entries, shown = chosen.cells, chosen.fields
     identity = {
         "pictures": hashlib.sha256(
-            json.dumps(
-                [lab.key(i) for lab, i in entries] + [f"{name}/{field.path.name}" for name, field in shown]
-            ).encode()
+            json.dumps([lab.key(i) for lab, i in entries] + [f"{name}/{one.path.name}" for name, one in shown]).encode()
         ).hexdigest(),
         "rendered": rendered,
         "seed": seed,
+        "left_out": chosen.left_out,
     }
     note = folder / "bank.json"
     if not (note.is_file() and json.loads(note.read_text()) == identity):
@@ -118,7 +116,9 @@ def open_bank(folder: Path) -> Bank:
     count = len(table)
     images = np.memmap(folder / "images.u8", np.uint8, "r", shape=(count, SIDE, SIDE, 3))
     targets = np.memmap(folder / "targets.u8", np.uint8, "r", shape=(count, SIDE, SIDE))
-    return Bank(images, targets, table)
+    note = folder / "bank.json"
+    left_out = json.loads(note.read_text()).get("left_out", {}) if note.is_file() else {}
+    return Bank(images, targets, table, left_out)
 
 
 def _write(folder: Path, groups: Iterator[list[Entry]], *, total: int) -> None:
@@ -150,8 +150,8 @@ def _entries(
         except BadImageError as error:
             say(f"left out: {lab.key(i)}: {error}")
             yield []
-    for number, (name, field) in enumerate(fields):
-        yield list(from_field(name, field, seeded(seed, 7, number)))
+    for number, (name, one) in enumerate(fields):
+        yield list(from_field(name, one, seeded(seed, 7, number)))
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         yield from pool.map(render_chunk, jobs)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -14,11 +13,11 @@ import pandas as pd
 
 from dorl.cells.pool import Picture, fill_pool
 from dorl.cells.views import Views
-from dorl.domains import Domain
 from dorl.domains.boxes import Field
 from dorl.domains.rendered import CELL_CLASSES, random_style, render_cell
 from dorl.files import atomic, write_json
 from dorl.pretraining.bank import SIDE, from_field
+from dorl.pretraining.heldout import Chosen
 from dorl.representation.autoencoder import AutoencoderConfig
 from dorl.representation.learning import LearningSettings, learn
 from dorl.segmentation import Segmenter
@@ -28,32 +27,22 @@ from dorl.training import seeded
 VIEWS = Views(plain=2, restained=6)
 
 
-def pictures_of(
-    labs: Sequence[Domain], fields: dict[str, list[Field]], *, rendered: int, leave_out: str, seed: int
-) -> list[Picture]:
+def pictures_of(chosen: Chosen, *, rendered: int, seed: int) -> list[Picture]:
     """Every picture of a cell: single-cell images, crops around white cells' boxes, rendered cells.
 
     Parameters
     ----------
-    labs, fields, rendered, leave_out, seed
-        As for `dorl.pretraining.bank.build_bank`.
+    chosen : Chosen
+        Images and fields, without those left out and their copies.
+    rendered : int
+        How many rendered cells, each in a style of its own.
+    seed : int
     """
-    pattern = re.compile(leave_out) if leave_out else None
-
-    def wanted(path: str) -> bool:
-        return pattern is None or pattern.search(Path(path).name) is None
-
-    found = [
-        Picture(lab.key(i), lab.name, partial(lab.load, i))
-        for lab in labs
-        for i in range(len(lab))
-        if wanted(lab.table["path"].iat[i])
-    ]
-    for name, some in sorted(fields.items()):
-        for field in filter(lambda field: wanted(field.path.name), some):
-            for number in range(len(field.of("WBC"))):
-                key = f"{name}/{field.path.name}#{number}"
-                found.append(Picture(key, name, partial(_around_box, name, field, number)))
+    found = [Picture(lab.key(i), lab.name, partial(lab.load, i)) for lab, i in chosen.cells]
+    for name, field in chosen.fields:
+        for number in range(len(field.of("WBC"))):
+            key = f"{name}/{field.path.name}#{number}"
+            found.append(Picture(key, name, partial(_around_box, name, field, number)))
     for number in range(rendered):
         found.append(Picture(f"rendered/{number}", "rendered", partial(_rendered, number, seed)))
     return found

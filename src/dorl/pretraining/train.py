@@ -156,6 +156,7 @@ class Trainer:
                     saved = time.monotonic()
         minutes += (time.monotonic() - started) / 60
         card = {"settings": asdict(settings), "pictures": self.bank.table["lab"].value_counts().to_dict()}
+        card |= {"left_out": self.bank.left_out}
         card |= {"pseudo_masks": self.counts, "minutes": round(minutes, 1)}
         save_base(self._segmenter(self.average), self.out / "tiny.safetensors", card=card)
         with atomic(self.out / "curve.csv") as temporary:

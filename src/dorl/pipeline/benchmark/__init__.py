@@ -20,15 +20,17 @@ from dorl.pipeline.benchmark.jobs import (
     Plan,
     cache_path,
     comparison_of,
+    copies_note,
     job_key,
     plan,
     read_cached,
     run_job,
     write_cached,
 )
-from dorl.pipeline.benchmark.labs import Lab, draw, embed_lab, prepare_lab, readable
+from dorl.pipeline.benchmark.labs import Lab, draw, embed_lab, prepare_lab, readable, with_groups
 from dorl.pipeline.benchmark.table import COLUMNS, write_benchmark
 from dorl.pipeline.classes import check_classes
+from dorl.pipeline.copies import find_copies_in, write_copies
 from dorl.pipeline.presets import check_seed
 from dorl.pipeline.runfolder import check_folder, make_folder, refuse_among_images, refuse_run
 from dorl.progress import say
@@ -71,8 +73,8 @@ def benchmark(
         Each ``name=path``, a path, or a `Domain`; all with labels, which score the predictions and nothing else, save
         those of the source.
     out : str or Path
-        Folder for ``results.csv``, ``table.md``, ``cells/`` and ``cache/``. Results whose inputs, settings and code
-        are the same are taken from the cache, and the column ``cached`` says so.
+        Folder for ``results.csv``, ``table.md``, ``duplicates.csv``, ``cells/`` and ``cache/``. Results whose inputs,
+        settings and code are the same are taken from the cache, and the column ``cached`` says so.
     source : sequence of str, optional
         Names of the labs whose labels are learnt; by default each lab with two classes or more in turn.
     protocols : sequence of {"transductive", "unseen"}
@@ -138,12 +140,16 @@ def benchmark(
             notes.append(f"Quick profile: little training and one seed for: {'; '.join(slow)}.")
     drawing = Drawing(() if level is None else level.classes, per_class or None, folds, seed)
     found = {lab.name: readable(lab) for lab in known}
+    copies = find_copies_in([lab.domain for lab in found.values()])
+    found = with_groups(found, copies)
     for name in sources:
         draw(found[name], per_class=drawing.per_class, folds=folds, number=0, seed=seed, first=seed)
         for lab in found.values():
             comparison_of(found[name], lab)
+            notes += copies_note(found[name], lab)
     weights = _weights(segmenter, unseen_segmenter, found, protocols, device)
     make_folder(out)
+    write_copies(copies, out)
     for note in notes:
         say(note)
     methods: dict[str, Method] = {row.name: row.build(options) for row in chosen}

@@ -17,8 +17,13 @@ CELLS_CODE = (
 #: their text is a part of every result's key, too
 SHARED_CODE = (
     *("dorl.baselines.cells", "dorl.baselines.features", "dorl.baselines.method", "dorl.baselines.selection"),
-    *("dorl.cells.pooling", "dorl.classification.comparison", "dorl.classification.metrics", "dorl.taxonomy"),
-    "dorl.training",
+    *(
+        "dorl.cells.pooling",
+        "dorl.classification.comparison",
+        "dorl.classification.folds",
+        "dorl.classification.metrics",
+    ),
+    *("dorl.taxonomy", "dorl.training"),
 )
 
 

@@ -133,7 +133,15 @@ def job_key(job: Job, row: Row, method: Method, labs: Mapping[str, Lab], drawing
         "tests": list(job.tests),
         "number": job.number,
         "drawing": asdict(drawing),
+        "copies": _copies_digest([labs[name] for name in names]),
     }
+
+
+def _copies_digest(labs: Sequence[Lab]) -> str:
+    """Changes with which images of the labs are copies of each other; "" where none are."""
+    groups = [number for lab in labs for number in ([] if lab.groups is None else lab.groups.tolist())]
+    _, same = np.unique(groups, return_inverse=True)
+    return hashlib.sha256(same.tobytes()).hexdigest()[:16] if len(set(groups)) < len(groups) else ""
 
 
 def read_cached(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -170,7 +178,7 @@ def run_job(
     )
     source = Source(cells[job.source].take(learn), lab.labels[learn])
     targets = [replace(cells[name], domain=number) for number, name in enumerate(job.targets, start=1)]
-    tested = {name: held if name == job.source else labs[name].compared for name in job.tests}
+    tested = {name: held if name == job.source else asked_rows(lab, labs[name]) for name in job.tests}
     results = []
     with Watch() as watch:
         for fitted in method.fit(source, targets, seed):
@@ -183,6 +191,25 @@ def run_job(
                     scored |= dict(zip(ESTIMATED, fitted.estimate(asked), strict=True))
                 results.append({**told, "chosen_by": fitted.chosen_by, **scored})
     return {"results": results, "seconds": round(watch.seconds, 2), "peak_mb": watch.peak}
+
+
+def asked_rows(source: Lab, test: Lab) -> np.ndarray:
+    """Rows of another lab that are tested: those with a class, without copies of the source's images."""
+    rows = test.compared
+    return rows[~test.copies(source)[rows]]
+
+
+def copies_note(source: Lab, test: Lab) -> list[str]:
+    """What a reader should know of copies; InputError where nothing else is left to test on."""
+    if source.name == test.name:
+        own = source.groups
+        twice = 0 if own is None else len(own) - len(np.unique(own))
+        return [f"{source.name}: {twice} images are copies of others of it: folds keep them together."] if twice else []
+    copies = int(test.copies(source)[test.compared].sum())
+    if copies == len(test.compared):
+        raise InputError(f"all images of {test.name} are copies of images of {source.name}: leave one of the labs out")
+    told = f"{source.name} → {test.name}: {copies} images of {test.name} are copies of {source.name}'s: not tested."
+    return [told] if copies else []
 
 
 def _scored(source: Lab, test: Lab, rows: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:

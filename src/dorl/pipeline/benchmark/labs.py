@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from sklearn.model_selection import StratifiedKFold
 
 from dorl.baselines import Cells
 from dorl.cells import CellStore
 from dorl.cells.crop import square_crop
+from dorl.classification.folds import stratified
 from dorl.domains import Domain
 from dorl.errors import BadImageError, InputError
 from dorl.inference import over_batches
 from dorl.pipeline.benchmark.code import CELLS_CODE, code_digest
 from dorl.pipeline.classes import at_level
+from dorl.pipeline.copies import group_numbers
 from dorl.pipeline.embedding import prepared, segment_small
 from dorl.pipeline.represent import fingerprint
 from dorl.progress import say, track
@@ -42,10 +43,13 @@ class Lab:
         Images that could be read, with those a source never needs left aside.
     labels : object array of shape (N,)
         Class of each image at the level that was asked for; None where it isn't compared.
+    groups : int array of shape (N,), optional
+        The same number for copies of an image, in whatever lab.
     """
 
     domain: Domain
     labels: NDArray[np.object_]
+    groups: NDArray[np.int64] | None = None
 
     @property
     def name(self) -> str:
@@ -56,6 +60,12 @@ class Lab:
     def digest(self) -> str:
         """Changes with the lab's files, labels and masks, and with those that are used."""
         return fingerprint(self.domain)
+
+    def copies(self, other: Lab) -> NDArray[np.bool_]:
+        """Which of the images are copies of an image of another lab: bool (N,)."""
+        if self.groups is None or other.groups is None or other.name == self.name:
+            return np.zeros(len(self.domain), bool)
+        return np.isin(self.groups, other.groups)
 
     @property
     def compared(self) -> NDArray[np.intp]:
@@ -88,6 +98,14 @@ def readable(lab: Lab) -> Lab:
     if not kept.any():
         raise InputError(f"{lab.name}: not one of its {len(kept)} images could be read: give other images")
     return Lab(lab.domain.take(kept), lab.labels[kept])
+
+
+def with_groups(labs: dict[str, Lab], copies: pd.DataFrame) -> dict[str, Lab]:
+    """The labs with the numbers of their images' groups of copies."""
+    names = [lab.name for lab in labs.values() for _ in range(len(lab.domain))]
+    paths = [path for lab in labs.values() for path in lab.domain.table["path"]]
+    groups, names_of = group_numbers(names, paths, copies), np.array(names, object)
+    return {name: replace(lab, groups=groups[names_of == lab.name]) for name, lab in labs.items()}
 
 
 def embed_lab(lab: Lab, segmenter: Segmenter, folder: Path, *, whole: bool) -> Cells:
@@ -154,7 +172,7 @@ def draw(
     per_class : int, optional
         At most so many of each class are learnt from, drawn by `seed`.
     folds : int
-        The stratified fold `number` is held out for the own lab.
+        The stratified fold `number` is held out for the own lab; copies lie in one fold.
     number, seed, first : int
         Number of the repetition, its seed, and that of the first, which draws the folds.
     """
@@ -166,9 +184,8 @@ def draw(
             f"{lab.name}: a source needs two classes of {folds} cells or more: give other --classes, fewer --folds, "
             "or another --source"
         )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of classes smaller than the folds: kept, but not every fold holds one
-        parts = list(StratifiedKFold(folds, shuffle=True, random_state=first + number // folds).split(rows, names))
+    groups = None if lab.groups is None else lab.groups[rows]
+    parts = stratified(names, groups, folds=folds, seed=first + number // folds, name=lab.name)
     learn, held = parts[number % folds]
     order = seeded(seed).permutation(learn)
     kept = [order[names[order] == name][:per_class] for name in classes]

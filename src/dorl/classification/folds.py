@@ -1,0 +1,116 @@
+"""Folds of a lab's cells that keep copies together, and the cells of another lab that are no copies of them."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
+
+from dorl.errors import InputError
+
+#: row numbers to learn from and to hold out, a pair a fold
+Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
+
+
+def stratified(
+    y: NDArray[np.str_], groups: NDArray[np.int64] | None, *, folds: int, seed: int, name: str = "the cells"
+) -> Folds:
+    """Divide cells into folds, each with its share of every class.
+
+    Parameters
+    ----------
+    y : array of str, shape (N,)
+        Class of each cell. Classes of fewer cells than folds are not in every fold.
+    groups : int array of shape (N,), optional
+        Cells of the same number lie in one fold. Where no two cells have the same, the folds are those of
+        scikit-learn's StratifiedKFold.
+    folds : int
+    seed : int
+    name : str
+        Of the lab, for the error.
+
+    Returns
+    -------
+    list of (int array, int array)
+
+    Raises
+    ------
+    InputError
+        If the groups are fewer than the folds.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        if groups is None or not _have_copies(groups):
+            return list(StratifiedKFold(folds, shuffle=True, random_state=seed).split(y, y))
+        if len(np.unique(groups)) < folds:
+            raise InputError(
+                f"{name}: without copies there are fewer cells than {folds} folds: give more, or fewer folds"
+            )
+        return list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(y, y, groups))
+
+
+def lab_folds(
+    name: str, y: NDArray[np.object_], groups: NDArray[np.int64] | None, folds: int, seed: int, notes: list[str]
+) -> Folds:
+    """`stratified` of a lab's labelled cells, with what a reader should know put into `notes`.
+
+    Raises
+    ------
+    InputError
+        For fewer than two folds or classes, or too few cells.
+    """
+    if folds < 2:
+        raise InputError(f"folds is {folds}: the protocol needs 2 or more")
+    if len(y) < folds:
+        raise InputError(
+            f"{name}: {len(y)} labelled cells are too few for {folds} folds; give more cells or fewer folds"
+        )
+    classes, counts = np.unique(y.astype(str), return_counts=True)
+    if len(classes) < 2:
+        raise InputError(f"{name}: all cells are {classes[0]}; a lab to train on needs two classes or more")
+    for cls, count in zip(classes, counts, strict=True):
+        if count < folds:
+            cells = "a single cell" if count == 1 else f"only {count} cells"
+            notes.append(f"{name}: class {cls} has {cells}: kept, but not every fold holds one.")
+    if groups is not None and _have_copies(groups):
+        notes.append(f"{name}: {len(groups) - len(np.unique(groups))} cells are copies of others: in the same fold.")
+    if counts.max() < folds:
+        notes.append(f"{name}: no class has a cell for each of the {folds} folds: folds are not stratified.")
+        if groups is None or not _have_copies(groups) or len(np.unique(groups)) < folds:
+            return list(KFold(folds, shuffle=True, random_state=seed).split(y))
+        return list(GroupKFold(folds).split(y, groups=groups))
+    return stratified(y.astype(str), groups, folds=folds, seed=seed, name=name)
+
+
+def without_copies(
+    train: str,
+    test: str,
+    learnt: NDArray[np.int64] | None,
+    asked: NDArray[np.int64] | None,
+    count: int,
+    notes: list[str],
+) -> NDArray[np.intp]:
+    """Rows of the `count` cells of a tested lab that are no copies of cells of another lab, which is trained on.
+
+    Parameters
+    ----------
+    train, test : str
+        Names of the labs; the same for the own lab, of which all rows are given.
+    learnt, asked : int arrays, optional
+        Group numbers of the labelled cells of the lab trained on, and of the tested lab's (count,).
+    count : int
+    notes : list of str
+        Is told how many are left out.
+    """
+    if train == test or learnt is None or asked is None:
+        return np.arange(count)
+    copies = np.isin(asked, learnt)
+    if copies.any():
+        notes.append(f"{train} → {test}: {copies.sum()} cells of {test} are copies of cells of {train}: not tested.")
+    return np.flatnonzero(~copies)
+
+
+def _have_copies(groups: NDArray[np.int64]) -> bool:
+    return len(np.unique(groups)) < len(groups)

@@ -1,0 +1,76 @@
+"""Copies of a cell stay on one side; without copies the folds are scikit-learn's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import StratifiedKFold
+
+from dorl.classification import LabFeatures, cross_lab
+from dorl.classification.folds import lab_folds, stratified, without_copies
+from dorl.errors import InputError
+
+Y = np.array(["a", "b"] * 15)
+
+
+def test_without_copies_the_folds_are_those_of_before() -> None:
+    plain = list(StratifiedKFold(5, shuffle=True, random_state=3).split(Y, Y))
+    for groups in (None, np.arange(30), np.arange(30)[::-1] * 7):
+        for (learn, held), (own_learn, own_held) in zip(plain, stratified(Y, groups, folds=5, seed=3), strict=True):
+            assert learn.tolist() == own_learn.tolist()
+            assert held.tolist() == own_held.tolist()
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(copies=st.lists(st.tuples(st.integers(0, 29), st.integers(0, 29)), max_size=8), seed=st.integers(0, 9))
+def test_copies_lie_in_one_fold(copies: list[tuple[int, int]], seed: int) -> None:
+    groups = np.arange(30)
+    for first, second in copies:
+        groups[groups == groups[second]] = groups[first]
+    parts = stratified(Y, groups, folds=4, seed=seed)
+    assert sorted(np.concatenate([held for _, held in parts]).tolist()) == list(range(30))
+    assert all(not set(groups[learn]) & set(groups[held]) for learn, held in parts)
+
+
+def test_too_few_different_cells_are_told() -> None:
+    with pytest.raises(InputError, match="one: without copies there are fewer cells than 3 folds"):
+        stratified(Y, np.arange(30) % 2, folds=3, seed=0, name="one")
+
+
+def test_small_classes_stay_together_too_and_it_is_noted() -> None:
+    notes: list[str] = []
+    groups = np.array([0, 0, 2, 3, 4, 5])
+    parts = lab_folds("one", np.array(["a", "b", "a", "b", "a", "b"], object), groups, 4, 0, notes)
+    assert all(not set(groups[learn]) & set(groups[held]) for learn, held in parts)
+    assert "one: 1 cells are copies of others: in the same fold." in notes
+
+
+def test_copies_of_another_labs_cells_are_not_tested() -> None:
+    notes: list[str] = []
+    assert without_copies("a", "b", np.array([0, 1]), np.array([5, 1, 7]), 3, notes).tolist() == [0, 2]
+    assert notes == ["a → b: 1 cells of b are copies of cells of a: not tested."]
+    assert without_copies("a", "a", np.array([0, 1]), np.array([0, 1]), 2, notes).tolist() == [0, 1]
+
+
+def made_up(groups: np.ndarray, seed: int) -> LabFeatures:
+    y = np.array(["neutrophil", "monocyte"] * (len(groups) // 2), object)
+    X = np.random.default_rng(seed).normal(size=(len(groups), 4)) + (y == "monocyte")[:, None]
+    return LabFeatures(X, y, groups)
+
+
+def test_the_protocol_counts_no_copy_of_a_learnt_cell() -> None:
+    one, two = made_up(np.arange(20), 0), made_up(np.r_[3, 4, np.arange(22, 40)], 1)
+    found = cross_lab({"one": one, "two": two}, classifiers=["LR"], trains=["one"], explain=["LR"])
+    cells = found.pairs.set_index("test")["cells"]
+    assert cells.to_dict() == {"one": 20, "two": 18}
+    assert any("2 cells of two are copies" in note for note in found.notes)
+    assert (found.mistakes.loc[found.mistakes["test"] == "two", "cell"] >= 2).all()
+
+
+def test_a_lab_of_copies_alone_is_left_out_with_a_note() -> None:
+    one = made_up(np.arange(20), 0)
+    found = cross_lab({"one": one, "two": one}, classifiers=["LR"], trains=["one"])
+    assert found.pairs["test"].tolist() == ["one"]
+    assert any("20 cells of two are copies" in note for note in found.notes)
