@@ -43,8 +43,7 @@ def choose(labs: Sequence[Domain], fields: dict[str, list[Field]], leave_out: st
     """Drop pictures whose file name matches, and every copy of such a picture, whatever its name.
 
     A picture is a copy if it shows the same up to size, crop at the border, turn, mirror and JPEG. In doubt it
-    is dropped
-    (`dorl.domains.duplicates.CAUTIOUS`).
+    is dropped (`dorl.domains.duplicates.CAUTIOUS`).
 
     Parameters
     ----------
@@ -73,8 +72,8 @@ def choose(labs: Sequence[Domain], fields: dict[str, list[Field]], leave_out: st
     for what, counts in (("by name", by_name), ("as copies of these", copies)):
         if counts:
             say(f"left out {what}: " + ", ".join(f"{lab} {count}" for lab, count in counts.items()))
-    for one, other in list(named.items())[:NAMED]:
-        say(f"  {one} is a copy of {other}")
+    for copy, original in list(named.items())[:NAMED]:
+        say(f"  {copy} is a copy of {original}")
     if (more := len(copy_of) - NAMED) > 0:
         say(f"  and {more} more; all are in bank.json and card.json")
     return Chosen(
