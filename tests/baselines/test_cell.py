@@ -32,7 +32,7 @@ def test_it_learns_the_source_and_adapts_only_where_it_may(two_labs: TwoLabs, mo
 
 def test_the_autoencoder_is_tuned_on_labs_that_may_be_looked_at(two_labs: TwoLabs) -> None:
     source, target = two_labs.source, two_labs.target
-    method = quick(iterations=2)
+    method = quick(iterations=2, features="learnt")
     bundled, tuned = (method._autoencoder(labs, 0) for labs in ([source.cells], [source.cells, target]))
     assert bundled.digest() != tuned.digest()
     assert tuned.digest() == method._autoencoder([source.cells, target], 0).digest()
@@ -45,15 +45,13 @@ def test_each_part_can_be_left_out(two_labs: TwoLabs, less: dict) -> None:
     assert (fitted.predict(source.cells) == source.labels).mean() > 0.8
 
 
-@pytest.mark.parametrize("features", ["s", "tokens", "pca"])
-def test_classifiers_take_s_or_what_stands_in_its_place(two_labs: TwoLabs, features: Any) -> None:
+@pytest.mark.parametrize("features", ["s", "learnt"])
+def test_classifiers_take_s_or_what_the_blocks_make_of_a_cell(two_labs: TwoLabs, features: Any) -> None:
     source, target = two_labs.source, two_labs.target
     method = quick(features=features, classifiers=("LR", "RF"))
     first, second = method.fit(source, [target], 0)
     assert (first.variant, second.variant) == ("LR", "RF")
     assert (first.predict(source.cells) == source.labels).mean() > 0.9
-    model = method._autoencoder([source.cells], 0) if features == "s" else None
-    taken = method._features(target, Views(1, 0), model)
+    taken = method._features(target, Views(1, 0), method._autoencoder([source.cells], 0))
     assert np.isfinite(taken).all()
-    if features != "s":
-        assert taken.shape[1:] == (1, 4 * (192 + 2 * (40 + 24)))
+    assert taken.shape[1:] == (1, {"s": 4 * (192 + 2 * (40 + 24)), "learnt": 3 * 192}[features])

@@ -19,7 +19,7 @@ from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import find_cells
 
 #: what config.toml of 0.1 doesn't say
-LATER = ("channels", "seen", "parts")
+LATER = ("channels", "seen", "feature")
 
 
 @pytest.fixture(scope="module")

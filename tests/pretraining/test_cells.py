@@ -24,7 +24,7 @@ def test_the_autoencoder_is_trained_on_what_is_not_left_out(labs: list[str], tmp
     assert not any(picture.key.endswith(name) for picture in pictures)
     assert pictures[-1].load().shape == (256, 256, 3)  # type: ignore[union-attr]
     segmenter = Segmenter.load("tiny", device="cpu")
-    settings = LearningSettings(steps=2, batch_size=4, drawn=1, warmup=1)
+    settings = LearningSettings(steps=2, batch_size=4, drawn=1, warmup=1, drawing_steps=1)
     out = train_on_cells(pictures, segmenter, settings, tmp_path, seed=1, device="cpu", card={"left_out": 1})
     model = CrossDomainAutoencoder.load(out, device="cpu")
     assert model.config.channels == 322

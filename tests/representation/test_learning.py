@@ -16,9 +16,17 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 #: a small shape, and few steps
 SHAPE = AutoencoderConfig(
-    width=16, depth=1, heads=2, decoder_depth=1, grid=4, image_channels=(8, 8, 8, 8), channels=6, seen=12, parts=True
+    width=16,
+    depth=1,
+    heads=2,
+    decoder_depth=1,
+    grid=4,
+    image_channels=(8, 8, 8, 8),
+    channels=6,
+    seen=12,
+    feature="parts",
 )
-SHORT = LearningSettings(steps=12, batch_size=8, drawn=2, warmup=2)
+SHORT = LearningSettings(steps=12, batch_size=8, drawn=2, warmup=2, drawing_steps=0)
 
 
 class Views:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -12,18 +12,17 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA
 
 from dorl.baselines.cells import Cells, Source
 from dorl.baselines.method import Fitted
 from dorl.cells.pool import Picture, fill_pool
-from dorl.cells.views import Pictures, Views, cell_pictures, token_channels, view_tokens
+from dorl.cells.views import Views, token_channels
 from dorl.classification import VIEWS, calibrate, expected_accuracy, make_classifier
 from dorl.inference import over_batches
 from dorl.pipeline.autoencoders import POOL, POOL_VIEWS, bundled
 from dorl.pipeline.presets import ANEW, TUNED
 from dorl.progress import track
-from dorl.representation.autoencoder import AutoencoderConfig, CellTokens, CrossDomainAutoencoder
+from dorl.representation.autoencoder import DESCRIPTION, PARTS, AutoencoderConfig, CrossDomainAutoencoder
 from dorl.representation.features import see_crops
 from dorl.representation.learning import learn
 from dorl.training import seeded
@@ -50,10 +49,9 @@ class OfCells:
     adapt : bool
         Whether `VIEWS` adapts at all.
     iterations : int
-        Of the tuning.
-    features : {"s", "tokens", "pca"}
-        The autoencoder's feature; or in its place the tokens that it takes, averaged in cell, nucleus and cytoplasm,
-        with their spread; or as many of their principal components as s has numbers.
+        Of the tuning, where that changes s.
+    features : {"s", "learnt"}
+        The autoencoder's feature; or in its place what its blocks make of the cell: class token, nucleus, cytoplasm.
     device : str, optional
     """
 
@@ -63,24 +61,19 @@ class OfCells:
     references: bool = True
     adapt: bool = True
     iterations: int = TUNED.steps
-    features: Literal["s", "tokens", "pca"] = "s"
+    features: Literal["s", "learnt"] = "s"
     device: str | None = None
 
     def fit(self, source: Source, targets: Sequence[Cells], seed: int) -> list[Fitted]:
         """See `Method.fit`."""
-        model = self._autoencoder([source.cells, *targets], seed) if self.features == "s" else None
+        model = self._autoencoder([source.cells, *targets], seed)
         learnt = self._features(source.cells, Views(self.plain, self.restained), model)
-        components = None
-        if self.features == "pca":
-            components = PCA(AutoencoderConfig.of_cells(3, 14).feature_width, random_state=seed).fit(learnt[:, 0])
         plain = Views(self.plain, 0)
 
-        def seen(cells: Cells) -> NDArray[np.floating]:
-            found = self._features(cells, plain, model)
-            return found if components is None else _reduced(components, found)
+        def seen(cells: Cells) -> NDArray[np.float16]:
+            return self._features(cells, plain, model)
 
-        rows = learnt if components is None else _reduced(components, learnt)
-        return [self._fitted(name, rows, source, targets, seen, seed) for name in self.classifiers]
+        return [self._fitted(name, learnt, source, targets, seen, seed) for name in self.classifiers]
 
     def _fitted(
         self, name: str, learnt: NDArray[Any], source: Source, targets: Sequence[Cells], seen: Any, seed: int
@@ -108,8 +101,11 @@ class OfCells:
         """The bundled one, tuned on the labs where there are several."""
         segmenter = labs[0].backbone
         start = bundled(segmenter, device=self.device)
-        settings = TUNED if start is not None else ANEW
-        if start is not None and (len(labs) == 1 or not self.iterations):
+        if start is not None and self.features == "learnt":
+            start.config = replace(start.config, feature=PARTS)
+        settings = replace(TUNED, steps=self.iterations) if start is not None else ANEW
+        fixed = start is not None and start.config.feature == DESCRIPTION
+        if start is not None and (fixed or len(labs) == 1 or not self.iterations):
             return start
         shape = AutoencoderConfig.of_cells(token_channels(segmenter), segmenter.grid) if start is None else start.config
         pictures = [
@@ -125,19 +121,17 @@ class OfCells:
             model, _ = learn(pool, out=out, config=shape, settings=settings, start=start, seed=seed, device=self.device)
         return model
 
-    def _features(self, cells: Cells, views: Views, model: CrossDomainAutoencoder | None) -> NDArray[np.float16]:
-        """Features of views of cells, (N, V, F); each cell is seen once, whatever it is asked for."""
-        by = self.features if model is None else model.digest()
-        kept = _MADE.setdefault(cells.square, {}).setdefault((by, views, self.references), {})
+    def _features(self, cells: Cells, views: Views, model: CrossDomainAutoencoder) -> NDArray[np.float16]:
+        """Features of views of cells, (N, V, D); each cell is seen once, whatever it is asked for."""
+        kind = (model.digest(), views, self.references)
+        kept = _MADE.setdefault(cells.square, {}).setdefault(kind, {})
         todo = [place for place, row in enumerate(cells.rows.tolist()) if row not in kept]
 
         def made(some: Sequence[int]) -> list[NDArray[np.float32]]:
             crops, masks = (list(array) for array in cells.batch(some, "crops", "masks"))
             keys = [str(row) for row in cells.rows[some]]
             counts = [views] * len(keys)
-            if model is not None:
-                return see_crops(cells.backbone, model, crops, masks, counts, keys, references=self.references).features
-            return _described(cells.backbone, crops, masks, views, keys)
+            return see_crops(cells.backbone, model, crops, masks, counts, keys, references=self.references).features
 
         batches = over_batches(made, todo, device=cells.backbone.device)
         what = f"looking at cells of {cells.lab}"
@@ -149,18 +143,3 @@ class OfCells:
 def _cut(cells: Cells, number: int) -> tuple[np.ndarray, np.ndarray]:
     crops, masks = cells.batch([number], "crops", "masks")
     return crops[0], masks[0]
-
-
-def _described(
-    segmenter: Any, crops: Sequence[np.ndarray], masks: Sequence[np.ndarray], views: Views, keys: Sequence[str]
-) -> list[NDArray[np.float32]]:
-    """Tokens of the views of cells, averaged in cell, nucleus and cytoplasm, and their spread in the cell."""
-    looks = [cell_pictures(crop, mask, views, key) for crop, mask, key in zip(crops, masks, keys, strict=True)]
-    tokens = view_tokens(segmenter, Pictures.joined(looks))
-    described = CellTokens(AutoencoderConfig.of_cells(tokens.shape[1], tokens.shape[2])).to(tokens.device).described
-    found = described(tokens.flatten(2).transpose(1, 2)).cpu().numpy()
-    return np.split(found, np.cumsum([len(look.images) for look in looks])[:-1])
-
-
-def _reduced(components: PCA, features: NDArray[Any]) -> NDArray[np.float32]:
-    return components.transform(features.reshape(-1, features.shape[2])).reshape(*features.shape[:2], -1)

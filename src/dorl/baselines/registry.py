@@ -96,9 +96,7 @@ _SIX = ("RF", "XGBoost", "SVM (poly)", "SVM (linear)", "LR", "ANN")
 #: DoRL with another classifier, with other features in place of s, and less one part each
 _OTHER: dict[str, tuple[str, dict[str, Any]]] = {
     "s": ("s", {"classifiers": _SIX}),
-    "tokens": ("without autoencoder: tokens averaged in the cell's parts", {"classifiers": _SIX, "features": "tokens"}),
-    "pca": ("without autoencoder: principal components of these", {"classifiers": _SIX, "features": "pca"}),
-    "no-tuning": ("with the bundled autoencoder as it is", {"iterations": 0}),
+    "learnt": ("what the autoencoder's blocks make of the cell in place of s", {"features": "learnt"}),
     "no-restaining": ("without restained views", {"restained": 0}),
     "no-references": ("without common references", {"references": False}),
     "no-adapting": ("without adapting", {"adapt": False}),

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dorl.classification.estimators import EarlyStoppingMLP, SoftmaxSVC, SteadyForest, XGBoostClassifier
+from dorl.classification.estimators import Components, EarlyStoppingMLP, SoftmaxSVC, SteadyForest, XGBoostClassifier
 from dorl.classification.overviews import OverViews
 from dorl.classification.views import ViewsClassifier
 from dorl.errors import InputError
@@ -42,6 +42,8 @@ def appetite(name: str, size: int) -> int:
     return _APPETITE[name] * size if name in _APPETITE else sys.maxsize
 
 
+#: over views, these take as many principal components of the features as are given: else they would take hours
+SLOW, COMPONENTS = ("RF", "XGBoost", "SVM (poly)", "ANN"), 128
 #: name of the default classifier, which learns from views of a cell and adapts to another lab
 VIEWS = "Views"
 #: trees split at thresholds, so the scale of a feature changes nothing; views are scaled by their classifier
@@ -71,5 +73,7 @@ def make_classifier(name: str, seed: int = 0, *, views: bool = False) -> Pipelin
     if name not in builders:
         raise InputError(f"there is no classifier {name!r}: choose from {', '.join(builders)}")
     model = builders[name](seed)
-    made = make_pipeline(model) if name in UNSCALED else make_pipeline(StandardScaler(), model)
-    return make_pipeline(OverViews(made, random_state=seed)) if views and name != VIEWS else made
+    if not views or name == VIEWS:
+        return make_pipeline(model) if name in UNSCALED else make_pipeline(StandardScaler(), model)
+    steps = [StandardScaler(), *([Components(COMPONENTS, random_state=seed)] if name in SLOW else []), model]
+    return make_pipeline(OverViews(make_pipeline(*steps), random_state=seed))

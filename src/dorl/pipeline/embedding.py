@@ -26,7 +26,7 @@ from dorl.segmentation.pixels import prepare
 from dorl.segmentation.segmenter import SegmenterOutput
 
 #: side of the stored picture of a cell at common references, in pixels
-KEPT = 88
+KEPT = 76
 
 
 @dataclass

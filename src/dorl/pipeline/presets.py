@@ -15,8 +15,8 @@ from dorl.segmentation import Segmenter
 DEFAULT_CLASSIFIER = "SVM (linear)"
 PRESETS = ("auto", "published", "small")
 #: how an autoencoder of cells is tuned on the labs of a run, and learns where there is none to go on from
-TUNED = LearningSettings(steps=150, learning_rate=2e-4, warmup=20)
-ANEW = LearningSettings(steps=1500)
+TUNED = LearningSettings(steps=150, learning_rate=2e-4, warmup=20, drawing_steps=0)
+ANEW = LearningSettings(steps=300, drawing_steps=300)
 
 
 def check_seed(seed: int) -> None:

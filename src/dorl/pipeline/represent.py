@@ -53,6 +53,7 @@ from dorl.pipeline.runfolder import (
 from dorl.processes import in_turn, is_main
 from dorl.progress import say
 from dorl.representation import AutoencoderConfig, CrossDomainAutoencoder, encode_cells
+from dorl.representation.autoencoder import DESCRIPTION
 from dorl.representation.features import mean_features
 from dorl.segmentation import Segmenter
 from dorl.taxonomy import SharedLevel, shared_level
@@ -356,8 +357,9 @@ def _autoencoder_settings(
     if start is None:
         shape = AutoencoderConfig.of_cells(token_channels(network), network.grid)
         return cell_settings(shape, start="", iterations=iterations)
-    # one that was given is taken as it is, unless iterations are asked for
-    iterations = 0 if given is not None and iterations is None else iterations
+    # one that was given, or whose s no tuning changes, is taken as it is, unless iterations are asked for
+    if iterations is None and (given is not None or start.config.feature == DESCRIPTION):
+        iterations = 0
     return cell_settings(start.config, start=start.digest(), iterations=iterations)
 
 

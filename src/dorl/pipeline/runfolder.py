@@ -95,7 +95,7 @@ class AutoencoderSettings(_Part):
     digest: str = ""
     channels: int = 0
     seen: int = 112
-    parts: bool = False
+    feature: str = "class token"
 
 
 class ClassifierSettings(_Part):

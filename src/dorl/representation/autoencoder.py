@@ -23,10 +23,14 @@ FORMAT = 1
 BUNDLED = {"tiny": Path(__file__).parents[1] / "weights" / "tiny-autoencoder.safetensors"}
 
 
+#: what s may be
+CLASS_TOKEN, PARTS, DESCRIPTION = "class token", "parts", "description"
 #: of a cell's tokens, the last channels: how much of each patch the cell covers, and its nucleus
 MARKS = 2
 #: weight of every token beside that of those in question, so that an empty part has a mean
 LITTLE = 1e-4
+#: side in pixels of what an autoencoder of cells draws of a token
+PATCH = 10
 #: width of the autoencoder of cells, and share of a cell's tokens that it looks at
 CELL_WIDTH, SEEN = 192, 4 / 7
 #: width of an attention head in the published network
@@ -64,9 +68,9 @@ class AutoencoderConfig:
         of cell and nucleus; 0 as published, where tokens are as wide as the feature s.
     seen : int
         Of a cell's tokens, so many that the cell covers most are looked at; the others are background.
-    parts : bool
-        Whether s of a cell holds, behind the class token, the means of what the encoder makes of its nucleus and of its
-        cytoplasm. As published it is the class token alone.
+    feature : {"class token", "parts", "description"}
+        What s is. As published the class token. Of a cell, ``parts``: behind it the means of what the encoder makes of
+        the nucleus and of the cytoplasm; ``description``: what the class token starts from (`CellTokens.described`).
     """
 
     width: int = 768
@@ -81,7 +85,7 @@ class AutoencoderConfig:
     token_scale: float = 1.0
     channels: int = 0
     seen: int = 112
-    parts: bool = False
+    feature: str = CLASS_TOKEN
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -92,11 +96,18 @@ class AutoencoderConfig:
             raise InputError(f"token_scale {self.token_scale} is no positive number")
         if self.channels and (self.channels <= MARKS or not 1 <= self.seen <= self.grid**2):
             raise InputError(f"{self.channels} channels, {self.seen} tokens seen: a cell's tokens have more than two")
+        if self.feature not in (CLASS_TOKEN, *((PARTS, DESCRIPTION) if self.channels else ())):
+            raise InputError(f"feature {self.feature!r} is not known, or not of whole images")
 
     @property
     def feature_width(self) -> int:
         """Numbers of the feature s."""
-        return 3 * self.width if self.parts else self.width
+        return 4 * (self.channels - MARKS) if self.feature == DESCRIPTION else self.learnt_width
+
+    @property
+    def learnt_width(self) -> int:
+        """Numbers of what the blocks make of a cell, or a picture."""
+        return self.width if self.feature == CLASS_TOKEN else 3 * self.width
 
     @classmethod
     def scaled(cls, width: int, grid: int, *, depth: int, decoder_depth: int) -> AutoencoderConfig:
@@ -121,10 +132,9 @@ class AutoencoderConfig:
             decoder_depth=1,
             grid=grid,
             mask_ratio=0.7,
-            image_channels=(96, 64, 48, 32),
             channels=channels,
             seen=round(SEEN * grid**2),
-            parts=True,
+            feature=DESCRIPTION,
         )
 
 
@@ -274,6 +284,8 @@ class Decoder(nn.Module):
             nn.ReLU(),
             nn.ConvTranspose2d(fourth, 3, 8, stride=2, padding=1),
         )
+        if config.channels:
+            self.head = _cell_head(config.width)
         self.to_z = nn.Linear(config.width, config.z_width)
         # a cell's tokens are given back standardised, without their marks
         self.to_tokens = nn.Linear(config.width, config.channels - MARKS) if config.channels else None
@@ -298,6 +310,19 @@ class Decoder(nn.Module):
         grid = self.config.grid
         assert self.to_tokens is not None
         return self.to_tokens(out).transpose(1, 2).unflatten(2, (grid, grid))
+
+
+def _cell_head(width: int) -> nn.Sequential:
+    """From tokens (B, D, G, G) to the picture of a cell (B, 3, 10·G, 10·G): each token's own patch, then blended."""
+    shades = 12
+    return nn.Sequential(
+        nn.Conv2d(width, 256, 1),
+        nn.GELU(),
+        nn.Conv2d(256, shades * PATCH**2, 1),
+        nn.PixelShuffle(PATCH),
+        nn.GELU(),
+        nn.Conv2d(shades, 3, 5, padding=2),
+    )
 
 
 class Reconstruction(NamedTuple):
@@ -376,15 +401,18 @@ class CrossDomainAutoencoder(nn.Module):
     def seen(self, tokens: Tensor) -> Tensor:
         """`encode` for a graph that is trained or exported; `tokens` are float32, where the weights are."""
         flat = self._flat(tokens)
+        if self.config.feature == DESCRIPTION:
+            assert self.encoder.cell is not None
+            return self.encoder.cell.described(flat)
         places = self.looked_at(flat)
         encoded = self.encoder(flat, places)
         if places is None:
             return encoded[:, 0]
-        return self.feature(encoded, flat[..., -MARKS:].gather(1, places[..., None].expand(-1, -1, MARKS)))
+        return self.learnt(encoded, flat[..., -MARKS:].gather(1, places[..., None].expand(-1, -1, MARKS)))
 
-    def feature(self, encoded: Tensor, marks: Tensor) -> Tensor:
-        """The feature s (B, D) of what the encoder gave (B, 1 + K, W) of tokens with these marks (B, K, 2)."""
-        if not self.config.parts:
+    def learnt(self, encoded: Tensor, marks: Tensor) -> Tensor:
+        """What the blocks made of cells (B, 1 + K, W), whose tokens have these marks (B, K, 2): (B, learnt_width)."""
+        if self.config.feature == CLASS_TOKEN:
             return encoded[:, 0]
         weight = torch.stack([marks[..., 1], (marks[..., 0] - marks[..., 1]).clamp_min(0)], 1) + LITTLE
         means = (weight / weight.sum(2, keepdim=True)) @ encoded[:, 1:]

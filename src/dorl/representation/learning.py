@@ -68,6 +68,8 @@ class LearningSettings:
         drawn pixels, which SSIM alone is slow to find.
     temperature : float
         Of the agreement's softmax.
+    drawing_steps, drawing_batch : int
+        Afterwards the decoder alone learns to draw, all tokens visible, for so many steps of so many cells each.
     """
 
     steps: int = 3200
@@ -83,6 +85,8 @@ class LearningSettings:
     picture: float = 1.0
     colour: float = 3.0
     temperature: float = 0.15
+    drawing_steps: int = 1500
+    drawing_batch: int = 16
 
 
 class _Batch(NamedTuple):
@@ -116,8 +120,8 @@ class _Network(nn.Module):
         super().__init__()
         self.autoencoder = CrossDomainAutoencoder(config)
         described = 4 * (config.channels - 2)
-        self.describe = Describer(config.feature_width, described)
-        self.project = nn.Sequential(nn.Linear(config.feature_width, 512), nn.GELU(), nn.Linear(512, CODE))
+        self.describe = Describer(config.learnt_width, described)
+        self.project = nn.Sequential(nn.Linear(config.learnt_width, 512), nn.GELU(), nn.Linear(512, CODE))
 
 
 def learn(
@@ -240,6 +244,8 @@ def learn(
     except KeyboardInterrupt:
         say(f"stopped at iteration {iteration}; the same command goes on from the last checkpoint")
         raise
+    if settings.drawing_steps:
+        learn_to_draw(network.autoencoder, pool, settings, seed=seed, what=f"{what}: drawing")
     model = network.autoencoder.eval()
     about = {"seed": seed, "iterations": settings.steps, "cells": len(pool), "settings": asdict(settings)}
     if half:  # and compute with what was written
@@ -247,6 +253,46 @@ def learn(
     model.save(out, half=half, **{**about, **(notes or {})})
     checkpoint.unlink(missing_ok=True)
     return model, pd.DataFrame(rows)
+
+
+def learn_to_draw(
+    model: CrossDomainAutoencoder, pool: Pool, settings: LearningSettings, *, seed: int = 0, what: str = "drawing"
+) -> None:
+    """Let the decoder of an autoencoder go on alone: draw cells at common references, whatever their stain.
+
+    With hidden tokens it learns to draw what is likely; here it sees all, and learns to draw what is there. The
+    encoder, and so the feature s, stays as it is. It takes minutes, and begins anew where it was interrupted.
+    """
+    place = next(model.parameters()).device
+    torch.manual_seed(seed)
+    optimizer = torch.optim.AdamW(model.decoder.parameters(), lr=settings.learning_rate, weight_decay=0.0)
+    model.train()
+
+    def read(step: int) -> tuple[Tensor, Tensor]:
+        rng = seeded(seed, 2, step)
+        rows = _draw(pool.lab, settings.drawing_batch, rng)
+        tokens, pictures = pool.batch(rows)
+        # half of them as they are
+        view = np.where(rng.random(len(rows)) < PLAIN, 0, rng.integers(0, pool.views.total, len(rows)))
+        shown = torch.from_numpy(tokens[np.arange(len(rows)), view]).float()
+        return shown, torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+
+    total = settings.drawing_steps
+    for step, (tokens, pictures) in enumerate(track(prefetch(read, range(total), workers=1), total=total, what=what)):
+        set_learning_rate(optimizer, settings.learning_rate * warmup_cosine(step, warmup=min(20, total), total=total))
+        flat, wanted = tokens.to(place).flatten(2).transpose(1, 2), pictures.to(place)
+        with torch.no_grad():
+            keep = model.looked_at(flat)
+            encoded = model.encoder(flat, keep)
+        made = model.decoder(encoded, keep)
+        loss = 1 - ssim(made.image, wanted) + settings.colour * F.l1_loss(made.image, wanted)
+        loss = loss + settings.tokens * F.mse_loss(
+            made.tokens.flatten(2).transpose(1, 2), _cell(model).standardised(flat)
+        )
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.decoder.parameters(), 1.0)
+        optimizer.step()
 
 
 def _batch(
@@ -293,7 +339,7 @@ def _losses(network: _Network, batch: _Batch, settings: LearningSettings, past: 
     model = network.autoencoder
     first, second = model.encoder.see(*batch.first), model.encoder.see(*batch.second)
     seen = ((first, batch.first[0]), (second, batch.second[0]))
-    features = torch.cat([model.feature(encoded, tokens[..., -MARKS:]) for encoded, tokens in seen])
+    features = torch.cat([model.learnt(encoded, tokens[..., -MARKS:]) for encoded, tokens in seen])
     target = network.describe.target(batch.described)
     drawn = len(batch.pictures)
     made = model.decoder(first[:drawn], batch.first[1][:drawn])
