@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from PIL import Image
 
 from dorl.domains import read_domain
 from dorl.errors import InputError
@@ -35,6 +36,22 @@ def test_what_is_suggested_is_a_manifest_once_it_is_labelled(fitted: Path, image
     lab = read_domain(out)
     assert lab.labels.tolist() == ["monocyte"] * 5
     assert lab.load(0).shape == (128, 128, 3)
+
+
+def test_pictures_without_a_cell_are_not_suggested(
+    fitted: Path, images: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("empty", "white"):
+        Image.new("RGB", (90, 90), (250, 250, 250)).save(images / f"{name}.png")
+    table = suggest(fitted, images, out=images.parent / "to-label.csv", n=20)
+    assert len(table) == 12
+    assert not table["image"].str.contains("empty|white").any()
+    assert "2 images without a cell" in capsys.readouterr().err
+    for path in images.iterdir():
+        if path.stem not in ("empty", "white"):
+            path.unlink()
+    with pytest.raises(InputError, match="no cell was found in 2 images"):
+        suggest(fitted, images, out=images.parent / "none.csv")
 
 
 def test_labels_that_were_filled_in_are_never_written_over(fitted: Path, images: Path) -> None:

@@ -67,11 +67,18 @@ def suggest(
     read = Predicted(0, 0, [])
     paths: list[str] = []
     parts: list[np.ndarray] = []
+    without = 0
     for some, arrays in read_batches(lab, read, what="embedding cells"):
-        paths += some
-        parts.append(model.inputs(arrays)[0])
-    if not paths:
+        inputs, found = model.inputs(arrays)
+        paths += [path for path, is_cell in zip(some, found, strict=True) if is_cell]
+        parts.append(inputs[found])
+        without += int((~found).sum())
+    if not paths and not without:
         raise InputError("not one image could be read: give other images")
+    if not paths:
+        raise InputError(f"no cell was found in {without} images: give images of white cells")
+    if without:
+        say(f"{without} images without a cell that could be made out are not suggested")
     features = np.concatenate(parts)
     probabilities = None if model.classifier is None else model.adapted(features).probabilities(features)
     rows = select_cells(model.features(features), probabilities, n, seed=seed)
