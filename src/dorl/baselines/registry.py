@@ -125,6 +125,7 @@ def _cell_row(name: str, title: str, *, asked: bool = False, **settings: Any) ->
             "dorl.representation.features",
             "dorl.representation.learning",
             "dorl.representation.losses",
+            *_CLASSIFIERS,
         ),
         asked=asked,
         remark="DoRL looks at a cell's views once: later rows over the same features take fewer seconds for it.",

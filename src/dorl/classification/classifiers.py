@@ -16,9 +16,9 @@ from dorl.classification.views import ViewsClassifier
 from dorl.errors import InputError
 
 
-def _svm(kernel: str, seed: int) -> ClassifierMixin:
+def _svm(kernel: str, seed: int, C: float = 1.0) -> ClassifierMixin:
     # the cache, in MB, holds the kernel of two classes of some thousand cells; several machines learn at a time
-    return SoftmaxSVC(kernel=kernel, break_ties=True, cache_size=100, random_state=seed)
+    return SoftmaxSVC(kernel=kernel, C=C, break_ties=True, cache_size=100, random_state=seed)
 
 
 #: name in tables → builder from a seed, in the order of the paper's Table 1
@@ -42,6 +42,12 @@ def appetite(name: str, size: int) -> int:
     return _APPETITE[name] * size if name in _APPETITE else sys.maxsize
 
 
+#: over views, those that see every number of s are held back more; how much was chosen on restained held-out cells of
+#: Acevedo-20 (300 a class learnt: right in 98.6 % with these, 97.8 % with the paper's C of 1), by no other lab's label
+_HELD_BACK: dict[str, Callable[[int], ClassifierMixin]] = {
+    "SVM (linear)": lambda seed: _svm("linear", seed, C=0.001),
+    "LR": lambda seed: LogisticRegression(C=0.003, max_iter=500, random_state=seed),
+}
 #: over views, these take as many principal components of the features as are given: else they would take hours
 SLOW, COMPONENTS = ("RF", "XGBoost", "SVM (poly)", "ANN"), 128
 #: name of the default classifier, which learns from views of a cell and adapts to another lab
@@ -51,7 +57,7 @@ UNSCALED = ("RF", "XGBoost", VIEWS)
 
 
 def make_classifier(name: str, seed: int = 0, *, views: bool = False) -> Pipeline:
-    """An unfitted classifier with the paper's settings.
+    """An unfitted classifier with the paper's settings, over views a little held back.
 
     Parameters
     ----------
@@ -75,5 +81,6 @@ def make_classifier(name: str, seed: int = 0, *, views: bool = False) -> Pipelin
     model = builders[name](seed)
     if not views or name == VIEWS:
         return make_pipeline(model) if name in UNSCALED else make_pipeline(StandardScaler(), model)
+    model = _HELD_BACK.get(name, builders[name])(seed)
     steps = [StandardScaler(), *([Components(COMPONENTS, random_state=seed)] if name in SLOW else []), model]
     return make_pipeline(OverViews(make_pipeline(*steps), random_state=seed))
