@@ -223,7 +223,7 @@ def test_two_labs_of_one_name_are_refused(
         (("fit", "--folds", 31), "30 labelled images are fewer than 31 folds"),
         (("evaluate", "--folds", 31), "30 labelled images are fewer than 31 folds"),
         (("fit", "--epochs", 0), "epochs is 0: give 1 or more"),
-        (("evaluate", "--iterations", -3), "iterations is -3: give 1 or more"),
+        (("evaluate", "--iterations", -3), "iterations is -3: give 0 or more"),
         (("fit", "--seed", -1), "seed is -1: give a whole number"),
         (("evaluate", "--seed", 2**32), "give a whole number"),
         (("fit", "--preset", "best"), "preset 'best' is unknown: give one of auto, published, small"),

@@ -23,7 +23,7 @@ def segmenter() -> Segmenter:
 @pytest.fixture(scope="module")
 def pictures(labs: list[str]) -> list[Picture]:
     """Five cells, a picture without any, one that can't be read, and one that is cut out already."""
-    lab = read_domain(labs[0])
+    lab = read_domain(labs[0].split("=")[1], name="harbour")
 
     def broken() -> np.ndarray:
         raise BadImageError("broken.png: damaged")

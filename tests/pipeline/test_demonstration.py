@@ -25,7 +25,7 @@ def test_demo_walks_the_whole_road(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
-    [({"cells": 25}, "26 a lab or more"), ({"iterations": 0}, "iterations is 0"), ({"seed": -1}, "seed is -1")],
+    [({"cells": 25}, "26 a lab or more"), ({"iterations": -1}, "iterations is -1"), ({"seed": -1}, "seed is -1")],
 )
 def test_wrong_numbers_are_refused_before_anything_is_rendered(
     tmp_path: Path, wrong: dict[str, int], message: str

@@ -30,7 +30,7 @@ def made(labs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_with_tiny_the_feature_is_s_of_its_autoencoder(labs: list[str], tmp_path: Path) -> None:
     found = embed(labs[:1], out=tmp_path / "out")
-    autoencoder, lab = CrossDomainAutoencoder.load("tiny", device="cpu"), read_domain(labs[0])
+    autoencoder, lab = CrossDomainAutoencoder.load("tiny", device="cpu"), read_domain(labs[0].split("=")[1])
     assert found.X.shape == (30, autoencoder.config.feature_width)
     segmenter = Segmenter.load("tiny", device="cpu")
     masks = [cell.mask for cell in find_cells(segmenter, [lab.load(0)])]

@@ -89,7 +89,7 @@ def test_an_interrupted_run_goes_on_and_ends_the_same(
         fit(labs, out=tmp_path / "run", iterations=4, folds=2, seed=3)
     assert not (tmp_path / "run" / "metrics.json").exists()
     fit(labs, out=tmp_path / "run", iterations=4, folds=2, seed=3)
-    assert len(calls) == 2 + 7  # 60 cells are eight batches: the first was kept
+    assert len(calls) == 2 + 7 + 8  # 60 cells are eight batches, in the pool and in the run: the first was kept
     assert (tmp_path / "run" / "results.csv").read_bytes() == (fitted / "results.csv").read_bytes()
 
 

@@ -22,7 +22,7 @@ def test_the_report_shows_labs_tables_figures_and_settings(run: Path) -> None:
     (run / "report.html").unlink()
     text = write_run_report(run).read_text()
     headings = re.findall(r"<h2>(.*?)</h2>", text)
-    assert headings == [
+    assert [heading for heading in headings if heading != "Most confidently wrong"] == [
         "Warnings",
         "Labs",
         "In short: from lab to lab",

@@ -57,7 +57,7 @@ def test_a_cell_in_full_has_neighbours_and_pictures(client: TestClient, images: 
     )
     assert (abs(plain - outlined).max(axis=2) > 60).mean() > 0.005
     near = client.get(f"/v1/training/{told['neighbours'][0]['row']}.jpg")
-    assert Image.open(io.BytesIO(near.content)).size == (128, 128)
+    assert Image.open(io.BytesIO(near.content)).size == (76, 76)
 
 
 def test_what_is_no_cell_is_unlike_everything(client: TestClient, images: list[Path]) -> None:

@@ -16,7 +16,7 @@ from dorl.domains import Domain
 from dorl.errors import InputError
 from dorl.files import atomic
 from dorl.pipeline.presets import shape_and_learning, shape_and_training
-from dorl.pipeline.runfolder import AUTOENCODER, CELL, PUBLISHED, RunConfig
+from dorl.pipeline.runfolder import AUTOENCODER, CELL, HISTORY, PUBLISHED, TUNING, RunConfig
 from dorl.processes import in_turn, is_main
 from dorl.progress import say
 from dorl.representation import CrossDomainAutoencoder, train_autoencoder
@@ -24,13 +24,10 @@ from dorl.representation.learning import learn
 from dorl.segmentation import Segmenter
 from dorl.training import seeded
 
-HISTORY = "history.csv"
 #: cells of all labs together, and views of each, that an autoencoder is tuned on
 POOL, POOL_VIEWS = 1600, Views(plain=2, restained=4)
 #: the method that suits the autoencoder
 AUTO = "auto"
-#: folder of the pool, while the tuning lasts
-TUNING = "tuning"
 
 
 def load_autoencoder(place: str | Path, segmenter: Segmenter, *, device: str | None = None) -> CrossDomainAutoencoder:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from dorl.domains import Domain
 from dorl.domains.duplicates import COLUMNS, copies_in, copy_groups
 from dorl.files import atomic
+from dorl.pipeline.runfolder import DUPLICATES
 from dorl.progress import say
 
 #: a line a pair of copies
-DUPLICATES = "duplicates.csv"
 
 
 def find_copies_in(labs: Sequence[Domain], out: Path | None = None) -> pd.DataFrame:
@@ -28,7 +28,8 @@ def find_copies_in(labs: Sequence[Domain], out: Path | None = None) -> pd.DataFr
         ``lab``, ``path``, ``other_lab``, ``other_path``, ``correlation`` (of the pictures' details, 0.96-1).
     """
     copies = copies_in(labs)
-    say(told(copies, "" if out is None else f": {out / DUPLICATES}"))
+    if len(copies):
+        say(told(copies, "" if out is None else f": {out / DUPLICATES}"))
     if out is not None:
         write_copies(copies, out)
     return copies
@@ -52,8 +53,6 @@ def read_copies(out: Path) -> pd.DataFrame:
 
 def told(copies: pd.DataFrame, where: str = "") -> str:
     """One line."""
-    if copies.empty:
-        return "no picture stands here twice"
     return f"{len(copies)} pairs of pictures show the same ({_listed(copy_counts(copies))}){where}"
 
 

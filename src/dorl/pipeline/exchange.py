@@ -129,9 +129,7 @@ def export_official(run: str | Path, *, out: str | Path) -> list[Path]:
     """
     model = DoRL.load(run, device="cpu")
     if model.autoencoder.config.channels:
-        raise InputError(
-            f"{run}: its autoencoder takes cells; one that dorl fit --method published made can be exported"
-        )
+        raise InputError(f"{run}: its autoencoder takes cells: export a run of dorl fit --method published")
     out = Path(out)
     paths = [out / OFFICIAL_AUTOENCODER]
     if model.segmenter.rank:

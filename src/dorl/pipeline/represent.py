@@ -100,7 +100,7 @@ class Represented:
     features: np.ndarray
     model: CrossDomainAutoencoder
     left_out: dict[str, list[tuple[str, str]]]
-    network: Segmenter
+    network: Segmenter = None  # type: ignore[assignment]
     start: CrossDomainAutoencoder | None = None
     copies: pd.DataFrame = field(default_factory=no_copies)
 
@@ -351,6 +351,7 @@ def _autoencoder_settings(
         if given is not None:
             return given_settings(given)
         return autoencoder_settings(network, preset, epochs=epochs, iterations=iterations, accumulate=accumulate)
+    autoencoder_settings(network, preset, epochs=epochs)  # refuses unknown names and numbers
     for name, value in (("preset", preset != "auto"), ("epochs", epochs), ("accumulate", accumulate != 1)):
         if value:
             raise InputError(f"{name} is for the published method alone: leave it out, or give --method published")

@@ -27,6 +27,9 @@ FORMAT = 1
 CONFIG, SEGMENTER, AUTOENCODER = "config.toml", "segmenter.safetensors", "autoencoder.safetensors"
 CELLS, FEATURES, CLASSIFIERS = "cells", "features.h5ad", "classifiers"
 METRICS, REPORT, CARD = "metrics.json", "report.html", "README.md"
+HISTORY, DUPLICATES = "history.csv", "duplicates.csv"
+#: folder of the pool, while the tuning of the autoencoder lasts
+TUNING = "tuning"
 
 
 #: the cell at common references, s of several views of it; and the whole image, as published
@@ -261,8 +264,9 @@ def claim(folder: Path, config: RunConfig) -> bool:
 
 def release(folder: Path) -> None:
     """Give back a folder whose new run turned out to have wrong input, so that the next try may take it."""
-    shutil.rmtree(folder / CELLS, ignore_errors=True)
-    for name in (SEGMENTER, CONFIG):
+    for name in (CELLS, TUNING):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in (SEGMENTER, AUTOENCODER, HISTORY, DUPLICATES, CONFIG):
         (folder / name).unlink(missing_ok=True)
     if not any(folder.iterdir()):
         folder.rmdir()

@@ -244,14 +244,16 @@ class Encoder(nn.Module):
         """From (B, N, D) to (B, 1 + kept, D); `keep` (B, kept) are the positions that aren't hidden."""
         if self.cell is not None:
             places = (
-                torch.arange(tokens.shape[1], device=tokens.device).expand(len(tokens), -1) if keep is None else keep
+                torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape[0], -1)
+                if keep is None
+                else keep
             )
             kept = tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[2]))
             return self.see(kept, places, self.cell.described(tokens))
         x = tokens / self.token_scale + self.pos_embedding
         if keep is not None:
             x = x.gather(1, keep[..., None].expand(-1, -1, x.shape[-1]))
-        return self._through(self.cls_token.expand(len(x), -1, -1), x)
+        return self._through(self.cls_token.expand(x.shape[0], -1, -1), x)
 
     def see(self, tokens: Tensor, places: Tensor, description: Tensor) -> Tensor:
         """Likewise, of a cell's tokens: those that stay (B, kept, C), their positions, and the cell's description."""
