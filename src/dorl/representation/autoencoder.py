@@ -243,11 +243,9 @@ class Encoder(nn.Module):
     def forward(self, tokens: Tensor, keep: Tensor | None = None) -> Tensor:
         """From (B, N, D) to (B, 1 + kept, D); `keep` (B, kept) are the positions that aren't hidden."""
         if self.cell is not None:
-            places = (
-                torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape[0], -1)
-                if keep is None
-                else keep
-            )
+            places = keep
+            if places is None:
+                places = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape[0], -1)
             kept = tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[2]))
             return self.see(kept, places, self.cell.described(tokens))
         x = tokens / self.token_scale + self.pos_embedding
