@@ -23,7 +23,7 @@ def made(fitted: Path, labs: list[str]) -> Represented:
     harbour, dune = read_domains(labs)
     bare = replace(dune, table=dune.table.assign(label=None))
     features = np.zeros((len(store), 4), np.float32)
-    return Represented([harbour, bare], model.config, store, cells, features, model.autoencoder, {})
+    return Represented([harbour, bare], model.config, store, cells, features, model.autoencoder, {}, model.segmenter)
 
 
 def test_each_lab_that_can_teach_is_asked_about_each_lab_without_labels(made: Represented) -> None:
@@ -45,5 +45,5 @@ def test_the_estimate_is_that_of_the_runs_own_classifier(made: Represented, fitt
     assert model.classifier_name == VIEWS
     assert model.calibration is not None
     row = expected_on(made, "dune", VIEWS, model.classifier, model.calibration, ["harbour", "dune"])
-    inputs = made.inputs(VIEWS, np.flatnonzero(made.cells["domain"] == "dune"))
+    inputs = made.inputs(np.flatnonzero(made.cells["domain"] == "dune"))
     assert row["accuracy"] == pytest.approx(model.calibration.estimate(model.probabilities(inputs).max(1))[0], abs=1e-4)

@@ -19,7 +19,9 @@ def made(fitted: Path, labs: list[str]) -> Represented:
     """The fitted run as it was before its figures were drawn."""
     model, store = DoRL.load(fitted), CellStore.open(fitted / "cells")
     features = np.random.default_rng(0).normal(size=(len(store), 4)).astype(np.float32)
-    return Represented(read_domains(labs), model.config, store, store.table, features, model.autoencoder, {})
+    return Represented(
+        read_domains(labs), model.config, store, store.table, features, model.autoencoder, {}, model.segmenter
+    )
 
 
 def test_labs_are_drawn_from_their_images_alone(labs: list[str], tmp_path: Path) -> None:

@@ -115,21 +115,21 @@ def _embedded(segmenter: Segmenter, pictures: Sequence[Picture], views: Views, s
 
 
 def _cut_out(segmenter: Segmenter, pictures: Sequence[Picture]) -> list[tuple[Picture, np.ndarray, np.ndarray]]:
-    """Pictures that hold a cell, the square around it, and its mask there."""
-    found, whole, images = [], [], []
-    for picture in pictures:
+    """Pictures that hold a cell, in their order, the square around it, and its mask there."""
+    cut: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    whole: dict[int, np.ndarray] = {}
+    for number, picture in enumerate(pictures):
         try:
             loaded = picture.load()
         except BadImageError as error:
             say(f"left out: {picture.key}: {error}")
             continue
         if isinstance(loaded, tuple):
-            found.append((picture, *loaded))
+            cut[number] = loaded
         else:
-            whole.append(picture)
-            images.append(loaded)
-    cells = find_cells(segmenter, images) if images else []
-    for picture, image, cell in zip(whole, images, cells, strict=True):
+            whole[number] = loaded
+    cells = find_cells(segmenter, list(whole.values())) if whole else []
+    for (number, image), cell in zip(whole.items(), cells, strict=True):
         if cell.found:
-            found.append((picture, *square_crop(image, cell.mask, segmenter.image_size)))
-    return found
+            cut[number] = square_crop(image, cell.mask, segmenter.image_size)
+    return [(pictures[number], *cut[number]) for number in sorted(cut)]
