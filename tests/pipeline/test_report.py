@@ -20,9 +20,11 @@ from dorl.pipeline import write_run_report
 
 def test_the_report_shows_labs_tables_figures_and_settings(run: Path) -> None:
     (run / "report.html").unlink()
+    metrics = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(json.dumps(metrics | {"mistakes": []}))  # how many there are is chance
     text = write_run_report(run).read_text()
     headings = re.findall(r"<h2>(.*?)</h2>", text)
-    assert [heading for heading in headings if heading != "Most confidently wrong"] == [
+    assert headings == [
         "Warnings",
         "Labs",
         "In short: from lab to lab",
