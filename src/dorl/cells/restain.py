@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -34,13 +35,8 @@ def restain(views: Tensor, generator: torch.Generator) -> Tensor:
     float32 Tensor of the same shape, 0-1
     """
     batch = len(views)
-
-    def draw(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        return low + (high - low) * torch.rand(batch, *shape, generator=generator)
-
-    def some(share: float) -> Tensor:
-        return (draw(1, 1, 1) < share).float()
-
+    draw = partial(_drawn, batch, generator)
+    some = partial(_some, batch, generator)
     same = batch > 1 and views.stride(0) == 0  # one picture expanded: what is alike is computed once
     density = (views[:1] if same else views).clamp_min(1 / 255).log_().neg_()
     other = torch.randperm(batch, generator=generator)
@@ -90,14 +86,9 @@ def restain_harder(views: Tensor, generator: torch.Generator) -> Tensor:
     float32 Tensor of the same shape, 0-1
     """
     batch, _, _, side = views.shape
-
-    def draw(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        return low + (high - low) * torch.rand(batch, *shape, generator=generator)
-
-    def some(share: float) -> Tensor:
-        return (draw(1, 1, 1) < share).float()
-
-    #: how far each view goes, of the way to the hardest, 0-1
+    draw = partial(_drawn, batch, generator)
+    some = partial(_some, batch, generator)
+    # how far each view goes, of the way to the hardest, 0-1
     much = draw(1, 1, 1, low=0.1)
     density = views.clamp_min(1 / 255).log().neg()
     other = torch.randperm(batch, generator=generator)
@@ -162,6 +153,16 @@ def move(crop: np.ndarray, mask: np.ndarray, generator: torch.Generator) -> tupl
     picture = F.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)[0]
     cell = F.grid_sample(marks, grid, mode="nearest", padding_mode="zeros", align_corners=False)[0, 0].numpy() > 0.5
     return picture, cell if cell.any() else np.ones_like(mask)
+
+
+def _drawn(batch: int, generator: torch.Generator, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Evenly drawn numbers, (batch, *shape)."""
+    return low + (high - low) * torch.rand(batch, *shape, generator=generator)
+
+
+def _some(batch: int, generator: torch.Generator, share: float) -> Tensor:
+    """1 for this share of the pictures, else 0: (batch, 1, 1, 1)."""
+    return (_drawn(batch, generator, 1, 1, 1) < share).float()
 
 
 def _surfaces(side: int) -> Tensor:

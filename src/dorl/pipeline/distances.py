@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from dorl.cells.pooling import stored_means
-from dorl.cells.views import Views, view_tokens
+from dorl.cells.views import MARKS
 from dorl.classification.distances import MOST, drawn_cells, lab_distances
 from dorl.inference import over_batches
-from dorl.pipeline.embedding import look_at, prepared
 from dorl.pipeline.represent import Represented
 from dorl.pipeline.runfolder import PUBLISHED
+from dorl.representation.autoencoder import LITTLE
 
 #: cells of a lab that are compared where their tokens must be made anew
 FEWER = 150
@@ -44,14 +44,10 @@ def distances(made: Represented) -> list[dict[str, Any]]:
 
 def token_means(made: Represented, rows: np.ndarray) -> np.ndarray:
     """Tokens of some cells at common references, averaged inside the mask: float32 (M, C)."""
-    network = made.network
 
     def averaged(some: Sequence[int]) -> np.ndarray:
-        images = [made.image(row) for row in some]
-        out = network(prepared(images, network.image_size))
-        seen, _ = look_at(network, made.model, images, out, [Views(1, 0)] * len(images), [""] * len(images))
-        tokens = view_tokens(network, seen.first).flatten(2)
-        weight = tokens[:, -2:-1] + 1e-4
-        return (tokens[:, :-2] * weight).sum(2).div(weight.sum(2)).cpu().numpy()
+        tokens = made.plain_views(some).tokens.float().flatten(2)
+        weight = tokens[:, -MARKS : 1 - MARKS] + LITTLE
+        return (tokens[:, :-MARKS] * weight).sum(2).div(weight.sum(2)).cpu().numpy()
 
-    return np.concatenate([part for _, part in over_batches(averaged, rows.tolist(), device=network.device)])
+    return np.concatenate([part for _, part in over_batches(averaged, rows.tolist(), device=made.network.device)])

@@ -8,13 +8,11 @@ import numpy as np
 import pandas as pd
 import torch
 
-from dorl.cells.views import Views
 from dorl.classification import ProtocolResult
 from dorl.domains import Domain
 from dorl.domains.statistics import class_counts as count_classes
 from dorl.domains.statistics import grey_levels as measure_grey_levels
 from dorl.pipeline.autoencoders import HISTORY
-from dorl.pipeline.embedding import look_at, prepared
 from dorl.pipeline.represent import Represented
 from dorl.pipeline.runfolder import PUBLISHED
 from dorl.progress import say
@@ -27,7 +25,7 @@ from dorl.reporting import (
     loss_curve,
     reconstruction_panel,
 )
-from dorl.representation.features import drawn_cells
+from dorl.representation.features import reconstructed
 from dorl.training import seeded
 
 FOLDER = "figures"
@@ -84,8 +82,8 @@ def _panel(made: Represented) -> list[tuple[str, np.ndarray, np.ndarray, np.ndar
         if not len(chosen):
             continue
         crops, drawn = _drawn(made, chosen)
-        for cell, crop, reconstructed in zip(chosen, crops, drawn, strict=True):
-            rows.append((lab.name, made.image(cell), crop, reconstructed))
+        for cell, crop, drawing in zip(chosen, crops, drawn, strict=True):
+            rows.append((lab.name, made.image(cell), crop, drawing))
     return rows
 
 
@@ -94,7 +92,4 @@ def _drawn(made: Represented, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarra
     if made.config.method == PUBLISHED:
         tokens, crops = made.store.batch(chosen, "tokens", "crops")
         return crops, made.model.draw(torch.from_numpy(tokens)).cpu().numpy()
-    network, images = made.network, [made.image(row) for row in chosen]
-    out = network(prepared(images, network.image_size))
-    seen, _ = look_at(network, made.model, images, out, [Views(1, 0)] * len(images), [""] * len(images))
-    return drawn_cells(network, made.model, seen.first)
+    return reconstructed(made.model, made.plain_views(chosen))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
+from dorl.cells.views import token_channels
 from dorl.errors import InputError
-from dorl.pipeline.runfolder import AutoencoderSettings
+from dorl.pipeline.runfolder import PUBLISHED, AutoencoderSettings
 from dorl.representation import AutoencoderConfig, CrossDomainAutoencoder, TrainingSettings
+from dorl.representation.autoencoder import DESCRIPTION
 from dorl.representation.learning import LearningSettings
 from dorl.representation.presets import preset as named
 from dorl.segmentation import Segmenter
@@ -84,6 +86,35 @@ def cell_settings(shape: AutoencoderConfig, *, start: str, iterations: int | Non
     settings = _settings("tuned" if start else "cell", shape, none)
     settings.digest = start
     return settings
+
+
+def settings_of(
+    network: Segmenter,
+    method: str,
+    start: CrossDomainAutoencoder | None,
+    given: CrossDomainAutoencoder | None,
+    *,
+    preset: str,
+    epochs: int | None,
+    iterations: int | None,
+    accumulate: int,
+) -> AutoencoderSettings:
+    """Settings of the autoencoder by the method, and by where it starts."""
+    if method == PUBLISHED:
+        if given is not None:
+            return given_settings(given)
+        return autoencoder_settings(network, preset, epochs=epochs, iterations=iterations, accumulate=accumulate)
+    autoencoder_settings(network, preset, epochs=epochs)  # refuses unknown names and numbers
+    for name, value in (("preset", preset != "auto"), ("epochs", epochs), ("accumulate", accumulate != 1)):
+        if value:
+            raise InputError(f"{name} is for the published method alone: leave it out, or give --method published")
+    if start is None:
+        shape = AutoencoderConfig.of_cells(token_channels(network), network.grid)
+        return cell_settings(shape, start="", iterations=iterations)
+    # one that was given, or whose s no tuning changes, is taken as it is, unless iterations are asked for
+    if iterations is None and (given is not None or start.config.feature == DESCRIPTION):
+        iterations = 0
+    return cell_settings(start.config, start=start.digest(), iterations=iterations)
 
 
 def shape_and_learning(settings: AutoencoderSettings) -> tuple[AutoencoderConfig, LearningSettings]:

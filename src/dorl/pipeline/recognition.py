@@ -31,7 +31,7 @@ from dorl.pipeline.runfolder import (
     slug,
 )
 from dorl.reporting.overlay import draw_cells, draw_overlay
-from dorl.representation.features import drawn_cells
+from dorl.representation.features import reconstructed
 from dorl.segmentation import fields
 from dorl.segmentation.cell import FoundCell, find_cells
 from dorl.segmentation.smear import red_cell_diameter
@@ -158,12 +158,16 @@ class RunRecogniser:
             cells = find_cells(segmenter, images, logits=out.mask_logits)
         if model.config.method == PUBLISHED:
             tokens, _, crops = stored_form(out, small)
-            drawn = model.autoencoder.draw(torch.from_numpy(tokens)).cpu().numpy()
-            inputs = model.inputs_of(images, [cell.mask for cell in cells])
+            given = torch.from_numpy(tokens)
+            drawn = model.autoencoder.draw(given).cpu().numpy()
+            if model.of_grids:
+                inputs = model.inputs_of(images, [cell.mask for cell in cells])
+            else:
+                inputs = model.autoencoder.encode(given).cpu().numpy()
         else:
             seen = model.seen(images, [cell.mask for cell in cells])
             inputs = np.stack(seen.features).astype(np.float16)
-            crops, drawn = drawn_cells(segmenter, model.autoencoder, seen.first)
+            crops, drawn = reconstructed(model.autoencoder, seen)
         rows = model.features(inputs)
         neighbours = self._train.nearest(rows)
         distances = self._train.distances(rows) if self._measure is None else self._measure(inputs) / UNLIKE

@@ -15,7 +15,7 @@ from sklearn.pipeline import Pipeline
 import dorl
 from dorl.cells import CellStore
 from dorl.cells.rows import StoredRows
-from dorl.cells.views import Views, token_channels
+from dorl.cells.views import Views
 from dorl.classification import CLASSIFIERS, VIEWS, make_classifier
 from dorl.domains import Domain, read_domains
 from dorl.errors import InputError
@@ -25,13 +25,11 @@ from dorl.names import text_of
 from dorl.pipeline.autoencoders import AUTO, bundled, chosen_method, load_autoencoder, trained, tuned
 from dorl.pipeline.classes import at_level, check_classes
 from dorl.pipeline.copies import find_copies_in, group_numbers, no_copies, read_copies
-from dorl.pipeline.embedding import Embedded, embed
+from dorl.pipeline.embedding import Embedded, embed, look_at, prepared
 from dorl.pipeline.presets import (
     DEFAULT_CLASSIFIER,
-    autoencoder_settings,
-    cell_settings,
     check_seed,
-    given_settings,
+    settings_of,
 )
 from dorl.pipeline.runfolder import (
     AUTOENCODER,
@@ -39,7 +37,6 @@ from dorl.pipeline.runfolder import (
     CELLS,
     PUBLISHED,
     SEGMENTER,
-    AutoencoderSettings,
     ClassifierSettings,
     LabConfig,
     RunConfig,
@@ -52,9 +49,8 @@ from dorl.pipeline.runfolder import (
 )
 from dorl.processes import in_turn, is_main
 from dorl.progress import say
-from dorl.representation import AutoencoderConfig, CrossDomainAutoencoder, encode_cells
-from dorl.representation.autoencoder import DESCRIPTION
-from dorl.representation.features import mean_features
+from dorl.representation import CrossDomainAutoencoder, encode_cells
+from dorl.representation.features import SeenCells, mean_features
 from dorl.segmentation import Segmenter
 from dorl.taxonomy import SharedLevel, shared_level
 
@@ -124,6 +120,12 @@ class Represented:
         """The image that a cell was found in, as `Domain.load` gives it."""
         lab, i = self._places[self.cells["key"].iat[row]]
         return lab.load(i)
+
+    def plain_views(self, rows: Sequence[int] | np.ndarray) -> SeenCells:
+        """Some cells, each in its first plain view; not as published."""
+        network, images = self.network, [self.image(row) for row in rows]
+        out = network(prepared(images, network.image_size))
+        return look_at(network, self.model, images, out, [Views(1, 0)] * len(images), [""] * len(images))[0]
 
     @cached_property
     def _places(self) -> dict[str, tuple[Domain, int]]:
@@ -252,7 +254,7 @@ def represent(
         ),
         method=method,  # type: ignore[arg-type]
         views=ViewsSettings(**asdict(looked_at)) if looked_at else ViewsSettings(),
-        autoencoder=_autoencoder_settings(
+        autoencoder=settings_of(
             network, method, start, given, preset=preset, epochs=epochs, iterations=iterations, accumulate=accumulate
         ),
         classifiers=ClassifierSettings(
@@ -324,8 +326,10 @@ def represented_without(
 ) -> Represented:
     """The same cells by an autoencoder of cells that was tuned without the `tested` lab's images, kept in `folder`.
 
-    Copies of its images in other labs are left out, too.
+    Copies of its images in other labs are left out, too. Where nothing is tuned, they are as they were.
     """
+    if not made.config.autoencoder.max_iterations:
+        return made
     place = folder / AUTOENCODER
     own = made.groups[(made.cells["domain"] == tested).to_numpy()]
     hidden = set(made.cells["key"][np.isin(made.groups, own)])
@@ -333,35 +337,6 @@ def represented_without(
     model = tuned(others, made.network, made.config, place, start=made.start, device=device, what=what)
     store = _embedded(made.labs, made.network, made.config, folder / CELLS, model).store
     return replace(made, store=store, cells=store.table, features=stored_features(store), model=model)
-
-
-def _autoencoder_settings(
-    network: Segmenter,
-    method: str,
-    start: CrossDomainAutoencoder | None,
-    given: CrossDomainAutoencoder | None,
-    *,
-    preset: str,
-    epochs: int | None,
-    iterations: int | None,
-    accumulate: int,
-) -> AutoencoderSettings:
-    """Settings of the autoencoder by the method, and by where it starts."""
-    if method == PUBLISHED:
-        if given is not None:
-            return given_settings(given)
-        return autoencoder_settings(network, preset, epochs=epochs, iterations=iterations, accumulate=accumulate)
-    autoencoder_settings(network, preset, epochs=epochs)  # refuses unknown names and numbers
-    for name, value in (("preset", preset != "auto"), ("epochs", epochs), ("accumulate", accumulate != 1)):
-        if value:
-            raise InputError(f"{name} is for the published method alone: leave it out, or give --method published")
-    if start is None:
-        shape = AutoencoderConfig.of_cells(token_channels(network), network.grid)
-        return cell_settings(shape, start="", iterations=iterations)
-    # one that was given, or whose s no tuning changes, is taken as it is, unless iterations are asked for
-    if iterations is None and (given is not None or start.config.feature == DESCRIPTION):
-        iterations = 0
-    return cell_settings(start.config, start=start.digest(), iterations=iterations)
 
 
 def stored_features(store: CellStore) -> np.ndarray:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dorl.cells.views import MARKS
 from dorl.errors import InputError
 from dorl.tensorfiles import load_into, load_tensors, save_tensors, weights_digest
 from dorl.training import default_device
@@ -25,8 +26,6 @@ BUNDLED = {"tiny": Path(__file__).parents[1] / "weights" / "tiny-autoencoder.saf
 
 #: what s may be
 CLASS_TOKEN, PARTS, DESCRIPTION = "class token", "parts", "description"
-#: of a cell's tokens, the last channels: how much of each patch the cell covers, and its nucleus
-MARKS = 2
 #: weight of every token beside that of those in question, so that an empty part has a mean
 LITTLE = 1e-4
 #: side in pixels of what an autoencoder of cells draws of a token

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from dorl.cells.crop import square_crop
 from dorl.cells.views import Pictures, Views, alone, cell_pictures, view_tokens
@@ -23,10 +25,13 @@ class SeenCells(NamedTuple):
         Features s of the views of each cell, the plain ones first.
     first : Pictures
         The first view of each.
+    tokens : float16 Tensor of shape (B, C, G, G)
+        Of these first views, on the encoder's device.
     """
 
     features: list[np.ndarray]
     first: Pictures
+    tokens: Tensor
 
 
 def see_cells(
@@ -90,23 +95,21 @@ def see_crops(
     ]
     together = Pictures.joined(looks)
     size = batch_size(segmenter.device)
-    parts = []
+    starts = np.cumsum([0, *(count.total for count in counts)])
+    parts, tokens = [], []
     for start in range(0, len(together.images), size):
         some = Pictures(*(array[start : start + size] for array in together))
         # rounded as a pool keeps them, so that a cell has the same feature wherever it comes from
-        tokens = view_tokens(segmenter, some).half()
-        parts.append(autoencoder.encode(tokens).cpu().numpy())
-    ends = np.cumsum([count.total for count in counts])
+        made = view_tokens(segmenter, some).half()
+        parts.append(autoencoder.encode(made).cpu().numpy())
+        tokens.append(made[np.isin(np.arange(start, start + len(made)), starts)])
     first = Pictures(*(np.stack([array[0] for array in arrays]) for arrays in zip(*looks, strict=True)))
-    return SeenCells(np.split(np.concatenate(parts), ends[:-1]), first)
+    return SeenCells(np.split(np.concatenate(parts), starts[1:-1]), first, torch.cat(tokens))
 
 
-def drawn_cells(
-    segmenter: Segmenter, autoencoder: CrossDomainAutoencoder, first: Pictures
-) -> tuple[np.ndarray, np.ndarray]:
+def reconstructed(autoencoder: CrossDomainAutoencoder, seen: SeenCells) -> tuple[np.ndarray, np.ndarray]:
     """What the autoencoder is to draw of cells, and what it draws: uint8 (B, S, S, 3) each, RGB, 0-255."""
-    drawn = autoencoder.draw(view_tokens(segmenter, first)).cpu().numpy()
-    return alone(first, autoencoder.config.image_size), drawn
+    return alone(seen.first, autoencoder.config.image_size), autoencoder.draw(seen.tokens).cpu().numpy()
 
 
 def mean_features(views: np.ndarray, plain: int) -> np.ndarray:

@@ -1,8 +1,8 @@
 """How the autoencoder of cells learns what labs share, without a class label.
 
 The published losses (hidden tokens, L_rec, L_ssim, a discrepancy between labs) and what makes them bite: two restained
-views of a cell agree and differ from other cells of its lab; s tells how the cell is without restaining; what is drawn
-is the cell at common references; labs are compared on s itself, by several kernels.
+views of a cell agree and differ from other cells of its lab; what the blocks make of a cell tells how it is without
+restaining, and is compared between labs by several kernels; what is drawn is the cell at common references.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,13 +25,14 @@ from dorl.errors import InputError
 from dorl.progress import say, track
 from dorl.representation.autoencoder import MARKS, AutoencoderConfig, CellTokens, CrossDomainAutoencoder
 from dorl.representation.description import Describer
+from dorl.representation.drawing import learn_to_draw
 from dorl.representation.losses import Past, agreement_loss, kernel_discrepancy, ssim
+from dorl.representation.pooled import Batch, LearningSettings, cell_tokens, make_batch
 from dorl.training import (
     default_device,
     load_progress,
     prefetch,
     save_progress,
-    seeded,
     set_learning_rate,
     warmup_cosine,
 )
@@ -44,73 +45,6 @@ CURVE_EVERY = 10
 READ, SCALED_BY = 64, 256
 #: numbers of the code by which a cell is told from others, and earlier cells of each lab that it is told from
 CODE, PAST = 128, 128
-#: share of the cells whose second view is a plain one
-PLAIN = 0.5
-
-
-@dataclass(frozen=True)
-class LearningSettings:
-    """How an autoencoder of cells learns.
-
-    Parameters
-    ----------
-    steps : int
-    batch_size : int
-        Cells of a step, each in two views.
-    drawn : int
-        Of these, so many are drawn as pictures.
-    learning_rate, weight_decay : float
-        Of AdamW.
-    warmup : int
-        In steps.
-    agreement, description, discrepancy, tokens, picture, colour : float
-        Weights of the losses; ``picture`` is that of 1 − SSIM, ``colour`` that of the mean absolute difference of the
-        drawn pixels, which SSIM alone is slow to find.
-    temperature : float
-        Of the agreement's softmax.
-    drawing_steps, drawing_batch : int
-        Afterwards the decoder alone learns to draw, all tokens visible, for so many steps of so many cells each.
-    """
-
-    steps: int = 3200
-    batch_size: int = 48
-    drawn: int = 6
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.05
-    warmup: int = 50
-    agreement: float = 0.5
-    description: float = 1.0
-    discrepancy: float = 0.3
-    tokens: float = 0.3
-    picture: float = 1.0
-    colour: float = 3.0
-    temperature: float = 0.15
-    drawing_steps: int = 1500
-    drawing_batch: int = 16
-
-
-class _Batch(NamedTuple):
-    """Cells of one step: of two views each the visible tokens, their positions and the description; and what is wanted.
-
-    That is of the plain view: its description, and of some cells tokens (standardised) and picture (0-1).
-    """
-
-    first: tuple[Tensor, Tensor, Tensor]
-    second: tuple[Tensor, Tensor, Tensor]
-    described: Tensor
-    tokens: Tensor
-    pictures: Tensor
-    lab: Tensor
-    number: Tensor
-
-    def to(self, device: torch.device) -> _Batch:
-        """The same on a device."""
-        return _Batch(
-            *(
-                tuple(one.to(device) for one in part) if isinstance(part, tuple) else part.to(device)  # type: ignore[arg-type]
-                for part in self
-            )
-        )
 
 
 class _Network(nn.Module):
@@ -119,7 +53,7 @@ class _Network(nn.Module):
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()
         self.autoencoder = CrossDomainAutoencoder(config)
-        described = 4 * (config.channels - 2)
+        described = 4 * (config.channels - MARKS)
         self.describe = Describer(config.learnt_width, described)
         self.project = nn.Sequential(nn.Linear(config.learnt_width, 512), nn.GELU(), nn.Linear(512, CODE))
 
@@ -210,13 +144,13 @@ def learn(
 
     recent: list[dict[str, float]] = []
     saved = time.monotonic()
-    cell = _cell(network.autoencoder)
+    cell = cell_tokens(network.autoencoder)
     still = CellTokens(config)  # on the processor, for the thread that reads
     still.load_state_dict(cell.state_dict())
 
     @torch.no_grad()
-    def read(step: int) -> _Batch:
-        return _batch(pool, still, config, settings.batch_size, settings.drawn, step, seed)
+    def read(step: int) -> Batch:
+        return make_batch(pool, still, config, settings.batch_size, settings.drawn, step, seed)
 
     batches = prefetch(read, range(done, settings.steps), workers=1, ahead=2)
     steps = track(batches, total=settings.steps, what=what, done=done)
@@ -255,87 +189,7 @@ def learn(
     return model, pd.DataFrame(rows)
 
 
-def learn_to_draw(
-    model: CrossDomainAutoencoder, pool: Pool, settings: LearningSettings, *, seed: int = 0, what: str = "drawing"
-) -> None:
-    """Let the decoder of an autoencoder go on alone: draw cells at common references, whatever their stain.
-
-    With hidden tokens it learns to draw what is likely; here it sees all, and learns to draw what is there. The
-    encoder, and so the feature s, stays as it is. It takes minutes, and begins anew where it was interrupted.
-    """
-    place = next(model.parameters()).device
-    torch.manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.decoder.parameters(), lr=settings.learning_rate, weight_decay=0.0)
-    model.train()
-
-    def read(step: int) -> tuple[Tensor, Tensor]:
-        rng = seeded(seed, 2, step)
-        rows = _draw(pool.lab, settings.drawing_batch, rng)
-        tokens, pictures = pool.batch(rows)
-        # half of them as they are
-        view = np.where(rng.random(len(rows)) < PLAIN, 0, rng.integers(0, pool.views.total, len(rows)))
-        shown = torch.from_numpy(tokens[np.arange(len(rows)), view]).float()
-        return shown, torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-
-    total = settings.drawing_steps
-    for step, (tokens, pictures) in enumerate(track(prefetch(read, range(total), workers=1), total=total, what=what)):
-        set_learning_rate(optimizer, settings.learning_rate * warmup_cosine(step, warmup=min(20, total), total=total))
-        flat, wanted = tokens.to(place).flatten(2).transpose(1, 2), pictures.to(place)
-        with torch.no_grad():
-            keep = model.looked_at(flat)
-            encoded = model.encoder(flat, keep)
-        made = model.decoder(encoded, keep)
-        loss = 1 - ssim(made.image, wanted) + settings.colour * F.l1_loss(made.image, wanted)
-        loss = loss + settings.tokens * F.mse_loss(
-            made.tokens.flatten(2).transpose(1, 2), _cell(model).standardised(flat)
-        )
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(model.decoder.parameters(), 1.0)
-        optimizer.step()
-
-
-def _batch(
-    pool: Pool, cell: CellTokens, config: AutoencoderConfig, size: int, drawn: int, step: int, seed: int
-) -> _Batch:
-    """Cells of one step."""
-    rng = seeded(seed, 1, step)
-    rows = _draw(pool.lab, size, rng)
-    tokens, pictures = pool.batch(rows)
-    count, views, plain = len(rows), pool.views.total, pool.views.plain
-    # one of the two is restained, where any is, and the other is plain in half of the cells
-    first = rng.integers(plain if views > plain else 0, views, count)
-    other = (first + rng.integers(1, views, count)) % views if views > 1 else first
-    second = np.where(rng.random(count) < PLAIN, rng.integers(0, plain, count), other)
-    kept = max(1, round(config.seen * (1 - config.mask_ratio)))
-
-    def seen(view: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        flat = torch.from_numpy(tokens[np.arange(count), view]).float().flatten(2).transpose(1, 2)
-        best = flat[..., -2].topk(config.seen, dim=1).indices
-        chance = torch.from_numpy(rng.random(best.shape))
-        places = best.gather(1, chance.argsort(1)[:, :kept])
-        return flat.gather(1, places[..., None].expand(-1, -1, flat.shape[2])), places, cell.described(flat)
-
-    whole = torch.from_numpy(tokens[:, 0]).float().flatten(2).transpose(1, 2)
-    return _Batch(
-        first=seen(first),
-        second=seen(second),
-        described=cell.described(whole),
-        tokens=cell.standardised(whole[:drawn]),
-        pictures=torch.from_numpy(pictures[:drawn]).permute(0, 3, 1, 2).float() / 255,
-        lab=torch.from_numpy(pool.lab[rows]),
-        number=torch.from_numpy(rows),
-    )
-
-
-def _draw(lab: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Rows of one step; a lab's share goes with the square root of its size. No row comes twice."""
-    sizes = np.bincount(lab)
-    chance = np.sqrt(sizes[lab]) / sizes[lab]
-    return rng.choice(len(lab), min(count, len(lab)), replace=False, p=chance / chance.sum())
-
-
-def _losses(network: _Network, batch: _Batch, settings: LearningSettings, past: Past) -> dict[str, Tensor]:
+def _losses(network: _Network, batch: Batch, settings: LearningSettings, past: Past) -> dict[str, Tensor]:
     model = network.autoencoder
     first, second = model.encoder.see(*batch.first), model.encoder.see(*batch.second)
     seen = ((first, batch.first[0]), (second, batch.second[0]))
@@ -357,9 +211,9 @@ def _losses(network: _Network, batch: _Batch, settings: LearningSettings, past: 
 
 def _standardise(model: CrossDomainAutoencoder, pool: Pool) -> None:
     """Let mean and deviation of the tokens be those of `SCALED_BY` cells, evenly drawn, as they are."""
-    cell = _cell(model)
+    cell = cell_tokens(model)
     rows = np.unique(np.linspace(0, len(pool) - 1, SCALED_BY).astype(int))
-    tokens = pool.batch(rows)[0][:, 0, :-2].astype(np.float32)
+    tokens = pool.batch(rows)[0][:, 0, :-MARKS].astype(np.float32)
     cell.shift.copy_(torch.from_numpy(tokens.mean((0, 2, 3))))
     cell.scale.copy_(torch.from_numpy(tokens.std((0, 2, 3)) + 1e-3))
 
@@ -367,19 +221,13 @@ def _standardise(model: CrossDomainAutoencoder, pool: Pool) -> None:
 @torch.inference_mode()
 def _descriptions(model: CrossDomainAutoencoder, pool: Pool) -> np.ndarray:
     """What `CellTokens.described` says of every view of every cell: float32 (N, V, F)."""
-    cell = _cell(model)
+    cell = cell_tokens(model)
     parts = []
     for rows in _slices(len(pool)):
         tokens, _ = pool.batch(rows)
         flat = torch.from_numpy(tokens).float().flatten(0, 1).flatten(2).transpose(1, 2)
         parts.append(cell.described(flat).unflatten(0, tokens.shape[:2]).numpy())
     return np.concatenate(parts)
-
-
-def _cell(model: CrossDomainAutoencoder) -> CellTokens:
-    if model.encoder.cell is None:
-        raise InputError("this autoencoder takes tokens of whole images, as published: give one of cells")
-    return model.encoder.cell
 
 
 def _slices(count: int) -> Iterator[np.ndarray]:
