@@ -43,7 +43,7 @@ def appetite(name: str, size: int) -> int:
 
 
 #: over views, those that see every number of s are held back more; how much was chosen on restained held-out cells of
-#: Acevedo-20, by no other lab's label (300 a class learnt: logistic regression right in 98.6 % with a C of 0.003, 97.8 %
+#: Acevedo-20, by no other lab's label (300 a class learnt: logistic regression right in 98.6 % with C 0.003, 97.8 %
 #: with the paper's 1; a linear SVM of squared hinge loss 98.6 % with 0.001)
 _HELD_BACK: dict[str, Callable[[int], ClassifierMixin]] = {
     "SVM (linear)": lambda seed: _svm("linear", seed, C=0.001),
