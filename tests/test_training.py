@@ -17,6 +17,7 @@ from dorl.errors import InputError
 from dorl.tensorfiles import load_tensors
 from dorl.training import (
     default_device,
+    has_bf16,
     load_progress,
     prefetch,
     save_progress,
@@ -63,6 +64,13 @@ def test_the_device_is_the_one_asked_for() -> None:
 def test_a_device_that_is_not_there(name: str) -> None:
     with pytest.raises(InputError, match=f"'{name}' can't be used here: give 'cpu'"):
         default_device(name)
+
+
+@pytest.mark.parametrize("matrix_units", [True, False])
+def test_bfloat16_is_for_processors_with_matrix_units(matrix_units: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: matrix_units, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    assert has_bf16(torch.device("cpu")) is matrix_units
 
 
 @pytest.mark.parametrize("workers", [1, 4])

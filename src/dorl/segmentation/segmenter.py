@@ -62,7 +62,7 @@ class Segmenter:
     device : str, optional
         The GPU where there is one, else the CPU.
     precision : {"auto", "float32", "bfloat16", "int8"}
-        For inference; "auto" is bfloat16 where the processor computes it natively. "int8" needs a processor and
+        For inference; "auto" is bfloat16 where that is faster (a GPU, AMX). "int8" needs a processor and
         ``dorl[fast]``: see `calibrate`.
     """
 
