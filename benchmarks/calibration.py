@@ -22,6 +22,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from dorl.cells import CellStore
 from dorl.classification import CLASSIFIERS, VIEWS, calibrate, calibration_error, expected_accuracy, make_classifier
+from dorl.representation import CrossDomainAutoencoder
 from dorl.taxonomy import shared_level
 
 
@@ -34,9 +35,10 @@ def fold(
     other: np.ndarray,
     truth: np.ndarray,
     seed: int,
+    shared: int | None,
 ) -> dict[str, float]:
     """One classifier, learnt from one part of the source lab, asked about another part and about another lab."""
-    model = make_classifier(name, seed, views=X.ndim == 3)
+    model = make_classifier(name, seed, shared=shared)
     calibration = calibrate(model, X[learn], y[learn], seed=seed)
     if calibration is None:
         raise SystemExit("the source lab has too few labels")
@@ -72,6 +74,9 @@ def main() -> None:
     place = {key: row for row, key in enumerate(store.table["key"])}
     views = "views" in store.header
     inputs = store.batch([place[key] for key in labelled.obs_names], "views")[0] if views else np.asarray(labelled.X)
+    if views:
+        inputs = CrossDomainAutoencoder.load(given.run / "autoencoder.safetensors").completed(inputs)
+    shared = labelled.n_vars if views else None
     taken = dict.fromkeys([*([VIEWS] if views else []), *CLASSIFIERS], inputs)
     lab = labelled.obs["domain"].astype(str).to_numpy()
     source = given.source or lab[0]
@@ -85,7 +90,9 @@ def main() -> None:
         rows = found[other] = {}
         for name, X in taken.items():
             folds = StratifiedKFold(given.folds, shuffle=True, random_state=given.seed).split(X[own], learnt)
-            measured = [fold(name, X[own], learnt, learn, ask, X[theirs], truth, given.seed) for learn, ask in folds]
+            measured = [
+                fold(name, X[own], learnt, learn, ask, X[theirs], truth, given.seed, shared) for learn, ask in folds
+            ]
             rows[name] = {key: round(float(np.mean([one[key] for one in measured])), 4) for key in measured[0]}
         columns = list(next(iter(rows.values())))
         print(f"\n| {source} → {other} | {' | '.join(columns)} |\n|---|{'---:|' * len(columns)}")

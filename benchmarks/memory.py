@@ -106,7 +106,7 @@ def made_up_cells(
     from dorl.cells.views import Views
     from dorl.pipeline.embedding import KEPT, Embedded
 
-    shape = (Views().total, autoencoder.config.feature_width)
+    shape = (Views().total, autoencoder.config.described_width)
     rng = np.random.default_rng(0)
     means = rng.normal(size=(len(CLASSES), *shape)).astype(np.float32)
     noise = rng.normal(size=(257, *shape)).astype(np.float32)

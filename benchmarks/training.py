@@ -29,7 +29,8 @@ from torch.nn import functional as F
 from dorl.cells import CellStore
 from dorl.memory import keep_memory
 from dorl.representation import AutoencoderConfig, CrossDomainAutoencoder, encode_cells
-from dorl.representation.autoencoder import Reconstruction, heads_for
+from dorl.representation.autoencoder import Reconstruction
+from dorl.representation.config import heads_for
 from dorl.representation.training import loss_terms
 from dorl.training import default_device, has_bf16
 

@@ -79,6 +79,11 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     return tensors, header
 
 
+def read_notes(path: str | Path) -> dict[str, Any]:
+    """The notes in the header of what `save_tensors` wrote; errors as of `load_tensors`."""
+    return dict(load_tensors(path)[1].get("notes") or {})
+
+
 def read_pth(path: str | Path, *, inner: str | None = None) -> dict[str, Tensor]:
     """Read a PyTorch file that holds named tensors and nothing else; no code of the file's is run.
 

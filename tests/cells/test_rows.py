@@ -96,3 +96,14 @@ def test_the_views_classifier_learns_the_same_from_disk(tmp_path: Path) -> None:
         np.testing.assert_array_equal(memory.predict_proba(one), disk.predict_proba(two))
         np.testing.assert_array_equal(memory.distance(one), disk.distance(two))
         np.testing.assert_array_equal(memory.adapted(one).means_, disk.adapted(two).means_)
+
+
+def test_what_is_read_goes_through_a_function(store: CellStore, array: np.ndarray) -> None:
+    def doubled(records: np.ndarray) -> np.ndarray:
+        return np.concatenate([records, 2 * records], -1).astype(np.float32)
+
+    rows = StoredRows(store, "views", np.array([7, 0, 3, 9, 2]), then=doubled)
+    assert (rows.shape, rows.dtype) == ((5, 3, 12), np.float32)
+    np.testing.assert_array_equal(np.asarray(rows), doubled(array))
+    np.testing.assert_array_equal(rows[:, :2][1:3], doubled(array)[1:3, :2])
+    np.testing.assert_array_equal(np.asarray(rows[[4, 0]]), doubled(array)[[4, 0]])

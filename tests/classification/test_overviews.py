@@ -20,7 +20,7 @@ def cells(count: int = 60, views: int = 4, seed: int = 0) -> tuple[np.ndarray, n
 @pytest.mark.parametrize("name", ["LR", "RF", "SVM (linear)", "ANN"])
 def test_every_classifier_learns_views_and_is_saved(name: str, tmp_path) -> None:
     X, y = cells()
-    model = make_classifier(name, 1, views=True).fit(X, y)
+    model = make_classifier(name, 1, shared=0).fit(X, y)
     other, truth = cells(seed=1)
     said = model.predict_proba(other[:, :2])
     assert said.shape == (60, 2)
@@ -33,12 +33,23 @@ def test_every_classifier_learns_views_and_is_saved(name: str, tmp_path) -> None
 
 def test_a_cell_is_classified_by_its_plain_views_alone() -> None:
     X, y = cells()
-    model = make_classifier("LR", views=True).fit(X, y)
+    model = make_classifier("LR", shared=0).fit(X, y)
     changed = X.copy()
     changed[:, 2:] = 99
     assert np.array_equal(model.predict_proba(X), model.predict_proba(changed))
     swapped = X[:, [1, 0, 2, 3]]
     assert np.allclose(model.predict_proba(X), model.predict_proba(swapped))
+
+
+def test_it_learns_s_alone_as_it_is_scaled() -> None:
+    X, y = cells()
+    model = make_classifier("LR", shared=2).fit(X, y)
+    changed = X.copy()
+    changed[..., 2:] = 99
+    assert np.array_equal(model.predict_proba(X), model.predict_proba(changed))
+    small = X * np.array([1e-3, 1, 1, 1, 1], np.float32)  # the number that tells the classes tells little
+    assert (make_classifier("LR", shared=2).fit(small, y).predict(small) == y).mean() < 0.8
+    assert (make_classifier("LR", shared=0).fit(small, y).predict(small) == y).mean() > 0.9
 
 
 def test_too_many_views_are_drawn_from_all_cells() -> None:

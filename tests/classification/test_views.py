@@ -47,7 +47,7 @@ def test_its_analysis_is_scikit_learns() -> None:
     scaler = StandardScaler().fit(rows)
     known = LinearDiscriminantAnalysis(solver="lsqr", shrinkage=0.2).fit(scaler.transform(rows), np.repeat(y, 4))
     expected = np.mean([known.predict_proba(scaler.transform(X[:, v].astype(float))) for v in (0, 1)], axis=0)
-    weights, offsets = model._analysis()
+    weights, offsets = model._moments().analysis(0.2)
     found = softmax(X[:, :2].astype(float) @ weights.T + offsets, axis=2).mean(1)
     assert np.abs(found - expected).max() < 1e-6
 

@@ -112,7 +112,7 @@ def test_views_of_labelled_cells_are_restained_where_that_is_asked_for(
     settings = {"autoencoder": autoencoder, "views": Views(2, 1), "learnt": ["harbour"]}
     store = embed([lab, unlabelled], segmenter, tmp_path, source={}, **settings).store
     (views,) = store.batch(range(7), "views")
-    assert views.shape == (7, 3, autoencoder.config.feature_width)
+    assert views.shape == (7, 3, autoencoder.config.described_width)
     assert views.dtype == np.float16
     assert np.isfinite(views[:, :2]).all()
     assert np.isfinite(views[:5, 2]).all()

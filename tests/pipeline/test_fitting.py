@@ -34,7 +34,7 @@ def test_a_run_folder_holds_what_the_design_says(fitted: Path) -> None:
 
 def test_features_open_as_anndata_and_match_the_labs(fitted: Path, labs: list[str]) -> None:
     features = anndata.read_h5ad(fitted / "features.h5ad")
-    assert features.X.shape == (60, 1280)
+    assert features.X.shape == (60, 16)
     assert features.X.dtype == np.float32
     assert features.obs["domain"].tolist() == ["harbour"] * 30 + ["dune"] * 30
     lab = read_domain(labs[1].split("=")[1])

@@ -72,7 +72,7 @@ def test_wrong_numbers_and_names_are_told() -> None:
 
 
 def test_an_autoencoder_of_cells_is_tuned_or_begins_anew() -> None:
-    shape = AutoencoderConfig.of_cells(322, 14)
+    shape = AutoencoderConfig.of_cells(322, 14, (40, 24))
     tuned, anew = cell_settings(shape, start="abc"), cell_settings(shape, start="")
     assert shape_and_learning(tuned) == (shape, TUNED)
     assert shape_and_learning(anew) == (shape, ANEW)

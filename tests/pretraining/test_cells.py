@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from dorl.domains import read_domain
-from dorl.pretraining.cells import pictures_of, train_on_cells
+from dorl.pretraining.cells import learn_shared, pictures_of, train_on_cells
 from dorl.pretraining.heldout import choose
 from dorl.representation import CrossDomainAutoencoder
 from dorl.representation.learning import LearningSettings
 from dorl.segmentation import Segmenter
+from dorl.tensorfiles import read_notes
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,4 +32,11 @@ def test_the_autoencoder_is_trained_on_what_is_not_left_out(labs: list[str], tmp
     card = json.loads((tmp_path / "autoencoder-card.json").read_text())
     assert card["pictures"] == {"harbour": 5, "rendered": 2}
     assert (card["left_out"], card["seed"]) == (1, 1)
-    assert out.stat().st_size < 12_000_000
+    assert model.alignment is None
+    shared = learn_shared(model, chosen, segmenter, tmp_path, seed=1, notes={"seed": 1})
+    again = CrossDomainAutoencoder.load(shared, device="cpu")
+    assert again.alignment is not None
+    assert again.description_digest() == model.description_digest()
+    assert read_notes(shared) == {"seed": 1, "shared": {"harbour": 5}}
+    assert shared.name == "tiny-autoencoder.safetensors"
+    assert shared.stat().st_size < 12_000_000

@@ -296,3 +296,80 @@ def test_load_runs_no_code_of_the_file(tmp_path: Path, how: str) -> None:
         torch.save({"state_dict": Trap(trace)}, path)
     assert_refused(path, "not a whole safetensors file")
     assert not trace.exists()
+
+
+#: of cells: two channels of tokens, and mean and deviation of two finer ones
+CELLS = AutoencoderConfig(
+    width=16,
+    depth=1,
+    heads=2,
+    decoder_depth=1,
+    grid=4,
+    image_channels=(8, 8, 8, 8),
+    channels=8,
+    seen=12,
+    finer=(1, 1),
+    feature="aligned",
+)
+
+
+def cell_tokens(batch: int, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    found = torch.randn(batch, 8, 4, 4, generator=generator)
+    found[:, [3, 5]] = found[:, [3, 5]].abs()  # deviations
+    found[:, -2:] = 0
+    found[:, -2, 1:4, 1:4] = 1
+    found[:, -1, 1:3, 1:3] = 1
+    return found
+
+
+def test_a_description_tells_each_channel_in_the_parts_of_the_cell() -> None:
+    model, x = make(CELLS), cell_tokens(3)
+    assert model.encoder.cell is not None
+    model.encoder.cell.shift.copy_(torch.arange(6.0))
+    model.encoder.cell.scale.copy_(1 + torch.arange(6.0))
+    found = model.describe(x).view(3, 4, 4)  # what is told × channel
+    places = [0, 1, 2, 4]
+    inside, nucleus = x[:, places, 1:4, 1:4].flatten(2), x[:, places, 1:3, 1:3].flatten(2)
+    cytoplasm = torch.cat([x[:, places, 3, 1:4], x[:, places, 1:3, 3]], 2)
+    shift, scale = torch.tensor(places), 1 + torch.tensor(places)
+    for told, part in ((0, inside), (2, nucleus), (3, cytoplasm)):
+        torch.testing.assert_close(found[:, told], (part.mean(2) - shift) / scale, atol=2e-3, rtol=1e-3)
+    within = torch.stack(
+        [torch.zeros(3, 9), torch.zeros(3, 9), x[:, 3, 1:4, 1:4].flatten(1), x[:, 5, 1:4, 1:4].flatten(1)], 1
+    )
+    spread = (inside.var(2, correction=0) + within.square().mean(2)).sqrt() / scale
+    torch.testing.assert_close(found[:, 1], spread, atol=2e-3, rtol=1e-3)
+
+
+def test_s_is_what_labs_share_of_the_description(tmp_path: Path) -> None:
+    model = make(CELLS)
+    assert model.config.feature_width == 16
+    assert model.config.described_width == 16
+    assert model.alignment is None
+    described = model.describe(cell_tokens(120)).numpy()[:, None].repeat(4, 1)
+    described[:, 1:] += 0.1 * torch.randn(120, 3, 16, generator=torch.Generator().manual_seed(0)).numpy()
+    before = model.digest(), model.description_digest()
+    model.align([described[:80], described[80:]], plain=2)
+    assert model.digest() != before[0]
+    assert model.description_digest() == before[1]
+    s, completed = model.encode(cell_tokens(120)), model.completed(described)
+    assert s.shape == (120, 16)
+    assert s.std(0).max() == pytest.approx(1, abs=0.3)
+    assert completed.shape == (120, 4, 32)
+    assert completed.dtype == "float16"
+    torch.testing.assert_close(torch.from_numpy(completed[:, 0, :16]).float(), s, atol=5e-3, rtol=5e-3)
+    torch.testing.assert_close(
+        torch.from_numpy(completed[..., 16:]).float(), torch.from_numpy(described), atol=5e-3, rtol=5e-3
+    )
+    model.save(tmp_path / "one.safetensors", half=True)
+    again = CrossDomainAutoencoder.load(tmp_path / "one.safetensors", device="cpu")
+    assert again.config == model.config
+    torch.testing.assert_close(again.encode(cell_tokens(5)), model.encode(cell_tokens(5)), atol=2e-2, rtol=2e-2)
+    again.forget_labs()
+    assert again.alignment is None
+
+
+def test_finer_grids_must_fit_into_the_channels() -> None:
+    with pytest.raises(InputError, match="finer"):
+        AutoencoderConfig(channels=8, finer=(3,))

@@ -70,11 +70,18 @@ class Pool:
 
 
 def fill_pool(
-    path: Path, segmenter: Segmenter, pictures: Sequence[Picture], views: Views, *, seed: int = 0, what: str
+    path: Path,
+    segmenter: Segmenter,
+    pictures: Sequence[Picture],
+    views: Views,
+    *,
+    seed: int = 0,
+    harder: bool = True,
+    what: str,
 ) -> Pool:
     """Find, cut out, restain and embed the cells of pictures; what an interrupted call has done is kept.
 
-    Pictures that can't be read, or in which no cell is found, are left out.
+    Pictures that can't be read, or in which no cell is found, are left out. `harder` is as for `cell_pictures`.
     """
     source = {"segmenter": segmenter.digest(), "views": [views.plain, views.restained], "seed": seed}
     width = views.total * token_channels(segmenter)
@@ -86,7 +93,7 @@ def fill_pool(
     todo = pictures[first:]
 
     def made(some: Sequence[Picture]) -> tuple[Any, ...]:
-        return _embedded(segmenter, some, views, seed)
+        return _embedded(segmenter, some, views, seed, harder)
 
     batches = over_batches(made, todo, device=segmenter.device)
     have = store.keys
@@ -101,11 +108,13 @@ def fill_pool(
     return Pool(store, views)
 
 
-def _embedded(segmenter: Segmenter, pictures: Sequence[Picture], views: Views, seed: int) -> tuple[Any, ...]:
+def _embedded(
+    segmenter: Segmenter, pictures: Sequence[Picture], views: Views, seed: int, harder: bool
+) -> tuple[Any, ...]:
     """Rows, tokens, masks and crops of the cells of some pictures, as the store takes them."""
     rows, tokens, masks, crops = [], [], [], []
     for picture, crop, mask in _cut_out(segmenter, pictures):
-        looks = cell_pictures(crop, mask, views, picture.key, seed=seed, harder=True)
+        looks = cell_pictures(crop, mask, views, picture.key, seed=seed, harder=harder)
         tokens.append(view_tokens(segmenter, looks).half().cpu().numpy())
         masks.append(mask)
         crops.append(alone(looks, DRAWN)[0])

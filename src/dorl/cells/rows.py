@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,12 +27,26 @@ class StoredRows:
         Which cells, in this order.
     most : int, optional
         How far the second axis goes; to its end by default.
+    then : callable, optional
+        What is read goes through it: from an array of records to one as long, whose last axis alone may be another.
     """
 
-    def __init__(self, store: CellStore, name: str, rows: NDArray[np.intp], most: int | None = None) -> None:
+    def __init__(
+        self,
+        store: CellStore,
+        name: str,
+        rows: NDArray[np.intp],
+        most: int | None = None,
+        *,
+        then: Callable[[NDArray[Any]], NDArray[Any]] | None = None,
+    ) -> None:
         self._store, self._name, self._most = store, name, most
+        self._then = then
         self._rows = np.asarray(rows, np.intp)
         (first, *rest), self.dtype = store.record(name)
+        if then is not None:
+            empty = then(np.empty((0, first, *rest), self.dtype))
+            rest, self.dtype = list(empty.shape[2:]), empty.dtype
         self.shape = (len(self._rows), first if most is None else min(first, most), *rest)
         self.ndim = len(self.shape)
         self.nbytes = int(np.prod(self.shape)) * self.dtype.itemsize
@@ -46,12 +61,13 @@ class StoredRows:
             rows, cut = index
             if cut.start in (None, 0) and cut.step in (None, 1) and (cut.stop is None or cut.stop >= 0):
                 most = self.shape[1] if cut.stop is None else min(cut.stop, self.shape[1])
-                return StoredRows(self._store, self._name, self._rows[rows], most)
+                return StoredRows(self._store, self._name, self._rows[rows], most, then=self._then)
         if isinstance(index, slice):
             (found,) = self._store.batch(self._rows[index], self._name)
-            return found[:, : self.shape[1]]
+            found = found[:, : self.shape[1]]
+            return found if self._then is None else self._then(found)
         if isinstance(index, (list, np.ndarray)):
-            return StoredRows(self._store, self._name, self._rows[index], self._most)
+            return StoredRows(self._store, self._name, self._rows[index], self._most, then=self._then)
         raise IndexError(f"rows of a store are given by a slice, numbers or a mask, not by {index!r}")
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:

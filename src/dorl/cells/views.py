@@ -118,6 +118,13 @@ def token_channels(segmenter: Segmenter) -> int:
     return tokens.shape[1] + 2 * sum(grid.shape[1] for grid in finer) + MARKS
 
 
+def finer_channels(segmenter: Segmenter) -> tuple[int, ...]:
+    """Channels of each of the encoder's finer grids, in the order of `view_tokens`; empty where it has none."""
+    side = segmenter.image_size
+    _, *finer = segmenter.grids(torch.zeros(1, side, side, 3, dtype=torch.uint8))
+    return tuple(grid.shape[1] for grid in finer)
+
+
 def view_tokens(segmenter: Segmenter, pictures: Pictures) -> Tensor:
     """Tokens of views, with finer grids and the cell's outline beside them.
 

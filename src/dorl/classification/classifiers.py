@@ -10,15 +10,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dorl.classification.estimators import Components, EarlyStoppingMLP, SoftmaxSVC, SteadyForest, XGBoostClassifier
+from dorl.classification.estimators import EarlyStoppingMLP, SoftmaxSVC, SteadyForest, XGBoostClassifier
 from dorl.classification.overviews import OverViews
 from dorl.classification.views import ViewsClassifier
 from dorl.errors import InputError
 
 
-def _svm(kernel: str, seed: int, C: float = 1.0) -> ClassifierMixin:
+def _svm(kernel: str, seed: int) -> ClassifierMixin:
     # the cache, in MB, holds the kernel of two classes of some thousand cells; several machines learn at a time
-    return SoftmaxSVC(kernel=kernel, C=C, break_ties=True, cache_size=100, random_state=seed)
+    return SoftmaxSVC(kernel=kernel, C=1.0, break_ties=True, cache_size=100, random_state=seed)
 
 
 #: name in tables → builder from a seed, in the order of the paper's Table 1
@@ -42,23 +42,14 @@ def appetite(name: str, size: int) -> int:
     return _APPETITE[name] * size if name in _APPETITE else sys.maxsize
 
 
-#: over views, those that see every number of s are held back more; how much was chosen on restained held-out cells of
-#: Acevedo-20, by no other lab's label (300 a class learnt: logistic regression right in 98.6 % with C 0.003, 97.8 %
-#: with the paper's 1; a linear SVM of squared hinge loss 98.6 % with 0.001)
-_HELD_BACK: dict[str, Callable[[int], ClassifierMixin]] = {
-    "SVM (linear)": lambda seed: _svm("linear", seed, C=0.001),
-    "LR": lambda seed: LogisticRegression(C=0.003, max_iter=500, random_state=seed),
-}
-#: over views, these take as many principal components of the features as are given: else they would take hours
-SLOW, COMPONENTS = ("RF", "XGBoost", "SVM (poly)", "ANN"), 128
 #: name of the default classifier, which learns from views of a cell and adapts to another lab
 VIEWS = "Views"
-#: trees split at thresholds, so the scale of a feature changes nothing; views are scaled by their classifier
+#: these don't depend on the scale of features
 UNSCALED = ("RF", "XGBoost", VIEWS)
 
 
-def make_classifier(name: str, seed: int = 0, *, views: bool = False) -> Pipeline:
-    """An unfitted classifier with the paper's settings, over views a little held back.
+def make_classifier(name: str, seed: int = 0, *, shared: int | None = None) -> Pipeline:
+    """An unfitted classifier with the paper's settings.
 
     Parameters
     ----------
@@ -66,8 +57,10 @@ def make_classifier(name: str, seed: int = 0, *, views: bool = False) -> Pipelin
         One of `CLASSIFIERS`, or `VIEWS`.
     seed : int, default 0
         Same seed and data, same classifier.
-    views : bool, default False
-        Make one of `CLASSIFIERS` learn from views of each cell (`OverViews`), as `VIEWS` always does.
+    shared : int, optional
+        Make it learn from views of each cell, of which so many numbers, the first ones, are the feature s; with 0 all
+        are. Those of `CLASSIFIERS` take s alone (`OverViews`), as it is scaled; `VIEWS` takes all numbers, always of
+        views.
 
     Returns
     -------
@@ -76,12 +69,11 @@ def make_classifier(name: str, seed: int = 0, *, views: bool = False) -> Pipelin
         names of shape (n_cells,);
         ``predict_proba(X)`` of shape (n_cells, n_classes), whose argmax is ``predict(X)``.
     """
-    builders = {**CLASSIFIERS, VIEWS: lambda seed: ViewsClassifier(random_state=seed)}
+    builders = {**CLASSIFIERS, VIEWS: lambda seed: ViewsClassifier(random_state=seed, shared=shared or 0)}
     if name not in builders:
         raise InputError(f"there is no classifier {name!r}: choose from {', '.join(builders)}")
-    if not views or name == VIEWS:
-        model = builders[name](seed)
-        return make_pipeline(model) if name in UNSCALED else make_pipeline(StandardScaler(), model)
-    model = _HELD_BACK.get(name, builders[name])(seed)
-    steps = [StandardScaler(), *([Components(COMPONENTS, random_state=seed)] if name in SLOW else []), model]
-    return make_pipeline(OverViews(make_pipeline(*steps), random_state=seed))
+    model = builders[name](seed)
+    # trees split at thresholds, so the scale of a feature changes nothing; that of s says how much each number tells
+    scaled = name not in UNSCALED and not shared
+    one = make_pipeline(StandardScaler(), model) if scaled else make_pipeline(model)
+    return one if name == VIEWS or shared is None else make_pipeline(OverViews(one, random_state=seed, shared=shared))

@@ -15,7 +15,6 @@ from joblib import parallel_config
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
@@ -33,19 +32,6 @@ def _intel_svc() -> Any:
     except ImportError:
         return None
     return svm.SVC
-
-
-class Components(PCA):
-    """Principal components, at most as many as cells and features allow."""
-
-    def fit_transform(self, X: ArrayLike, y: ArrayLike | None = None) -> NDArray[np.float64]:
-        """Fit to `X`, shape (n_cells, n_features), and give its components."""
-        wanted = self.n_components  # type: ignore[has-type]
-        self.n_components = min(wanted, *np.shape(X))
-        try:
-            return super().fit_transform(X)
-        finally:
-            self.n_components = wanted
 
 
 class SteadyForest(RandomForestClassifier):

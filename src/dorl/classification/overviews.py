@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted
 
-from dorl.classification.views import sliceable
+from dorl.representation.discriminant import sliceable
 
 #: cells that are read at once
 CHUNK = 2048
@@ -30,6 +30,8 @@ class OverViews(ClassifierMixin, BaseEstimator):
         Views that are learnt at most; where there are more, each class keeps its share, and views are drawn.
     random_state : int, default 0
         Draws these.
+    shared : int, default 0
+        How many numbers of a view, the first ones, are the feature s, which alone is learnt; with 0 all are.
 
     Attributes
     ----------
@@ -38,11 +40,14 @@ class OverViews(ClassifierMixin, BaseEstimator):
         The fitted one.
     """
 
-    def __init__(self, estimator: Any, plain: int = 2, most: int = 12_000, random_state: int = 0) -> None:
+    def __init__(
+        self, estimator: Any, plain: int = 2, most: int = 12_000, random_state: int = 0, shared: int = 0
+    ) -> None:
         self.estimator = estimator
         self.plain = plain
         self.most = most
         self.random_state = random_state
+        self.shared = shared
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> OverViews:
         """Learn cells.
@@ -59,7 +64,7 @@ class OverViews(ClassifierMixin, BaseEstimator):
         generator = np.random.default_rng(self.random_state)
         rows, names = [], []
         for start in range(0, len(cells), CHUNK):
-            part = np.asarray(cells[start : start + CHUNK], np.float32)
+            part = self._of(cells[start : start + CHUNK])
             there = ~np.isnan(part[..., 0])
             order = generator.random(there.shape)
             order[:, 0] = -1
@@ -80,10 +85,14 @@ class OverViews(ClassifierMixin, BaseEstimator):
         cells = sliceable(X)[:, : self.plain]
         found = np.empty((len(cells), len(self.classes_)))
         for start in range(0, len(cells), CHUNK):
-            part = np.asarray(cells[start : start + CHUNK], np.float32)
+            part = self._of(cells[start : start + CHUNK])
             said = self.estimator_.predict_proba(part.reshape(-1, part.shape[2]))
             found[start : start + CHUNK] = said.reshape(len(part), -1, len(self.classes_)).mean(1)
         return found
+
+    def _of(self, views: Any) -> NDArray[np.float32]:
+        part = np.asarray(views, np.float32)
+        return part[..., : self.shared] if self.shared else part
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable class of each cell, shape (N,); input as for `predict_proba`."""

@@ -129,6 +129,7 @@ def cross_lab(
     tests: Sequence[str] | None = None,
     own: bool = True,
     adapt: bool = False,
+    shared: int = 0,
     explain: Sequence[str] = (),
 ) -> ProtocolResult:
     """Train on each lab, test on each lab.
@@ -158,6 +159,8 @@ def cross_lab(
     adapt : bool, default False
         Let the classifier over views adapt to the tested lab's cells, all of them and without their labels, as
         `ViewsClassifier.suited` does.
+    shared : int, default 0
+        Of views, how many of their numbers, the first ones, are the feature s: see `make_classifier`.
     explain : sequence of str, optional
         Classifiers whose mistakes are listed.
 
@@ -204,7 +207,7 @@ def cross_lab(
         """What a classifier of one lab, fitted without one fold, says of each tested lab's cells, and how surely."""
         train, name, fold = job
         learn, held_out = splits[train][fold]
-        model = _fit(name, seed, data[train].X[learn], data[train].y[learn])
+        model = _fit(name, seed, data[train].X[learn], data[train].y[learn], shared)
         said = {}
         for test in (test for test in tests if (train, test) in comparisons):
             rows = held_out if test == train else tested[train, test]
@@ -269,9 +272,10 @@ def _prepare(labs: Mapping[str, LabFeatures], wanted: Iterable[str], notes: list
     return data
 
 
-def _fit(name: str, seed: int, X: NDArray[np.float32], y: NDArray[np.object_]) -> Any:
+def _fit(name: str, seed: int, X: NDArray[np.float32], y: NDArray[np.object_], shared: int) -> Any:
     """A fitted pipeline."""
     # one class happens where a lab's other classes all lie in the held-out fold; some classifiers refuse it
     known = len(set(y)) > 1
-    model = make_classifier(name, seed, views=X.ndim == 3) if known else make_pipeline(DummyClassifier())
+    of_views = shared if X.ndim == 3 else None
+    model = make_classifier(name, seed, shared=of_views) if known else make_pipeline(DummyClassifier())
     return model.fit(X, y.astype(str))

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from skops.io.exceptions import UntrustedTypesFoundException
 
-from dorl.classification.estimators import Components, EarlyStoppingMLP, SoftmaxSVC, SteadyForest, XGBoostClassifier
+from dorl.classification.estimators import EarlyStoppingMLP, SoftmaxSVC, SteadyForest, XGBoostClassifier
 from dorl.classification.overviews import OverViews
 from dorl.classification.views import ViewsClassifier
 from dorl.errors import InputError
@@ -28,7 +28,6 @@ from dorl.files import atomic
 #: what a file may hold beyond the types that skops itself trusts (numpy, scipy, public scikit-learn)
 TRUSTED_TYPES = (
     "builtins.bytearray",
-    "dorl.classification.estimators.Components",
     "dorl.classification.estimators.EarlyStoppingMLP",
     "dorl.classification.estimators.SoftmaxSVC",
     "dorl.classification.estimators.SteadyForest",
@@ -44,7 +43,6 @@ TRUSTED_TYPES = (
 #: the steps that `make_classifier` puts together
 STEPS = (
     StandardScaler,
-    Components,
     SteadyForest,
     XGBoostClassifier,
     SoftmaxSVC,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import copy
 from typing import Any
 
@@ -16,71 +16,79 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
+from dorl.representation.clusters import Clusters, cell_space
+from dorl.representation.discriminant import CHUNK, Array, Moments, asked, chunks, sliceable, surest
 from dorl.taxonomy import UNCOMMON
 
-#: cells that are read at once
-CHUNK = 512
 #: with fewer cells than this nothing is learnt from them without their classes
 FEWEST = 100
 #: cells of a class, where it has as many, that stay where cells must be left out
 KEPT = 20
 #: cells whose median distance (`ViewsClassifier.distance`) is more than this are another lab's
 UNLIKE = 1.5
-
-_Moments = tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]
+#: views that the space of clusters is learnt from, and cells that are adapted to, at most
+CLUSTERED, ADAPTED = 9_000, 3_000
 
 
 class ViewsClassifier(ClassifierMixin, BaseEstimator):
-    """Logistic regression that learns from every view of a cell, classifies by the plain ones, and adapts.
+    """Logistic regressions that learn from every view of a cell, classify by the plain ones, and adapt.
 
-    It learns in the space in which all classes have the same round spread, so that few iterations are enough and the
-    penalty treats all directions alike. Beside it, it keeps the sums that linear discriminant analysis is made of:
-    `adapted` adds another lab's cells to them, without the cells it was fitted to. (Scikit-learn's own analysis takes
-    no weights, needs all rows at once, and can't go on from what it has learnt.)
+    One learns the feature s, what labs share. The other learns the description that s is made of. It does so in the
+    space in which all classes have the same round spread, so that few iterations are enough and the penalty treats all
+    directions alike. What they say is averaged. Beside them it keeps the sums that linear discriminant analysis is made
+    of: `adapted` adds another lab's cells to them, without the cells it was fitted to.
 
     Parameters
     ----------
     plain : int, default 2
         How many of a cell's views, the first ones, classify it.
     C : float, default 0.01
-        Inverse strength of the penalty of the logistic regression.
+        Inverse strength of the penalty of the logistic regression on the description.
     shrinkage : float, default 0.1
         Of the covariance within classes, of standardised features, towards a multiple of the identity; 0-1.
     random_state : int, default 0
-        Draws the views that the logistic regression learns from where there are too many.
+        Draws the views that the logistic regressions learn from where there are too many.
+    shared : int, default 0
+        How many numbers of a view, the first ones, are the feature s; the others are its description. With 0 all are.
 
     Attributes
     ----------
     classes_ : array of str, shape (C,)
     coef_, intercept_ : float arrays of shape (C, F) and (C,)
-        Of the logistic regression.
+        Of the logistic regression on the description.
+    shared_coef_, shared_intercept_ : float arrays of shape (C, shared) and (C,)
+        Of that on s, where there is one.
     counts_, means_, scatter_ : float arrays of shape (C,), (C, F) and (F, F)
-        Views learnt of each class, weighted; their means; sum of the outer products of their distances from those.
+        `dorl.representation.discriminant.Moments` of the descriptions.
+    space_ : float array of shape (F, K)
+        In which another lab's cells form clusters (`dorl.representation.clusters.cell_space`).
     adapted_ : bool
         Whether it has adapted to cells without classes, and asks the discriminant analysis, too.
     adapted_coef_, adapted_intercept_ : float arrays of shape (C, F) and (C,)
         Of the discriminant analysis, where it has.
-
-    References
-    ----------
-    Friedman, *Regularized discriminant analysis*, J. Am. Stat. Assoc. 84 (1989).
     """
 
-    #: views that the logistic regression learns from at most
+    #: views that the logistic regressions learn from at most
     MOST = 30_000
 
-    def __init__(self, plain: int = 2, C: float = 0.01, shrinkage: float = 0.1, random_state: int = 0) -> None:
+    def __init__(
+        self, plain: int = 2, C: float = 0.01, shrinkage: float = 0.1, random_state: int = 0, shared: int = 0
+    ) -> None:
         self.plain = plain
         self.C = C
         self.shrinkage = shrinkage
         self.random_state = random_state
+        self.shared = shared
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__({"shared": 0, "space_": None, **state})  # those of dorl 0.1 had neither
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> ViewsClassifier:
         """Learn cells.
 
         Parameters
         ----------
-        X : float array of shape (N, V, F), or `dorl.cells.rows.StoredRows` of that shape
+        X : float array of shape (N, V, shared + F), or `dorl.cells.rows.StoredRows` of that shape
             V views of each cell, the plain ones first; a view that is NaN is passed over. It is read slice by slice,
             here and wherever else X is taken.
         y : array of str, shape (N,)
@@ -90,25 +98,25 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         cells = sliceable(X)
         self.classes_, index = np.unique(np.asarray(y), return_inverse=True)
         weight = np.ones(len(cells)) if sample_weight is None else np.asarray(sample_weight, np.float64)
-        self.counts_, self.means_, self.scatter_ = _moments(cells, index, len(self.classes_), weight)
+        self._keep(Moments.of(cells, index, len(self.classes_), weight, skip=self.shared))
+        self.space_ = self._space(cells)
         self.adapted_ = False
-        middle, scale, within = self._spread()
+        middle, scale, within = self._moments().spread(self.shrinkage)
         # rows times this have the identity as their covariance within classes
         whiten = solve_triangular(cholesky(within, lower=True), np.diag(scale), lower=True).T
         drawn = self._drawn(cells, index, weight)
         most = len(drawn[0]) * cells.shape[1]
         learnt = np.empty((most, cells.shape[2]), np.float32), np.empty(most, np.intp), np.empty(most)
         count = 0
-        for rows, of, weighs in _chunks(*drawn):
+        for rows, of, weighs in chunks(*drawn):
             part = slice(count, count := count + len(rows))
-            learnt[0][part], learnt[1][part], learnt[2][part] = (rows - middle) @ whiten, of, weighs
-        model = LogisticRegression(C=self.C, max_iter=50)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # what is left to gain after so many is noise
-            model.fit(*(array[:count] for array in learnt))
-        weights, offsets = model.coef_, model.intercept_
-        if len(self.classes_) == 2:  # scikit-learn keeps the second class's alone
-            weights, offsets = np.vstack([0 * weights, weights]), np.append(0 * offsets, offsets)
+            learnt[0][part, : self.shared] = rows[:, : self.shared]
+            learnt[0][part, self.shared :] = (rows[:, self.shared :] - middle) @ whiten
+            learnt[1][part], learnt[2][part] = of, weighs
+        rows, of, weighs = (array[:count] for array in learnt)
+        if self.shared:
+            self.shared_coef_, self.shared_intercept_ = _regression(rows[:, : self.shared], of, weighs, C=1.0)
+        weights, offsets = _regression(rows[:, self.shared :], of, weighs, C=self.C)
         self.coef_ = weights @ whiten.T
         self.intercept_ = offsets - self.coef_ @ middle
         return self
@@ -116,14 +124,16 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
     def adapted(self, X: ArrayLike, *, rounds: int = 2, share: float = 0.6, weight: float = 0.5) -> ViewsClassifier:
         """A copy that has learnt from another lab's cells, too, whose classes nobody gave: self-training.
 
-        In each round it classifies them, takes the surest of each class at its word, and lets the discriminant analysis
-        learn those beside the cells that it was fitted to. Classes that blood hardly holds
+        In each round it classifies them. Cells that look alike to each other go together
+        (`dorl.representation.clusters.Clusters.agreed`). It takes the surest of each class at its word, and lets the
+        discriminant analysis learn those beside the cells that it was fitted to. Classes that blood hardly holds
         (`dorl.taxonomy.UNCOMMON`) are not learnt so: most cells that it would take for theirs are common ones that
         another lab's stain or camera made to look like them, and each round would take in more. It still finds them.
 
         Parameters
         ----------
-        X : float array of shape (N, V, F)
+        X : float array of shape (N, V, shared + F)
+            Of more than `ADAPTED` cells so many are drawn.
         rounds : int
         share : float
             Of the cells given to a class, the surest are taken, 0-1.
@@ -140,23 +150,26 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         Lee, *Pseudo-Label*, ICML 2013 workshop; Zou et al. 2018, arXiv 1810.07911 (the share of each class).
         """
         check_is_fitted(self, "coef_")
-        cells = sliceable(X)[:, : self.plain]
-        other = copy(self)
-        weights = self._analysis()
+        rows = np.random.default_rng(self.random_state).permutation(len(sliceable(X)))[:ADAPTED]
+        cells = np.asarray(sliceable(X)[np.sort(rows)][:, : self.plain], np.float32)
+        descriptions = cells[..., self.shared :]
+        own, other = self._moments(), copy(self)
+        clusters = None if self.space_ is None else Clusters(descriptions.mean(1), self.space_)
         common = ~np.isin(self.classes_, list(UNCOMMON))
+        analysis = own.analysis(self.shrinkage)
+        said = asked(descriptions, *analysis)
+        if self.shared:
+            said = (2 * self.first_proba(cells) + said) / 3
         for _ in range(rounds):
-            said = _asked(cells, *weights)
-            index, sure = said.argmax(1), said.max(1)
-            taken = np.zeros(len(cells), bool)
-            for number in np.unique(index[common[index]]):
-                members = index == number
-                taken |= members & (sure >= np.quantile(sure[members], 1 - share))
+            index, taken = surest(said if clusters is None else clusters.agreed(said), share)
+            taken &= common[index]
             if not taken.any():
                 return self
-            found = _moments(cells[taken], index[taken], len(self.classes_), np.ones(taken.sum()))
-            other._join(self, found, weight)
-            weights = other._analysis()
-        other.adapted_coef_, other.adapted_intercept_ = weights
+            found = Moments.of(descriptions[taken], index[taken], len(self.classes_))
+            other._keep(own.joined(found, weight))
+            analysis = other._moments().analysis(self.shrinkage)
+            said = asked(descriptions, *analysis)
+        other.adapted_coef_, other.adapted_intercept_ = analysis
         other.adapted_ = True
         return other
 
@@ -178,7 +191,7 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
     def measure(self) -> Callable[[ArrayLike], NDArray[np.float64]]:
         """`distance` as a function that is ready: for who asks about a few cells at a time, again and again."""
         check_is_fitted(self, "coef_")
-        middle, scale, within = self._spread()
+        middle, scale, within = self._moments().spread(self.shrinkage)
         factor = cho_factor(within)
         means = (self.means_ - middle)[self.counts_ > 0] * scale
         weights = cho_solve(factor, means.T)
@@ -188,7 +201,8 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
             found = []
             cells = sliceable(X)
             for start in range(0, len(cells), CHUNK):
-                rows = (cells[start : start + CHUNK][:, : self.plain].astype(np.float64) - middle) * scale
+                rows = np.asarray(cells[start : start + CHUNK][:, : self.plain, self.shared :], np.float64)
+                rows = (rows - middle) * scale
                 own = (rows * cho_solve(factor, rows.reshape(-1, len(middle)).T).T.reshape(rows.shape)).sum(2)
                 to_class = own[..., None] - 2 * rows @ weights + (means.T * weights).sum(0)
                 found.append(to_class.min(2).mean(1) / max(usual, 1e-12))
@@ -220,15 +234,14 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         -------
         float array of shape (N, C), columns as in `classes_`
         """
-        said = self.first_proba(X)
         if not self.adapted_:
-            return said
-        return (said + _asked(sliceable(X)[:, : self.plain], self.adapted_coef_, self.adapted_intercept_)) / 2
+            return self.first_proba(X)
+        return self._mean(X, lambda rows: (self._first(rows) + self._analysed(rows)) / 2)
 
     def first_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """What it says, or said before it adapted; input and result as for `predict_proba`."""
         check_is_fitted(self, "coef_")
-        return _asked(sliceable(X)[:, : self.plain], self.coef_, self.intercept_)
+        return self._mean(X, self._first)
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable class of each cell, shape (N,); input as for `predict_proba`."""
@@ -249,79 +262,46 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         rows = np.sort(order[np.argsort(~kept[order], kind="stable")][:keep])
         return X[rows], index[rows], weight[rows]
 
-    def _analysis(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Weights (C, F) and offsets (C,) of the discriminant analysis; a class without a cell is never chosen."""
-        middle, scale, within = self._spread()
-        apart = (self.means_ - middle) * scale
-        weights = cho_solve(cho_factor(within), apart.T).T
-        known = self.counts_ > 0
-        share = np.where(known, self.counts_, 1) / self.counts_.sum()
-        offsets = np.where(known, np.log(share), -np.inf) - 0.5 * (weights * apart).sum(1)
-        weights = weights * scale
-        return weights, offsets - weights @ middle
+    def _space(self, X: Any) -> Array:
+        rows = np.random.default_rng(self.random_state).permutation(len(X))[: max(1, CLUSTERED // X.shape[1])]
+        return cell_space(np.asarray(X[np.sort(rows)], np.float32)[..., self.shared :], self.plain)
 
-    def _join(self, first: ViewsClassifier, learnt: _Moments, weight: float) -> None:
-        """Keep the sums of `first` and of what was `learnt`, which weighs `weight` times as much."""
-        counts, means, scatter = learnt
-        times = weight * first.counts_.sum() / counts.sum()
-        counts = times * counts
-        self.counts_ = first.counts_ + counts
-        apart = means - first.means_
-        share = counts / np.maximum(self.counts_, 1e-12)
-        self.means_ = first.means_ + share[:, None] * apart
-        self.scatter_ = first.scatter_ + times * scatter + (apart.T * (share * first.counts_)) @ apart
+    def _moments(self) -> Moments:
+        return Moments(self.counts_, self.means_, self.scatter_)
 
-    def _spread(self) -> _Moments:
-        """Middle and scale of the features (F,), and the shrunk covariance within classes of the scaled ones (F, F)."""
-        total = self.counts_.sum()
-        middle = self.counts_ @ self.means_ / total
-        variance = np.diag(self.scatter_) / total + self.counts_ @ (self.means_ - middle) ** 2 / total
-        said = variance > 1e-12 * variance.max()  # a constant says nothing
-        scale = np.where(said, 1 / np.sqrt(np.where(said, variance, 1)), 0)
-        within = self.scatter_ / total * scale * scale[:, None]
-        size = max(float(np.trace(within)) / len(within), 1e-6)
-        within *= 1 - self.shrinkage
-        within[np.diag_indices_from(within)] += max(self.shrinkage, 1e-6) * size
-        return middle, scale, within
+    def _keep(self, moments: Moments) -> None:
+        self.counts_, self.means_, self.scatter_ = moments
+
+    def _mean(self, X: ArrayLike, said: Callable[[Array], Array]) -> Array:
+        """The mean over the plain views of what is said of rows (n, plain, shared + F), slice by slice: (N, C)."""
+        cells = sliceable(X)
+        found = np.empty((len(cells), len(self.classes_)))
+        for start in range(0, len(cells), CHUNK):
+            rows = np.asarray(cells[start : start + CHUNK][:, : self.plain], np.float64)
+            found[start : start + CHUNK] = said(rows).mean(1)
+        return found
+
+    def _first(self, rows: Array) -> Array:
+        described = softmax(rows[..., self.shared :] @ self.coef_.T + self.intercept_, axis=2)
+        if not self.shared:
+            return described
+        return (
+            described + softmax(rows[..., : self.shared] @ self.shared_coef_.T + self.shared_intercept_, axis=2)
+        ) / 2
+
+    def _analysed(self, rows: Array) -> Array:
+        return softmax(rows[..., self.shared :] @ self.adapted_coef_.T + self.adapted_intercept_, axis=2)
 
 
-def sliceable(X: ArrayLike) -> Any:
-    """`X` itself where it can be read in slices, else as an array."""
-    return X if getattr(X, "ndim", None) == 3 else np.asarray(X)
-
-
-def _asked(X: NDArray[np.floating], weights: NDArray[np.float64], offsets: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Softmax of a linear function of views (N, V, F), averaged over the views: (N, C)."""
-    found = np.empty((len(X), len(weights)))
-    for start in range(0, len(X), CHUNK):
-        rows = X[start : start + CHUNK].astype(np.float64)
-        found[start : start + CHUNK] = softmax(rows @ weights.T + offsets, axis=2).mean(1)
-    return found
-
-
-def _moments(X: NDArray[np.floating], index: NDArray[np.intp], classes: int, weight: NDArray[np.float64]) -> _Moments:
-    """Counts (C,), means (C, F) and scatter within classes (F, F) of the views (N, V, F) that aren't NaN, weighted."""
-    width = X.shape[2]
-    counts, sums = np.zeros(classes), np.zeros((classes, width))
-    for rows, of, weighs in _chunks(X, index, weight):
-        marks = np.eye(classes)[of] * weighs[:, None]
-        counts += marks.sum(0)
-        sums += marks.T @ rows
-    means = sums / np.where(counts > 0, counts, 1)[:, None]
-    scatter = np.zeros((width, width))
-    for rows, of, weighs in _chunks(X, index, weight):
-        apart = ((rows - means[of]) * np.sqrt(weighs)[:, None]).astype(np.float32)
-        scatter += apart.T @ apart
-    return counts, means, scatter
-
-
-def _chunks(
-    X: NDArray[np.floating], index: NDArray[np.intp], weight: NDArray[np.float64]
-) -> Iterator[tuple[NDArray, NDArray[np.intp], NDArray[np.float64]]]:
-    """Views (M, F) that aren't NaN, the class's index (M,) and the weight (M,) of each, some cells at a time."""
-    for start in range(0, len(X), CHUNK):
-        rows = X[start : start + CHUNK].astype(np.float64)
-        there = ~np.isnan(rows[..., 0])
-        of = np.broadcast_to(index[start : start + CHUNK, None], there.shape)
-        weighs = np.broadcast_to(weight[start : start + CHUNK, None], there.shape)
-        yield rows[there], of[there], weighs[there]
+def _regression(
+    rows: NDArray[np.floating], index: NDArray[np.intp], weight: NDArray[np.float64], *, C: float
+) -> tuple[Array, Array]:
+    """Weights (C, F) and offsets (C,) of a logistic regression of rows (n, F)."""
+    model = LogisticRegression(C=C, max_iter=50)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # what is left to gain after so many is noise
+        model.fit(rows, index, weight)
+    weights, offsets = model.coef_, model.intercept_
+    if len(model.classes_) == 2:  # scikit-learn keeps the second class's alone
+        weights, offsets = np.vstack([0 * weights, weights]), np.append(0 * offsets, offsets)
+    return weights, offsets

@@ -11,6 +11,7 @@ import numpy as np
 
 from dorl.cells import CellStore
 from dorl.cells.pool import Picture, fill_pool
+from dorl.cells.rows import StoredRows
 from dorl.cells.views import Views, token_channels
 from dorl.domains import Domain
 from dorl.errors import InputError
@@ -22,10 +23,13 @@ from dorl.progress import say
 from dorl.representation import CrossDomainAutoencoder, train_autoencoder
 from dorl.representation.learning import learn
 from dorl.segmentation import Segmenter
+from dorl.tensorfiles import read_notes
 from dorl.training import seeded
 
 #: cells of all labs together, and views of each, that an autoencoder is tuned on
 POOL, POOL_VIEWS = 1600, Views(plain=2, restained=4)
+#: note of an autoencoder's file: it has learnt what the run's labs share
+ALIGNED = "aligned"
 #: the method that suits the autoencoder
 AUTO = "auto"
 
@@ -95,7 +99,7 @@ def tuned(
             if start is None:
                 raise InputError("no autoencoder comes with this segmenter: leave --iterations 0 out, to train one")
             start.save(path, iterations=0)
-            return start
+            return CrossDomainAutoencoder.load(path, device=device)  # what labs share is learnt into this one
         folder = path.parent / TUNING
         pictures = drawn_pictures(labs, POOL, config.seed)
         pool = fill_pool(
@@ -121,6 +125,36 @@ def tuned(
     if path.exists():
         return CrossDomainAutoencoder.load(path, device=device)
     return in_turn(make, lambda: CrossDomainAutoencoder.load(path, device=device))
+
+
+def align_labs(
+    model: CrossDomainAutoencoder, store: CellStore, domain: np.ndarray, config: RunConfig, path: Path
+) -> None:
+    """Let an autoencoder of cells learn what the labs share, from their stored cells, and save it; once.
+
+    Parameters
+    ----------
+    domain : int array of shape (N,)
+        Number of each cell's lab; cells of a negative one are not looked at.
+    """
+
+    def make() -> None:
+        if path.exists() and read_notes(path).get(ALIGNED):  # by a run that was interrupted
+            return
+        rows = [np.flatnonzero(domain == number) for number in np.unique(domain[domain >= 0])]
+        labs = [StoredRows(store, "views", of) for of in rows]
+        model.align([lab for lab in labs if len(lab)], plain=Views().plain, seed=config.seed)
+        model.save(path, **{ALIGNED: True})
+
+    if model.shared is None or not (config.autoencoder.aligned or model.alignment is None):
+        return
+    in_turn(make, lambda: None)
+    model.load_state_dict(CrossDomainAutoencoder.load(path, device="cpu").state_dict())
+
+
+def shared_width(model: CrossDomainAutoencoder) -> int | None:
+    """How many of the numbers that classifiers take of a view are s; None where they take s of a whole image."""
+    return model.config.feature_width if model.config.channels else None
 
 
 def drawn_pictures(labs: Sequence[Domain], count: int, seed: int) -> list[Picture]:

@@ -13,7 +13,7 @@ from dorl.classification.distances import MOST, drawn_cells, lab_distances
 from dorl.inference import over_batches
 from dorl.pipeline.represent import Represented
 from dorl.pipeline.runfolder import PUBLISHED
-from dorl.representation.autoencoder import LITTLE
+from dorl.representation.celltokens import LITTLE
 
 #: cells of a lab that are compared where their tokens must be made anew
 FEWER = 150

@@ -62,8 +62,9 @@ def embed(
 ) -> Embedded:
     """Segment and embed every image of every lab into a store.
 
-    With an autoencoder of cells, the store holds each cell's features s, view by view, and its picture at common
-    references. Without one, it holds what the published road takes: tokens of the whole image, and the cell on grey.
+    With an autoencoder of cells, the store holds what each cell's feature s is made of, view by view, and its picture
+    at common references. Without one, it holds what the published road takes: tokens of the whole image, and the cell
+    on grey.
 
     Several processes take turns with the batches, each with a shard of its own; the main one joins them.
 
@@ -128,7 +129,12 @@ def _shapes(segmenter: Segmenter, autoencoder: CrossDomainAutoencoder | None, vi
     """What a store of such cells holds."""
     if autoencoder is None:
         return {"width": segmenter.width, "grid": segmenter.grid}
-    return {"crop_size": KEPT, "views": ((views or Views()).total, autoencoder.config.feature_width)}
+    return {"crop_size": KEPT, "views": ((views or Views()).total, described_width(autoencoder))}
+
+
+def described_width(autoencoder: CrossDomainAutoencoder) -> int:
+    """Numbers of a view that are stored."""
+    return autoencoder.config.described_width or autoencoder.config.feature_width
 
 
 def _current(make: Callable[[Path], CellStore], path: Path, labs: Sequence[Domain]) -> CellStore:
@@ -189,10 +195,10 @@ def _made(
     counts = [views if row["domain"] in learnt and row["label"] else replace(views, restained=0) for row in rows]
     keys = [row["key"] for row in rows]
     seen, found = look_at(segmenter, autoencoder, images, out, counts, keys, seed=seed)
-    features = np.full((len(rows), views.total, autoencoder.config.feature_width), np.nan, np.float16)
-    for row, part in zip(features, seen.features, strict=True):
+    described = np.full((len(rows), views.total, described_width(autoencoder)), np.nan, np.float16)
+    for row, part in zip(described, seen.descriptions, strict=True):
         row[: len(part)] = part
-    return (None, seen.first.cells, alone(seen.first, KEPT), _with_found(rows, found), features), left_out
+    return (None, seen.first.cells, alone(seen.first, KEPT), _with_found(rows, found), described), left_out
 
 
 def _with_found(rows: Sequence[dict[str, Any]], found: Any) -> list[dict[str, Any]]:

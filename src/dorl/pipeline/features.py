@@ -19,6 +19,7 @@ from dorl.pipeline.represent import stored_features, write_features
 from dorl.pipeline.runfolder import CELLS, FEATURES, check_folder, make_folder, refuse_among_images, refuse_run
 from dorl.processes import in_turn, is_main, wait
 from dorl.progress import say
+from dorl.representation import CrossDomainAutoencoder
 from dorl.segmentation import Segmenter
 
 
@@ -75,12 +76,12 @@ def embed(
     source = {"segmenter": network.digest(), "precision": network.precision}
     views = None
     if autoencoder is not None:
-        views, source["autoencoder"] = Views(restained=0), autoencoder.digest()
+        views, source["autoencoder"] = Views(restained=0), autoencoder.description_digest()
     made = embed_cells(domains, network, out / CELLS, source=source, autoencoder=autoencoder, views=views)
     if not len(made.store):
         raise InputError("not one image could be read: give other images")
     if is_main():
-        _write(made.store, domains, out)
+        _write(made.store, domains, out, autoencoder)
     wait()
     return anndata.read_h5ad(out / FEATURES)
 
@@ -95,7 +96,7 @@ def _refuse_others(out: Path, names: set[str]) -> None:
         raise InputError(f"{out}: holds cells of {', '.join(others)} too; choose another folder for --out")
 
 
-def _write(store: CellStore, labs: Sequence[Domain], out: Path) -> None:
+def _write(store: CellStore, labs: Sequence[Domain], out: Path, autoencoder: CrossDomainAutoencoder | None) -> None:
     """Write each cell's features: of the labs' images and with their labels as they are now."""
     table = store.table
     place = {key: row for row, key in enumerate(table["key"])}
@@ -110,8 +111,8 @@ def _write(store: CellStore, labs: Sequence[Domain], out: Path) -> None:
     now = pd.DataFrame(told)
     rows = now.pop("row").to_numpy()
     cells = table.iloc[rows].reset_index(drop=True).assign(**now)
-    if "views" in store.header:
-        features = stored_features(store)[rows]
+    if autoencoder is not None:
+        features = stored_features(store, autoencoder)[rows]
     else:
         features = stored_means(store, rows, what="averaging tokens inside the masks")
     write_features(out / FEATURES, features, cells)

@@ -136,7 +136,9 @@ class DoRL:
 
     def features(self, inputs: np.ndarray) -> np.ndarray:
         """Features s, float32 (N, D), of what `inputs` gives: the mean over the views, where there are several."""
-        return mean_features(inputs, self.config.views.plain) if inputs.ndim == 3 else inputs
+        if self.config.method == PUBLISHED:
+            return inputs if inputs.ndim == 2 else np.asarray(inputs, np.float32).mean(1)
+        return mean_features(self.autoencoder, inputs, self.config.views.plain)
 
     def predict_proba(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
         """Probabilities (N, number of classes), in the order of `classes_`; input as for `transform`.
@@ -150,7 +152,8 @@ class DoRL:
     def inputs(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """What the classifier takes of one batch of uint8 images, and whether a cell was found, bool (B,).
 
-        Features s of each plain view, float16 (B, plain, D); as published s of the whole image, float32 (B, D).
+        Of each plain view s and the description that it is made of, float16 (B, plain, D + F); as published s of the
+        whole image, float32 (B, D).
         """
         looked = self._views if self.several else self._whole
         parts = [part for _, part in over_batches(looked, images, device=self.segmenter.device)]
@@ -184,7 +187,7 @@ class DoRL:
             return described_views(self.segmenter, images, masks, self.config.views.plain)
         if self.config.method == PUBLISHED:
             return self._whole(images)[0]
-        return np.stack(self.seen(images, masks).features).astype(np.float16)
+        return self.autoencoder.completed(np.stack(self.seen(images, masks).descriptions))
 
     def seen(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> SeenCells:
         """Cells whose masks are known already in their plain views; arguments as for `inputs_of`."""

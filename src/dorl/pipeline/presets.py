@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from dorl.cells.views import token_channels
+from dorl.cells.views import finer_channels, token_channels
 from dorl.errors import InputError
 from dorl.pipeline.runfolder import PUBLISHED, AutoencoderSettings
 from dorl.representation import AutoencoderConfig, CrossDomainAutoencoder, TrainingSettings
-from dorl.representation.autoencoder import DESCRIPTION
+from dorl.representation.config import ALIGNED
 from dorl.representation.learning import LearningSettings
 from dorl.representation.presets import preset as named
 from dorl.segmentation import Segmenter
@@ -109,12 +109,13 @@ def settings_of(
         if value:
             raise InputError(f"{name} is for the published method alone: leave it out, or give --method published")
     if start is None:
-        shape = AutoencoderConfig.of_cells(token_channels(network), network.grid)
+        shape = AutoencoderConfig.of_cells(token_channels(network), network.grid, finer_channels(network))
         return cell_settings(shape, start="", iterations=iterations)
-    # one that was given, or whose s no tuning changes, is taken as it is, unless iterations are asked for
-    if iterations is None and (given is not None or start.config.feature == DESCRIPTION):
-        iterations = 0
-    return cell_settings(start.config, start=start.digest(), iterations=iterations)
+    # one that was given is taken as it is, unless iterations are asked for
+    aligned = given is None if iterations is None else iterations > 0
+    settings = cell_settings(start.config, start=start.digest(), iterations=iterations or 0)
+    settings.aligned = aligned and start.config.feature == ALIGNED
+    return settings
 
 
 def shape_and_learning(settings: AutoencoderSettings) -> tuple[AutoencoderConfig, LearningSettings]:
@@ -134,7 +135,7 @@ def given_settings(model: CrossDomainAutoencoder) -> AutoencoderSettings:
 
 def _settings(preset: str, shape: AutoencoderConfig, training: TrainingSettings) -> AutoencoderSettings:
     values = {**asdict(shape), **asdict(training)}
-    values["image_channels"] = list(shape.image_channels)
+    values |= {"image_channels": list(shape.image_channels), "finer": list(shape.finer)}
     values["max_iterations"] = training.max_iterations or 0
     return AutoencoderSettings(preset=preset, **values)
 
@@ -142,7 +143,7 @@ def _settings(preset: str, shape: AutoencoderConfig, training: TrainingSettings)
 def shape_and_training(settings: AutoencoderSettings) -> tuple[AutoencoderConfig, TrainingSettings]:
     """The two halves of `settings` as the representation stage takes them."""
     values = settings.model_dump()
-    values["image_channels"] = tuple(values["image_channels"])
+    values |= {name: tuple(values[name]) for name in ("image_channels", "finer")}
     values["max_iterations"] = values["max_iterations"] or None
     shape = {name: values[name] for name in AutoencoderConfig.__dataclass_fields__}
     training = {name: values[name] for name in TrainingSettings.__dataclass_fields__}

@@ -11,7 +11,7 @@ import numpy as np
 from dorl.classification import CLASSIFIERS, LabFeatures, ProtocolResult, cross_lab
 from dorl.domains import Domain
 from dorl.errors import InputError
-from dorl.pipeline.autoencoders import trained
+from dorl.pipeline.autoencoders import shared_width, trained
 from dorl.pipeline.represent import Represented, represented_without
 from dorl.pipeline.runfolder import AUTOENCODER, CELL
 from dorl.progress import say
@@ -52,6 +52,7 @@ def run_protocols(made: Represented, *, device: str | None = None) -> ProtocolRe
         "folds": settings.folds,
         "seed": made.config.seed,
         "explain": [settings.default],
+        "shared": shared_width(made.model) or 0,
     }
     parts = []
     if "transductive" in made.config.protocols:

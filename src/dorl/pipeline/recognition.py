@@ -19,7 +19,6 @@ from dorl.errors import InputError
 from dorl.inference import over_batches
 from dorl.pipeline.embedding import prepared, stored_form
 from dorl.pipeline.model import DoRL
-from dorl.pipeline.represent import stored_features
 from dorl.pipeline.runfolder import (
     AUTOENCODER,
     CELLS,
@@ -166,7 +165,7 @@ class RunRecogniser:
                 inputs = model.autoencoder.encode(given).cpu().numpy()
         else:
             seen = model.seen(images, [cell.mask for cell in cells])
-            inputs = np.stack(seen.features).astype(np.float16)
+            inputs = model.autoencoder.completed(np.stack(seen.descriptions))
             crops, drawn = reconstructed(model.autoencoder, seen)
         rows = model.features(inputs)
         neighbours = self._train.nearest(rows)
@@ -195,8 +194,11 @@ class RunRecogniser:
         table = self._store.table
         learnt = table["domain"].isin(self._model.config.classifiers.source) & table["label"].notna()
         rows = np.flatnonzero(learnt)
-        whole = stored_features(self._store) if self._model.of_grids else _features(run, table["key"].tolist())
-        placed = whole[rows]
+        if self._model.of_grids:
+            views = self._store.batch(rows, "views")[0][:, : self._model.config.views.plain]
+            placed = np.asarray(views, np.float32).mean(1)
+        else:
+            placed = _features(run, table["key"].tolist())[rows]
         return _TrainingCells(placed, rows, table["label"].iloc[rows].tolist(), table["domain"].iloc[rows].tolist())
 
     def _unpacked(self, told: bytes) -> np.ndarray:

@@ -22,7 +22,16 @@ from dorl.errors import InputError
 from dorl.files import atomic
 from dorl.memory import give_back_memory
 from dorl.names import text_of
-from dorl.pipeline.autoencoders import AUTO, bundled, chosen_method, load_autoencoder, trained, tuned
+from dorl.pipeline.autoencoders import (
+    AUTO,
+    align_labs,
+    bundled,
+    chosen_method,
+    load_autoencoder,
+    shared_width,
+    trained,
+    tuned,
+)
 from dorl.pipeline.classes import at_level, check_classes
 from dorl.pipeline.copies import find_copies_in, group_numbers, no_copies, read_copies
 from dorl.pipeline.embedding import Embedded, embed, look_at, prepared
@@ -106,15 +115,17 @@ class Represented:
         return group_numbers(self.cells["domain"].tolist(), self.cells["path"].tolist(), self.copies)
 
     def inputs(self, rows: np.ndarray) -> np.ndarray | StoredRows:
-        """What classifiers take of some cells: float16 features s of views (M, V, D), which stay on disk.
+        """What classifiers take of some cells: views (M, V, D + F), s first, float16, whose F numbers stay on disk.
 
         As published: features s of the whole image (M, D).
         """
-        return self.features[rows] if self.config.method == PUBLISHED else StoredRows(self.store, "views", rows)
+        if self.config.method == PUBLISHED:
+            return self.features[rows]
+        return StoredRows(self.store, "views", rows, then=self.model.completed)
 
     def classifier(self, name: str) -> Pipeline:
         """An unfitted classifier that takes what `inputs` gives."""
-        return make_classifier(name, self.config.seed, views=self.config.method == CELL)
+        return make_classifier(name, self.config.seed, shared=shared_width(self.model))
 
     def image(self, row: int) -> np.ndarray:
         """The image that a cell was found in, as `Domain.load` gives it."""
@@ -291,7 +302,8 @@ def represent(
     copies = in_turn(lambda: find_copies_in(used, out), lambda: read_copies(out))
     cells = embedded.store.table
     if model is not None:
-        features = stored_features(embedded.store)
+        align_labs(model, embedded.store, domain_index(used, cells), config, out / AUTOENCODER)
+        features = stored_features(embedded.store, model)
     else:
         if given is None:
             model = trained(embedded.store, domain_index(used, cells), config, out / AUTOENCODER, device=device)
@@ -315,7 +327,7 @@ def _embedded(
     """The labs' cells, by the autoencoder of cells, or as published where there is none."""
     source = {"segmenter": config.segmenter.digest, "precision": config.segmenter.precision}
     if model is not None:
-        source["autoencoder"] = model.digest()
+        source["autoencoder"] = model.description_digest()
     learnt = [lab.name for lab in labs if len(lab.classes)]
     views = Views(**config.views.model_dump()) if model is not None else None
     return embed(labs, network, path, source=source, autoencoder=model, views=views, learnt=learnt, seed=config.seed)
@@ -324,28 +336,34 @@ def _embedded(
 def represented_without(
     made: Represented, tested: str, folder: Path, *, device: str | None = None, what: str
 ) -> Represented:
-    """The same cells by an autoencoder of cells that was tuned without the `tested` lab's images, kept in `folder`.
+    """The same cells by an autoencoder of cells that saw nothing of the `tested` lab's images, kept in `folder`.
 
-    Copies of its images in other labs are left out, too. Where nothing is tuned, they are as they were.
+    Copies of its images in other labs are left out, too. Where nothing is learnt from the labs, they are as they were.
     """
-    if not made.config.autoencoder.max_iterations:
+    settings = made.config.autoencoder
+    if not settings.max_iterations and not settings.aligned:
         return made
     place = folder / AUTOENCODER
     own = made.groups[(made.cells["domain"] == tested).to_numpy()]
     hidden = set(made.cells["key"][np.isin(made.groups, own)])
     others = [lab.take([lab.key(i) not in hidden for i in range(len(lab))]) for lab in made.labs if lab.name != tested]
     model = tuned(others, made.network, made.config, place, start=made.start, device=device, what=what)
-    store = _embedded(made.labs, made.network, made.config, folder / CELLS, model).store
-    return replace(made, store=store, cells=store.table, features=stored_features(store), model=model)
+    store = made.store
+    if settings.max_iterations:
+        store = _embedded(made.labs, made.network, made.config, folder / CELLS, model).store
+    cells = store.table
+    seen = np.where(cells["key"].isin(hidden), -1, domain_index(made.labs, cells))
+    align_labs(model, store, seen, made.config, place)
+    return replace(made, store=store, cells=cells, features=stored_features(store, model), model=model)
 
 
-def stored_features(store: CellStore) -> np.ndarray:
+def stored_features(store: CellStore, model: CrossDomainAutoencoder) -> np.ndarray:
     """Features s of stored cells, float32 (N, D): the mean over their plain views."""
     plain = Views().plain
-    parts = [
-        mean_features(store.batch(np.arange(start, min(start + READ, len(store))), "views")[0], plain)
-        for start in range(0, len(store), READ)
-    ]
+    parts = []
+    for start in range(0, len(store), READ):
+        views = store.batch(np.arange(start, min(start + READ, len(store))), "views")[0][:, :plain]
+        parts.append(mean_features(model, model.completed(views), plain))
     return np.concatenate(parts)
 
 

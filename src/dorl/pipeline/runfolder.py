@@ -73,7 +73,8 @@ class ViewsSettings(_Part):
 class AutoencoderSettings(_Part):
     """Shape and training of the autoencoder; `preset` says where the numbers come from.
 
-    One that was trained elsewhere has the preset ``"given"``, and the `digest` of its weights.
+    One that was trained elsewhere has the preset ``"given"``, and the `digest` of its weights. `aligned` says whether
+    what labs share was learnt from this run's labs.
     """
 
     preset: str
@@ -98,7 +99,9 @@ class AutoencoderSettings(_Part):
     digest: str = ""
     channels: int = 0
     seen: int = 112
+    finer: list[int] = Field(default_factory=list)
     feature: str = "class token"
+    aligned: bool = False
 
 
 class ClassifierSettings(_Part):

@@ -12,14 +12,15 @@ from dorl.domains.boxes import read_fields
 from dorl.errors import DorlError, InputError
 from dorl.memory import keep_memory
 from dorl.pretraining.bank import build_bank
-from dorl.pretraining.cells import pictures_of, train_on_cells
+from dorl.pretraining.cells import learn_shared, pictures_of, train_on_cells
 from dorl.pretraining.heldout import choose
 from dorl.pretraining.settings import Settings
 from dorl.pretraining.train import Trainer
+from dorl.representation.autoencoder import BUNDLED, CrossDomainAutoencoder
 from dorl.representation.learning import LearningSettings
 from dorl.segmentation import Segmenter
 from dorl.segmentation.compact import imagenet_state
-from dorl.tensorfiles import read_pth
+from dorl.tensorfiles import read_notes, read_pth
 
 
 def main() -> None:
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("--rendered", type=int, default=1500, help="rendered cells, each in a style of its own")
     parser.add_argument("--imagenet", type=Path, help="EfficientNet-Lite0's .pth; the installed package's by default")
     parser.add_argument("--segmenter", help="tiny, or a file: train the autoencoder on its tokens, and no backbone")
+    parser.add_argument("--autoencoder", help="tiny, or a file: learn what the labs share, and train nothing else")
     parser.add_argument("--autoencoder-steps", type=int, default=LearningSettings.steps, help="of the autoencoder")
     parser.add_argument("--device", help="cpu or cuda; the GPU where there is one, by default")
     for field in fields(Settings):
@@ -65,10 +67,16 @@ def main() -> None:
         print(weights)
     segmenter = Segmenter.load(weights, device=given.device, precision="float32")
     kept = choose(domains, fields_of, given.leave_out)
-    pictures = pictures_of(kept, rendered=given.rendered, seed=settings.seed)
-    learning = LearningSettings(steps=given.autoencoder_steps)
-    card = {"left_out": kept.left_out}
-    print(train_on_cells(pictures, segmenter, learning, given.out, seed=settings.seed, device=given.device, card=card))
+    blocks = given.autoencoder
+    if blocks is None:
+        pictures = pictures_of(kept, rendered=given.rendered, seed=settings.seed)
+        learning = LearningSettings(steps=given.autoencoder_steps)
+        common = {"seed": settings.seed, "device": given.device, "card": {"left_out": kept.left_out}}
+        blocks = train_on_cells(pictures, segmenter, learning, given.out, **common)
+        print(blocks)
+    model = CrossDomainAutoencoder.load(blocks, device=given.device)
+    notes = read_notes(BUNDLED.get(str(blocks), blocks))
+    print(learn_shared(model, kept, segmenter, given.out, seed=settings.seed, notes=notes))
 
 
 def packaged() -> Path:

@@ -12,14 +12,16 @@ import numpy as np
 import pandas as pd
 
 from dorl.cells.pool import Picture, fill_pool
-from dorl.cells.views import Views
+from dorl.cells.views import Views, finer_channels
 from dorl.domains.boxes import Field
 from dorl.domains.rendered import CELL_CLASSES, random_style, render_cell
 from dorl.files import atomic, write_json
 from dorl.pretraining.bank import SIDE, from_field
 from dorl.pretraining.heldout import Chosen
-from dorl.representation.autoencoder import AutoencoderConfig
-from dorl.representation.learning import LearningSettings, learn
+from dorl.representation.alignment import CELLS
+from dorl.representation.autoencoder import CrossDomainAutoencoder
+from dorl.representation.config import AutoencoderConfig
+from dorl.representation.learning import LearningSettings, align_pool, learn
 from dorl.segmentation import Segmenter
 from dorl.training import seeded
 
@@ -59,6 +61,36 @@ def _rendered(number: int, seed: int) -> np.ndarray:
     return render_cell(kind, random_style(rng), rng, size=SIDE).image
 
 
+def learn_shared(
+    model: CrossDomainAutoencoder,
+    chosen: Chosen,
+    segmenter: Segmenter,
+    out: Path,
+    *,
+    seed: int,
+    notes: dict[str, Any] | None = None,
+) -> Path:
+    """Let an autoencoder of cells learn what labs share, and write ``tiny-autoencoder.safetensors``.
+
+    It sees the single-cell images of each lab, up to `CELLS` of them, restained as for classifiers. Cells from fields
+    and rendered ones are not looked at. A second start goes on where the first was interrupted.
+    """
+    rows = [(lab.name, lab, i) for lab, i in chosen.cells]
+    pictures = []
+    for number, name in enumerate(dict.fromkeys(name for name, _, _ in rows)):
+        own = [(lab, i) for own, lab, i in rows if own == name]
+        drawn = np.sort(seeded(seed, 12, number).permutation(len(own))[:CELLS])
+        pictures += [Picture(lab.key(i), name, partial(lab.load, i)) for lab, i in (own[row] for row in drawn)]
+    what = "embedding views of cells whose labs are to be aligned"
+    pool = fill_pool(out / "labs", segmenter, pictures, Views(), seed=seed, harder=False, what=what)
+    model.forget_labs()
+    align_pool(model, pool, seed=seed)
+    place = out / "tiny-autoencoder.safetensors"
+    shared = pd.Series(pool.labs)[pool.lab].value_counts().to_dict()
+    model.save(place, half=True, **{**(notes or {}), "shared": shared})
+    return place
+
+
 def train_on_cells(
     pictures: Sequence[Picture],
     segmenter: Segmenter,
@@ -69,16 +101,16 @@ def train_on_cells(
     device: str | None = None,
     card: dict[str, Any] | None = None,
 ) -> Path:
-    """Fill the pool, train, and write ``tiny-autoencoder.safetensors``, ``autoencoder-curve.csv`` and ``…-card.json``.
+    """Fill the pool, train, and write ``autoencoder-blocks.safetensors``, ``autoencoder-curve.csv``, ``…-card.json``.
 
     A second start goes on where the first was interrupted.
     """
     pool = fill_pool(out / "pool", segmenter, pictures, VIEWS, seed=seed, what="embedding views of cells")
-    config = AutoencoderConfig.of_cells(pool.channels, segmenter.grid)
+    config = AutoencoderConfig.of_cells(pool.channels, segmenter.grid, finer_channels(segmenter))
     counts = pd.Series(pool.labs)[pool.lab].value_counts().to_dict()
     about = {"segmenter": segmenter.digest(), "pictures": counts, "settings": asdict(settings), "views": asdict(VIEWS)}
     about |= {"seed": seed, **(card or {})}
-    place = out / "tiny-autoencoder.safetensors"
+    place = out / "autoencoder-blocks.safetensors"
     _, history = learn(
         pool, out=place, config=config, settings=settings, seed=seed, device=device, notes=about, half=True
     )

@@ -5,16 +5,22 @@ Submodules carry the names of the published checkpoint where that helps to compa
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dorl.cells.views import MARKS
 from dorl.errors import InputError
+from dorl.representation.alignment import Alignment, align
+from dorl.representation.blocks import Block
+from dorl.representation.celltokens import LITTLE, CellTokens, Shared
+from dorl.representation.config import ALIGNED, CLASS_TOKEN, AutoencoderConfig
 from dorl.tensorfiles import load_into, load_tensors, save_tensors, weights_digest
 from dorl.training import default_device
 
@@ -24,207 +30,8 @@ FORMAT = 1
 BUNDLED = {"tiny": Path(__file__).parents[1] / "weights" / "tiny-autoencoder.safetensors"}
 
 
-#: what s may be
-CLASS_TOKEN, PARTS, DESCRIPTION = "class token", "parts", "description"
-#: weight of every token beside that of those in question, so that an empty part has a mean
-LITTLE = 1e-4
 #: side in pixels of what an autoencoder of cells draws of a token
 PATCH = 10
-#: width of the autoencoder of cells, and share of a cell's tokens that it looks at
-CELL_WIDTH, SEEN = 192, 4 / 7
-#: width of an attention head in the published network
-HEAD_WIDTH = 64
-
-
-def heads_for(width: int) -> int:
-    """Attention heads of a width: 64 wide each as published, or a little wider where that doesn't divide it."""
-    return next(heads for heads in range(max(1, width // HEAD_WIDTH), 0, -1) if width % heads == 0)
-
-
-@dataclass(frozen=True)
-class AutoencoderConfig:
-    """The shape of a CAE; the defaults are the published ones.
-
-    Parameters
-    ----------
-    width, depth, heads : int
-        Of the encoder; `width` is that of the tokens and of the feature s.
-    decoder_depth : int
-    grid : int
-        Tokens on a side.
-    z_width : int
-        Of z, on which the domains are compared.
-    mask_ratio : float
-        Share of the tokens hidden while training.
-    image_channels : tuple of 4 int
-        Between the transposed convolutions.
-    image_size : int
-        Side of the reconstructed crop, in pixels.
-    token_scale : float
-        Tokens are divided by it on their way in, and multiplied on their way out.
-    channels : int
-        Of the tokens, where these are a cell's (`dorl.cells.views.view_tokens`), whose last two channels are the shares
-        of cell and nucleus; 0 as published, where tokens are as wide as the feature s.
-    seen : int
-        Of a cell's tokens, so many that the cell covers most are looked at; the others are background.
-    feature : {"class token", "parts", "description"}
-        What s is. As published the class token. Of a cell, ``parts``: behind it the means of what the encoder makes of
-        the nucleus and of the cytoplasm; ``description``: what the class token starts from (`CellTokens.described`).
-    """
-
-    width: int = 768
-    depth: int = 12
-    heads: int = 12
-    decoder_depth: int = 4
-    grid: int = 14
-    z_width: int = 50
-    mask_ratio: float = 0.75
-    image_channels: tuple[int, int, int, int] = (512, 256, 128, 64)
-    image_size: int = 128
-    token_scale: float = 1.0
-    channels: int = 0
-    seen: int = 112
-    feature: str = CLASS_TOKEN
-
-    def __post_init__(self) -> None:
-        if self.width % self.heads:
-            raise InputError(f"width {self.width} is not a multiple of {self.heads} heads")
-        if not 0 <= self.mask_ratio < 1:
-            raise InputError(f"mask_ratio {self.mask_ratio} is not in [0, 1)")
-        if not 0 < self.token_scale < float("inf"):
-            raise InputError(f"token_scale {self.token_scale} is no positive number")
-        if self.channels and (self.channels <= MARKS or not 1 <= self.seen <= self.grid**2):
-            raise InputError(f"{self.channels} channels, {self.seen} tokens seen: a cell's tokens have more than two")
-        if self.feature not in (CLASS_TOKEN, *((PARTS, DESCRIPTION) if self.channels else ())):
-            raise InputError(f"feature {self.feature!r} is not known, or not of whole images")
-
-    @property
-    def feature_width(self) -> int:
-        """Numbers of the feature s."""
-        return 4 * (self.channels - MARKS) if self.feature == DESCRIPTION else self.learnt_width
-
-    @property
-    def learnt_width(self) -> int:
-        """Numbers of what the blocks make of a cell, or a picture."""
-        return self.width if self.feature == CLASS_TOKEN else 3 * self.width
-
-    @classmethod
-    def scaled(cls, width: int, grid: int, *, depth: int, decoder_depth: int) -> AutoencoderConfig:
-        """A smaller CAE: heads 64 wide as published, image channels in half the published proportion to the width."""
-        channels = tuple(max(8, round(c * width / 1536)) for c in (512, 256, 128, 64))
-        return cls(
-            width=width,
-            depth=depth,
-            heads=heads_for(width),
-            decoder_depth=decoder_depth,
-            grid=grid,
-            image_channels=channels,  # type: ignore[arg-type]
-        )
-
-    @classmethod
-    def of_cells(cls, channels: int, grid: int) -> AutoencoderConfig:
-        """The shape for a cell's tokens of so many channels, as the bundled one has it."""
-        return cls(
-            width=CELL_WIDTH,
-            depth=4,
-            heads=heads_for(CELL_WIDTH),
-            decoder_depth=1,
-            grid=grid,
-            mask_ratio=0.7,
-            channels=channels,
-            seen=round(SEEN * grid**2),
-            feature=DESCRIPTION,
-        )
-
-
-class Attention(nn.Module):
-    """Self-attention without bias on query, key and value."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.qkv = nn.Linear(width, 3 * width, bias=False)
-        self.proj = nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """From (B, N, D) to (B, N, D)."""
-        batch, count, width = x.shape
-        query, key, value = self.qkv(x).view(batch, count, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        out = F.scaled_dot_product_attention(query, key, value)
-        return self.proj(out.transpose(1, 2).reshape(batch, count, width))
-
-
-class MLP(nn.Module):
-    """Two layers, four times as wide between, GELU."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(width, 4 * width)
-        self.fc2 = nn.Linear(4 * width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """From (B, N, D) to (B, N, D)."""
-        return self.fc2(F.gelu(self.fc1(x)))
-
-
-class Block(nn.Module):
-    """A pre-norm ViT block."""
-
-    #: of the blocks' norms, as the official outputs show; the norm behind the last block has torch's 1e-5. It matters
-    #: for the class token, whose variance is no larger than 4e-4 at first.
-    EPSILON = 1e-6
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(width, eps=self.EPSILON)
-        self.attn = Attention(width, heads)
-        self.norm2 = nn.LayerNorm(width, eps=self.EPSILON)
-        self.mlp = MLP(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """From (B, N, D) to (B, N, D)."""
-        x = x + self.attn(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
-
-
-class CellTokens(nn.Module):
-    """A cell's tokens, standardised, on their way into the encoder; and the cell as a whole, for the class token.
-
-    Parameters
-    ----------
-    config : AutoencoderConfig
-        Its `channels` aren't 0.
-    """
-
-    shift: Tensor
-    scale: Tensor
-
-    def __init__(self, config: AutoencoderConfig) -> None:
-        super().__init__()
-        features = config.channels - MARKS
-        self.register_buffer("shift", torch.zeros(features))
-        self.register_buffer("scale", torch.ones(features))
-        self.embed = nn.Linear(config.channels, config.width)
-        self.whole = nn.Linear(4 * features, config.width)
-
-    def standardised(self, tokens: Tensor) -> Tensor:
-        """Features (B, N, C − 2) of tokens (B, N, C), with mean 0 and deviation 1 over the cells learnt from."""
-        return (tokens[..., :-MARKS] - self.shift) / self.scale
-
-    def described(self, tokens: Tensor) -> Tensor:
-        """Means in cell, nucleus and cytoplasm, and spread in the cell, of standardised features: (B, 4·(C − 2))."""
-        features, marks = self.standardised(tokens), tokens[..., -MARKS:]
-        cytoplasm = (marks[..., :1] - marks[..., 1:]).clamp_min(0)
-        weight = torch.cat([marks, cytoplasm], 2) + LITTLE
-        weight = weight / weight.sum(1, keepdim=True)
-        means = torch.einsum("bnk,bnc->bkc", weight, features)
-        spread = torch.einsum("bn,bnc->bc", weight[..., 0], (features - means[:, :1]).square())
-        return torch.cat([means.flatten(1), spread.clamp_min(1e-6).sqrt()], 1)
-
-    def forward(self, tokens: Tensor, description: Tensor) -> tuple[Tensor, Tensor]:
-        """From tokens (B, N, C) and the cell's description to (B, N, D) and (B, 1, D)."""
-        features = torch.cat([self.standardised(tokens), 4 * tokens[..., -MARKS:] - 1], 2)
-        return self.embed(features), self.whole(description)[:, None]
 
 
 class Encoder(nn.Module):
@@ -246,7 +53,7 @@ class Encoder(nn.Module):
             if places is None:
                 places = torch.arange(tokens.shape[1], device=tokens.device).expand(tokens.shape[0], -1)
             kept = tokens.gather(1, places[..., None].expand(-1, -1, tokens.shape[2]))
-            return self.see(kept, places, self.cell.described(tokens))
+            return self.see(kept, places, self.cell.begun(tokens))
         x = tokens / self.token_scale + self.pos_embedding
         if keep is not None:
             x = x.gather(1, keep[..., None].expand(-1, -1, x.shape[-1]))
@@ -355,6 +162,7 @@ class CrossDomainAutoencoder(nn.Module):
         self.config = config or AutoencoderConfig()
         self.encoder = Encoder(self.config)
         self.decoder = Decoder(self.config)
+        self.shared = Shared(self.config.described_width) if self.config.feature == ALIGNED else None
         for position in (self.encoder.cls_token, self.encoder.pos_embedding):
             nn.init.trunc_normal_(position, std=0.02)
         for position in (self.decoder.mask_token, self.decoder.pos_embedding):
@@ -397,12 +205,55 @@ class CrossDomainAutoencoder(nn.Module):
         """The feature s with nothing hidden: float32 (B, D), from tokens (B, D, G, G), or of cells (B, C, G, G)."""
         return self.seen(tokens.to(self.encoder.cls_token.device).float())
 
+    @torch.inference_mode()
+    def describe(self, tokens: Tensor) -> Tensor:
+        """What s is made of: the description of cells, float32 (B, F); s itself where that is made of none."""
+        if self.shared is None:
+            return self.encode(tokens)
+        assert self.encoder.cell is not None
+        return self.encoder.cell.described(self._flat(tokens.to(self.shared.middle.device).float()))
+
+    def completed(self, described: np.ndarray) -> np.ndarray:
+        """What classifiers take: s, and behind it the description, float16 (…, D + F), of what `describe` gives (…, F).
+
+        Where s is made of no description, it is given back as it is.
+        """
+        if self.shared is None:
+            return np.asarray(described, np.float16)
+        middle, basis = (buffer.cpu().numpy() for buffer in (self.shared.middle, self.shared.basis))
+        shared = (np.asarray(described, np.float32) - middle) @ basis
+        return np.concatenate([shared, described], -1, dtype=np.float16, casting="same_kind")
+
+    @property
+    def alignment(self) -> Alignment | None:
+        """What labs share; None where s is made of no description, or nothing was learnt yet."""
+        return None if self.shared is None else self.shared.alignment
+
+    def align(self, labs: Sequence[Any], *, plain: int, seed: int = 0) -> None:
+        """Learn what labs share, from the descriptions of their cells, going on from what was learnt before.
+
+        Parameters
+        ----------
+        labs, plain, seed
+            As for `dorl.representation.alignment.align`.
+        """
+        assert self.shared is not None
+        before = self.shared.alignment
+        go_on = align if before is None else before.with_labs
+        self.shared.alignment = go_on(labs, plain=plain, seed=seed)
+
+    def forget_labs(self) -> None:
+        """Forget what labs share, so that `align` begins anew."""
+        if self.shared is not None:
+            for buffer in self.shared.buffers():
+                buffer.zero_()
+
     def seen(self, tokens: Tensor) -> Tensor:
         """`encode` for a graph that is trained or exported; `tokens` are float32, where the weights are."""
         flat = self._flat(tokens)
-        if self.config.feature == DESCRIPTION:
+        if self.shared is not None:
             assert self.encoder.cell is not None
-            return self.encoder.cell.described(flat)
+            return self.shared(self.encoder.cell.described(flat))
         places = self.looked_at(flat)
         encoded = self.encoder(flat, places)
         if places is None:
@@ -432,6 +283,14 @@ class CrossDomainAutoencoder(nn.Module):
     def digest(self) -> str:
         """SHA-256 of shape and weights; equal digests compute equal features."""
         return weights_digest(self.state_dict(), self.config)
+
+    def description_digest(self) -> str:
+        """SHA-256 of all that `describe` depends on; what was learnt of labs since doesn't change it."""
+        if self.shared is None:
+            return self.digest()
+        assert self.encoder.cell is not None
+        cell = self.encoder.cell
+        return weights_digest({"shift": cell.shift, "scale": cell.scale}, [self.config.channels, *self.config.finer])
 
     def save(self, path: str | Path, *, half: bool = False, **notes: Any) -> None:
         """Write weights and config as safetensors, in half precision where asked for; `notes` go into the header."""
@@ -464,7 +323,8 @@ class CrossDomainAutoencoder(nn.Module):
             raise InputError(f"{path}: layout {header.get('format')}, this dorl reads {FORMAT}: train it again")
         try:
             values = header["config"]
-            model = cls(AutoencoderConfig(**{**values, "image_channels": tuple(values["image_channels"])}))
+            tuples = {name: tuple(values[name]) for name in ("image_channels", "finer") if name in values}
+            model = cls(AutoencoderConfig(**{**values, **tuples}))
         except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:  # any number may stand there
             raise InputError(f"{path}: its header describes no autoencoder: restore it or train again") from error
         load_into(model, tensors, path=path, names=model.state_dict())

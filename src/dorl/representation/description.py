@@ -13,7 +13,7 @@ SHRINKAGE = 0.1
 class Describer(nn.Module):
     """From the feature s to a cell's description, as it is before any restaining.
 
-    A description is that of `CellTokens.described`: means in cell, nucleus and cytoplasm, and spread. It is turned into
+    A description is that of `CellTokens.begun`: means in cell, nucleus and cytoplasm, and spread. It is turned into
     the basis in which what restaining changes has the same spread in all directions, and its principal components
     there are predicted: what tells cells from each other more than stain and light do. So s must tell it of a restained
     view, too. The basis is that of linear discriminant analysis with each cell as a class of its own; no label enters.

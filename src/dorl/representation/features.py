@@ -1,4 +1,4 @@
-"""From the cell in its image to its features s, view by view."""
+"""From the cell in its image to what its feature s is made of, view by view."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class SeenCells(NamedTuple):
 
     Attributes
     ----------
-    features : list of float32 arrays of shape (views, D)
-        Features s of the views of each cell, the plain ones first.
+    descriptions : list of float32 arrays of shape (views, F)
+        What s is made of (`CrossDomainAutoencoder.describe`), of the views of each cell, the plain ones first.
     first : Pictures
         The first view of each.
     tokens : float16 Tensor of shape (B, C, G, G)
         Of these first views, on the encoder's device.
     """
 
-    features: list[np.ndarray]
+    descriptions: list[np.ndarray]
     first: Pictures
     tokens: Tensor
 
@@ -101,7 +101,7 @@ def see_crops(
         some = Pictures(*(array[start : start + size] for array in together))
         # rounded as a pool keeps them, so that a cell has the same feature wherever it comes from
         made = view_tokens(segmenter, some).half()
-        parts.append(autoencoder.encode(made).cpu().numpy())
+        parts.append(autoencoder.describe(made).cpu().numpy())
         tokens.append(made[np.isin(np.arange(start, start + len(made)), starts)])
     first = Pictures(*(np.stack([array[0] for array in arrays]) for arrays in zip(*looks, strict=True)))
     return SeenCells(np.split(np.concatenate(parts), starts[1:-1]), first, torch.cat(tokens))
@@ -112,6 +112,12 @@ def reconstructed(autoencoder: CrossDomainAutoencoder, seen: SeenCells) -> tuple
     return alone(seen.first, autoencoder.config.image_size), autoencoder.draw(seen.tokens).cpu().numpy()
 
 
-def mean_features(views: np.ndarray, plain: int) -> np.ndarray:
-    """The feature s of cells (N, D), float32: the mean over their plain views (N, V, D)."""
-    return np.asarray(views[:, :plain], np.float32).mean(1)
+def mean_features(autoencoder: CrossDomainAutoencoder, views: np.ndarray, plain: int) -> np.ndarray:
+    """The feature s of cells (N, D), float32: the mean over their plain views.
+
+    Parameters
+    ----------
+    views : array of shape (N, V, D + F)
+        As `CrossDomainAutoencoder.completed` gives them.
+    """
+    return np.asarray(views[:, :plain, : autoencoder.config.feature_width], np.float32).mean(1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dorl.cells.pool import Pool
+from dorl.cells.views import MARKS
 from dorl.errors import InputError
 from dorl.progress import say, track
-from dorl.representation.autoencoder import MARKS, AutoencoderConfig, CellTokens, CrossDomainAutoencoder
+from dorl.representation.autoencoder import CrossDomainAutoencoder
+from dorl.representation.celltokens import CellTokens
+from dorl.representation.config import AutoencoderConfig
 from dorl.representation.description import Describer
 from dorl.representation.drawing import learn_to_draw
 from dorl.representation.losses import Past, agreement_loss, kernel_discrepancy, ssim
@@ -135,7 +138,9 @@ def learn(
         done, rows = header["iteration"], header["history"]
         say(f"{what}: going on at iteration {done} of {settings.steps}")
     else:
-        network.describe.fit(_descriptions(network.autoencoder, pool), pool.views.plain)
+        cell = cell_tokens(network.autoencoder)
+        begun = _over_views(pool, lambda tokens: cell.begun(tokens.flatten(2).transpose(1, 2)))
+        network.describe.fit(begun, pool.views.plain)
     network.to(place).train()
     past = Past(len(pool.labs), PAST, CODE, place)
 
@@ -218,15 +223,20 @@ def _standardise(model: CrossDomainAutoencoder, pool: Pool) -> None:
     cell.scale.copy_(torch.from_numpy(tokens.std((0, 2, 3)) + 1e-3))
 
 
+def align_pool(model: CrossDomainAutoencoder, pool: Pool, *, seed: int = 0) -> None:
+    """Let `model` learn what the labs of a pool share (`CrossDomainAutoencoder.align`)."""
+    described = _over_views(pool, lambda tokens: model.describe(tokens).cpu())
+    labs = [described[pool.lab == number] for number in range(len(pool.labs))]
+    model.align(labs, plain=pool.views.plain, seed=seed)
+
+
 @torch.inference_mode()
-def _descriptions(model: CrossDomainAutoencoder, pool: Pool) -> np.ndarray:
-    """What `CellTokens.described` says of every view of every cell: float32 (N, V, F)."""
-    cell = cell_tokens(model)
+def _over_views(pool: Pool, told: Callable[[Tensor], Tensor]) -> np.ndarray:
+    """What is told of the tokens (B, C, G, G) of every view of every cell: float32 (N, V, F)."""
     parts = []
     for rows in _slices(len(pool)):
-        tokens, _ = pool.batch(rows)
-        flat = torch.from_numpy(tokens).float().flatten(0, 1).flatten(2).transpose(1, 2)
-        parts.append(cell.described(flat).unflatten(0, tokens.shape[:2]).numpy())
+        tokens = torch.from_numpy(pool.batch(rows)[0]).float()
+        parts.append(told(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2]).numpy())
     return np.concatenate(parts)
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from dorl.errors import InputError
-from dorl.representation.autoencoder import HEAD_WIDTH, AutoencoderConfig, CrossDomainAutoencoder, heads_for
+from dorl.representation.autoencoder import CrossDomainAutoencoder
+from dorl.representation.config import HEAD_WIDTH, AutoencoderConfig, heads_for
 from dorl.tensorfiles import check_shapes, read_pth, without_prefix, write_pth
 
 #: the official code keeps its learned positions as (count, 1, D), here they are (1, count, D)

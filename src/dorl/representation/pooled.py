@@ -12,7 +12,9 @@ from torch import Tensor
 from dorl.cells.pool import Pool
 from dorl.cells.views import MARKS
 from dorl.errors import InputError
-from dorl.representation.autoencoder import AutoencoderConfig, CellTokens, CrossDomainAutoencoder
+from dorl.representation.autoencoder import CrossDomainAutoencoder
+from dorl.representation.celltokens import CellTokens
+from dorl.representation.config import AutoencoderConfig
 from dorl.training import seeded
 
 #: share of the cells whose second view is a plain one
@@ -103,13 +105,13 @@ def make_batch(
         best = flat[..., -MARKS].topk(config.seen, dim=1).indices
         chance = torch.from_numpy(rng.random(best.shape))
         places = best.gather(1, chance.argsort(1)[:, :kept])
-        return flat.gather(1, places[..., None].expand(-1, -1, flat.shape[2])), places, cell.described(flat)
+        return flat.gather(1, places[..., None].expand(-1, -1, flat.shape[2])), places, cell.begun(flat)
 
     whole = torch.from_numpy(tokens[:, 0]).float().flatten(2).transpose(1, 2)
     return Batch(
         first=seen(first),
         second=seen(second),
-        described=cell.described(whole),
+        described=cell.begun(whole),
         tokens=cell.standardised(whole[:drawn]),
         pictures=torch.from_numpy(pictures[:drawn]).permute(0, 3, 1, 2).float() / 255,
         lab=torch.from_numpy(pool.lab[rows]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dorl.representation.autoencoder import AutoencoderConfig, heads_for
+from dorl.representation.config import AutoencoderConfig, heads_for
 from dorl.representation.training import TrainingSettings
 
 #: backbones narrower than this take the small preset

@@ -1,0 +1,161 @@
+"""What labs share, learnt without labels: coordinates in which like cells of unlike labs lie together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cholesky, solve_triangular
+
+from dorl.representation.clusters import Clusters, cell_space
+from dorl.representation.discriminant import SHRINKAGE, Array, Moments, asked, sliceable, surest
+
+#: numbers of the feature s
+WIDTH = 16
+#: clusters that the first lab's cells are parted into, once for each number
+PARTS = (12, 16, 24, 32, 48)
+#: how the next labs' cells are given to these clusters: rounds, the surest share of each cluster, a lab's weight
+ROUNDS, SHARE, WEIGHT = 3, 0.6, 0.5
+#: cells of a lab that are looked at; of more, so many are drawn, and a lab of fewer joins no others
+CELLS, FEWEST = 1500, 30
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """The coordinates, and what is needed to go on from them with further labs.
+
+    Attributes
+    ----------
+    middle : float array of shape (F,)
+    basis : float array of shape (F, WIDTH)
+        s is a description less `middle`, times `basis`.
+    counts, means : float arrays of shape (P,) and (P, F)
+        Of the first lab's clusters, those of all `PARTS` one behind the other; views of a cell count one each.
+    mean, covariance : float arrays of shape (F,) and (F, F)
+        Of the first lab's views.
+    space : float array of shape (F, K)
+        From `cell_space`.
+    """
+
+    middle: Array
+    basis: Array
+    counts: Array
+    means: Array
+    mean: Array
+    covariance: Array
+    space: Array
+
+    def with_labs(self, labs: Sequence[Any], *, plain: int, seed: int = 0) -> Alignment:
+        """Coordinates that these labs share, too.
+
+        Each lab's cells are given to the clusters of the first lab by discriminant analysis. Cells that cluster
+        together in their own lab (`Clusters.agreed`) go together. The surest are learnt, and asked again. What then
+        parts clusters, and not labs, is kept: the discriminants of the joined clusters, averaged over `PARTS`.
+
+        Parameters
+        ----------
+        labs : sequence of float arrays of shape (N, V, F)
+            Or `dorl.cells.rows.StoredRows` of that shape. Descriptions of views of the cells of each, the plain ones
+            first; views that are NaN are passed over.
+        plain : int
+            Views that tell which cluster a cell belongs to.
+        seed : int
+        """
+        drawn = [_drawn(lab, seed) for lab in labs if len(lab) >= FEWEST]
+        clusters = [Clusters(lab[:, :plain].mean(1), self.space, seed) for lab in drawn]
+        between, within = np.zeros_like(self.covariance), np.zeros_like(self.covariance)
+        for first in self._parted():
+            joined = first
+            for _ in range(ROUNDS if drawn else 0):
+                weights = joined.analysis()
+                joined = first
+                for lab, own in zip(drawn, clusters, strict=True):
+                    index, taken = surest(own.agreed(asked(lab[:, :plain], *weights)), SHARE)
+                    joined = joined.with_weight(*_weighed(first, lab[taken], index[taken]))
+            total = joined.counts.sum()
+            apart = (joined.means - joined.counts @ joined.means / total) * np.sqrt(joined.counts / total)[:, None]
+            between += apart.T @ apart / len(PARTS)
+            within += joined.scatter / total / len(PARTS)
+        basis = discriminants(between, within)
+        # the widest coordinate of the first lab's views has deviation 1
+        basis /= np.sqrt(max(np.einsum("fk,fg,gk->k", basis, self.covariance, basis).max(), 1e-12))
+        return replace(self, basis=basis)
+
+    def _parted(self) -> list[Moments]:
+        """Clusters of the first lab, once for each of `PARTS`."""
+        found = []
+        for rows in np.split(np.arange(len(self.counts)), np.cumsum(PARTS)[:-1]):
+            counts, means = self.counts[rows], self.means[rows]
+            apart = means - self.mean
+            scatter = counts.sum() * self.covariance - (apart.T * counts) @ apart
+            found.append(Moments(counts, means, scatter))
+        return found
+
+
+def align(labs: Sequence[Any], *, plain: int, seed: int = 0) -> Alignment:
+    """Coordinates that labs share, learnt from nothing but their cells.
+
+    The lab with most cells comes first (of those with restained views, where there are any): its clusters are what the
+    others' cells are given to, as `Alignment.with_labs` has it. No label enters.
+
+    Parameters
+    ----------
+    labs, plain, seed
+        As for `Alignment.with_labs`.
+
+    References
+    ----------
+    Caron et al. 2018, arXiv 1807.05520 (clusters as classes); Zou et al. 2018, arXiv 1810.07911 (the surest share of
+    each class). The joining of clusters that lie together in their own lab is ours.
+    """
+    drawn = [_drawn(lab, seed) for lab in labs]
+    whole = [not np.isnan(lab[:, -1]).all() for lab in drawn]
+    largest = max(range(len(labs)), key=lambda number: (whole[number], len(labs[number])))
+    first = drawn[largest]
+    space = cell_space(first, plain)
+    clusters = Clusters(first[:, :plain].mean(1), space, seed)
+    everything = Moments.of(first, np.zeros(len(first), np.intp), 1)
+    parted = [Moments.of(first, clusters.found(count), count) for count in PARTS]
+    mean, covariance = everything.means[0], everything.scatter / everything.counts[0]
+    begun = Alignment(
+        middle=mean,
+        basis=np.empty(0),
+        counts=np.concatenate([part.counts for part in parted]),
+        means=np.concatenate([part.means for part in parted]),
+        mean=mean,
+        covariance=covariance,
+        space=space,
+    )
+    others = [lab for number, lab in enumerate(labs) if number != largest]
+    return begun.with_labs(others, plain=plain, seed=seed)
+
+
+def discriminants(between: Array, within: Array) -> Array:
+    """The `WIDTH` directions (F, WIDTH) that part most for what they spread, longer the more they part.
+
+    Each is as long as makes its spread within the square root of what it parts, so that distances count what parts
+    clusters more.
+    """
+    size = np.sqrt(np.diag(between) + np.diag(within))
+    scale = np.where(size > 1e-6 * size.max(), 1 / np.maximum(size, 1e-12), 0)
+    between, within = between * scale * scale[:, None], within * scale * scale[:, None]
+    within = (1 - SHRINKAGE) * within
+    within[np.diag_indices_from(within)] += SHRINKAGE / (1 - SHRINKAGE) * np.trace(within) / len(within)
+    white = solve_triangular(cholesky(within, lower=True), np.eye(len(within)), lower=True).T
+    parting, axes = np.linalg.eigh(white.T @ between @ white)
+    order = parting.argsort()[::-1][:WIDTH]
+    return (white @ axes[:, order]) * np.sqrt(parting[order].clip(0)) * scale[:, None]
+
+
+def _drawn(lab: Any, seed: int) -> NDArray[np.float32]:
+    rows = np.sort(np.random.default_rng(seed).permutation(len(lab))[:CELLS])
+    return np.asarray(sliceable(lab)[rows], np.float32)
+
+
+def _weighed(first: Moments, cells: NDArray[np.floating], index: NDArray[np.intp]) -> tuple[Moments, float]:
+    """What is learnt of a lab's cells, and its weight: all of them together, `WEIGHT` of the first lab's."""
+    learnt = Moments.of(cells, index, len(first.counts))
+    return learnt, WEIGHT * first.counts.sum() / learnt.counts.sum()

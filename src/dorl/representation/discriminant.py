@@ -1,0 +1,137 @@
+"""Sums that linear discriminant analysis is made of: learnt slice by slice, weighted, and joined from lab to lab.
+
+Scikit-learn's own analysis takes no weights, needs all rows at once, and can't go on from what it has learnt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg import cho_factor, cho_solve
+from scipy.special import softmax
+
+#: cells that are read at once
+CHUNK = 512
+#: of the covariance within classes, of standardised features, towards a multiple of the identity
+SHRINKAGE = 0.1
+
+#: float64 array
+Array = NDArray[np.float64]
+
+
+class Moments(NamedTuple):
+    """What was learnt of some classes, or clusters.
+
+    Attributes
+    ----------
+    counts : float array of shape (C,)
+        Views of each, weighted.
+    means : float array of shape (C, F)
+    scatter : float array of shape (F, F)
+        Sum of the outer products of the views' distances from their class's mean.
+    """
+
+    counts: Array
+    means: Array
+    scatter: Array
+
+    @classmethod
+    def of(
+        cls, X: Any, index: NDArray[np.intp], classes: int, weight: Array | None = None, *, skip: int = 0
+    ) -> Moments:
+        """Of views (N, V, skip + F) that aren't NaN, by the index (N,) of each cell's class, and its weight (N,)."""
+        width = X.shape[2] - skip
+        weight = np.ones(len(X)) if weight is None else weight
+        counts, sums = np.zeros(classes), np.zeros((classes, width))
+        for rows, of, weighs in chunks(X, index, weight, skip):
+            marks = np.eye(classes)[of] * weighs[:, None]
+            counts += marks.sum(0)
+            sums += marks.T @ rows
+        means = sums / np.where(counts > 0, counts, 1)[:, None]
+        scatter = np.zeros((width, width))
+        for rows, of, weighs in chunks(X, index, weight, skip):
+            apart = ((rows - means[of]) * np.sqrt(weighs)[:, None]).astype(np.float32)
+            scatter += apart.T @ apart
+        return cls(counts, means, scatter)
+
+    def joined(self, other: Moments, share: float) -> Moments:
+        """These and the `other`, all of which together weigh `share` times as much as these."""
+        return self.with_weight(other, share * self.counts.sum() / other.counts.sum())
+
+    def with_weight(self, other: Moments, times: float) -> Moments:
+        """These, and `times` the `other`."""
+        learnt = times * other.counts
+        counts = self.counts + learnt
+        apart = other.means - self.means
+        share = learnt / np.maximum(counts, 1e-12)
+        means = self.means + share[:, None] * apart
+        scatter = self.scatter + times * other.scatter + (apart.T * (share * self.counts)) @ apart
+        return Moments(counts, means, scatter)
+
+    def spread(self, shrinkage: float = SHRINKAGE) -> tuple[Array, Array, Array]:
+        """Middle and scale of the features (F,), and the shrunk covariance within classes of the scaled ones (F, F)."""
+        total = self.counts.sum()
+        middle = self.counts @ self.means / total
+        variance = np.diag(self.scatter) / total + self.counts @ (self.means - middle) ** 2 / total
+        telling = variance > 1e-12 * variance.max()  # a constant tells nothing
+        scale = np.where(telling, 1 / np.sqrt(np.where(telling, variance, 1)), 0)
+        within = self.scatter / total * scale * scale[:, None]
+        size = max(float(np.trace(within)) / len(within), 1e-6)
+        within *= 1 - shrinkage
+        within[np.diag_indices_from(within)] += max(shrinkage, 1e-6) * size
+        return middle, scale, within
+
+    def analysis(self, shrinkage: float = SHRINKAGE) -> tuple[Array, Array]:
+        """Weights (C, F) and offsets (C,) of the discriminant analysis; a class without a cell is never chosen.
+
+        References
+        ----------
+        Friedman, *Regularized discriminant analysis*, J. Am. Stat. Assoc. 84 (1989).
+        """
+        middle, scale, within = self.spread(shrinkage)
+        apart = (self.means - middle) * scale
+        weights = cho_solve(cho_factor(within), apart.T).T
+        known = self.counts > 0
+        share = np.where(known, self.counts, 1) / self.counts.sum()
+        offsets = np.where(known, np.log(share), -np.inf) - 0.5 * (weights * apart).sum(1)
+        weights = weights * scale
+        return weights, offsets - weights @ middle
+
+
+def asked(X: NDArray[np.floating], weights: Array, offsets: Array) -> Array:
+    """Softmax of a linear function of views (N, V, F), averaged over the views: (N, C)."""
+    found = np.empty((len(X), len(weights)))
+    for start in range(0, len(X), CHUNK):
+        rows = np.asarray(X[start : start + CHUNK], np.float64)
+        found[start : start + CHUNK] = softmax(rows @ weights.T + offsets, axis=2).mean(1)
+    return found
+
+
+def surest(probabilities: Array, share: float) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """The likeliest class of each cell (N,), and whether the cell is among the surest `share` of that class (N,)."""
+    index, sure = probabilities.argmax(1), probabilities.max(1)
+    taken = np.zeros(len(index), bool)
+    for number in np.unique(index):
+        members = index == number
+        taken |= members & (sure >= np.quantile(sure[members], 1 - share))
+    return index, taken
+
+
+def sliceable(X: ArrayLike) -> Any:
+    """`X` itself where it can be read in slices, else as an array."""
+    return X if getattr(X, "ndim", None) == 3 else np.asarray(X)
+
+
+def chunks(
+    X: Any, index: NDArray[np.intp], weight: Array, skip: int = 0
+) -> Iterator[tuple[NDArray, NDArray[np.intp], Array]]:
+    """Views (M, F) that aren't NaN, the class's index (M,) and the weight (M,) of each, some cells at a time."""
+    for start in range(0, len(X), CHUNK):
+        rows = np.asarray(X[start : start + CHUNK], np.float64)[..., skip:]
+        there = ~np.isnan(rows[..., 0])
+        of = np.broadcast_to(index[start : start + CHUNK, None], there.shape)
+        weighs = np.broadcast_to(weight[start : start + CHUNK, None], there.shape)
+        yield rows[there], of[there], weighs[there]
