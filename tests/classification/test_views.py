@@ -109,7 +109,7 @@ def test_adapting_leaves_the_model_as_it_was() -> None:
     assert (adapted.first_proba(other) == before).all()
     assert not np.allclose(adapted.predict_proba(other), before)
     assert (model.counts_ == counts).all()
-    assert adapted.counts_.sum() == pytest.approx(1.5 * counts.sum())
+    assert adapted.counts_.sum() == pytest.approx(2 * counts.sum())
 
 
 def test_classes_that_blood_hardly_holds_are_not_learnt_without_labels() -> None:

@@ -121,7 +121,7 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         self.intercept_ = offsets - self.coef_ @ middle
         return self
 
-    def adapted(self, X: ArrayLike, *, rounds: int = 2, share: float = 0.6, weight: float = 0.5) -> ViewsClassifier:
+    def adapted(self, X: ArrayLike, *, rounds: int = 2, share: float = 0.6, weight: float = 1.0) -> ViewsClassifier:
         """A copy that has learnt from another lab's cells, too, whose classes nobody gave: self-training.
 
         In each round it classifies them. Cells that look alike to each other go together

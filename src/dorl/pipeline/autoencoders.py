@@ -143,7 +143,8 @@ def align_labs(
             return
         rows = [np.flatnonzero(domain == number) for number in np.unique(domain[domain >= 0])]
         labs = [StoredRows(store, "views", of) for of in rows]
-        model.align([lab for lab in labs if len(lab)], plain=Views().plain, seed=config.seed)
+        say(f"learning what {len(labs)} labs share" if len(labs) > 1 else "learning what the lab shares with others")
+        model.align(labs, plain=Views().plain, seed=config.seed)
         model.save(path, **{ALIGNED: True})
 
     if model.shared is None or not (config.autoencoder.aligned or model.alignment is None):

@@ -21,7 +21,7 @@ COMPONENTS = 48
 #: dimensions that `cell_space` keeps
 KEPT = 128
 #: cells of a cluster, on average, and how many times clusters are looked for
-CELLS, TIMES = 12, 5
+CELLS, TIMES = 8, 5
 
 
 def cell_space(views: NDArray[np.floating], plain: int) -> Array:
