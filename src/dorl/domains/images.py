@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
-from dorl.domains.brightness import on_white, to_8_bit, turned
+from dorl.domains.brightness import on_white_8_bit, to_8_bit, turned
 from dorl.domains.formats import SUFFIXES
 from dorl.domains.masks import read_mask
 from dorl.domains.opening import (
@@ -121,7 +121,6 @@ def _read_rgb(stream: BinaryIO, name: str | Path) -> np.ndarray:
 def _from_deep(values: np.ndarray, name: str | Path) -> np.ndarray:
     """RGB of a PNG of 16 bits: grey or colours, with transparency or without."""
     colours = 3 if values.shape[-1] >= 3 else 1
-    rgb = np.broadcast_to(to_8_bit(values[..., :colours], name), (*values.shape[:2], 3))
     if values.shape[-1] in (2, 4):
-        return on_white(rgb, to_8_bit(values[..., -1], name, full=65535))
-    return np.array(rgb)
+        return on_white_8_bit(values[..., :colours], values[..., -1], name)
+    return np.array(np.broadcast_to(to_8_bit(values, name), (*values.shape[:2], 3)))

@@ -15,7 +15,7 @@ import numpy as np
 import tifffile
 from tifffile import PHOTOMETRIC
 
-from dorl.domains.brightness import FULL_SCALES, on_white, to_8_bit, turned
+from dorl.domains.brightness import FULL_SCALES, on_white, on_white_8_bit, to_8_bit, turned
 from dorl.domains.channels import colour_order, named_planes
 from dorl.errors import BadImageError
 
@@ -134,6 +134,16 @@ def tiff_rgb(picture: TiffPicture, name: str | Path) -> np.ndarray:
         if numbers.max() >= table.shape[1]:
             raise BadImageError(f"{name}: uses colours that its palette doesn't have; save it as RGB")
         rgb = np.moveaxis(table[:, numbers], 0, -1)
+    elif picture.alpha is not None and colours != 4:
+        laid = on_white_8_bit(
+            values[..., :colours],
+            values[..., picture.alpha],
+            name,
+            full=picture.full,
+            invert=invert,
+            multiplied=picture.multiplied,
+        )
+        return turned(laid, picture.orientation)
     else:
         levels = to_8_bit(values[..., :colours], name, full=picture.full, invert=invert)
         if colours == 4:  # cyan, magenta, yellow, black
