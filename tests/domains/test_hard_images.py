@@ -170,6 +170,17 @@ def others(draw: st.DrawFn) -> Hard:
 
 
 @st.composite
+def deep_jpeg2000(draw: st.DrawFn) -> Hard:
+    """JPEG 2000 of 8 to 16 bits, without loss."""
+    bits, channels = draw(st.sampled_from([8, 10, 12, 14, 16])), draw(st.sampled_from([1, 3]))
+    values = brightness(draw, channels)
+    numbers = np.rint(values * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+    kind = draw(st.sampled_from(["j2k", "jp2"]))
+    data = imagecodecs.jpeg2k_encode(np.squeeze(numbers), level=0, bitspersample=bits, codecformat=kind)
+    return Hard(data, shown_of(values, None), f"{kind}, {bits} bits, {channels} channels")
+
+
+@st.composite
 def turned_by_exif(draw: st.DrawFn) -> Hard:
     """Eight bits with an EXIF orientation; blocks of one colour, which JPEG keeps."""
     kind, channels = draw(st.sampled_from(["PNG", "WEBP", "JPEG"])), draw(st.sampled_from([1, 3]))
@@ -210,7 +221,7 @@ def palettes(draw: st.DrawFn) -> Hard:
     return Hard(stream.getvalue(), shown_of(colours[numbers] / 255, alpha), f"{kind}, palette of {2**depth}, {options}")
 
 
-hard_images = st.one_of(tiffs(), tiffs(), pages(), pngs(), others(), turned_by_exif(), palettes())
+hard_images = st.one_of(tiffs(), tiffs(), pages(), pngs(), others(), deep_jpeg2000(), turned_by_exif(), palettes())
 
 
 def check(hard: Hard) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dorl.domains.brightness import turned
-from dorl.domains.opening import by_pillow, checked_size, deep_png, is_tiff, opened_file, orientation_of, told
+from dorl.domains.opening import by_pillow, checked_size, deep_numbers, is_tiff, opened_file, orientation_of, told
 from dorl.domains.tiff import OtherColoursError, read_tiff, tiff_size
 from dorl.errors import BadImageError
 
@@ -220,8 +220,8 @@ def read_values(path: str | Path) -> tuple[np.ndarray, bool]:
         with by_pillow(stream, path) as image:
             lossy = image.format in _LOSSY
             orientation = orientation_of(image)
-            deep = deep_png(image, stream)
-            values = np.asarray(image) if deep is None else deep
+            deep = deep_numbers(image, stream)
+            values = np.asarray(image) if deep is None else deep[0]
             values = values[..., None] if values.ndim == 2 else values
             colours = 1 if values.shape[-1] < 3 else 3
             alpha = values[..., -1:] if values.shape[-1] in (2, 4) and image.mode != "RGBX" else None
