@@ -37,7 +37,7 @@ _NOTES = frozenset(
         *(".txt", ".md", ".rst", ".rtf", ".log", ".html", ".htm", ".pdf", ".doc", ".docx", ".odt", ".bib"),
         *(".csv", ".tsv", ".xls", ".xlsx", ".ods", ".parquet", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml"),
         *(".ini", ".cfg", ".db", ".sqlite", ".py", ".ipynb", ".r", ".m", ".sh", ".bat", ".lnk", ".url", ".part"),
-        *(".sha256", ".md5", ".npy", ".npz", ".h5ad", ".safetensors", ".skops", ".pt", ".pth", ".sum"),
+        *(".sha256", ".md5", ".npz", ".h5ad", ".safetensors", ".skops", ".pt", ".pth", ".sum"),
     }
 )
 #: first bytes of kinds that can be read
