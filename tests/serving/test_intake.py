@@ -77,6 +77,19 @@ def test_masks_that_are_sent_with_the_images_are_no_cells(tmp_path: Path) -> Non
         take_uploaded(upload(tmp_path, ("a_mask.png", cell())), tmp_path, Limits())
 
 
+def test_what_a_zip_holds_besides_is_listed_with_the_reason(tmp_path: Path) -> None:
+    files = {"a.png": photograph(), "scan.SVS": b"x", "x/y.dcm": b"x", "noending": b"x", "inner.zip": b"PK"}
+    quiet = {"notes.txt": b"x", "cells.csv": b"x", "__MACOSX/._a.png": b"x", ".hidden.svs": b"x"}
+    taken = take_uploaded(received(tmp_path, zipped(files | quiet)), tmp_path, Limits())
+    assert [name for name, _, _ in taken.images] == ["a.png"]
+    assert dict(taken.left_out) == {
+        "scan.SVS": ".svs is not read: save it as png or tiff, if it is an image",
+        "x/y.dcm": ".dcm is not read: save it as png or tiff, if it is an image",
+        "inner.zip": ".zip is not read: save it as png or tiff, if it is an image",
+        "noending": "has no ending: give it that of its kind, if it is an image",
+    }
+
+
 def test_an_image_that_is_named_like_a_mask_and_two_of_one_name_are_taken(tmp_path: Path) -> None:
     files = [("a.png", photograph()), ("a_mask.png", photograph(seed=1)), ("a.png", photograph(seed=2))]
     taken = take_uploaded(upload(tmp_path, *files), tmp_path, Limits())

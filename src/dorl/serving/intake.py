@@ -56,10 +56,11 @@ def take_uploaded(received: list[Received], folder: Path, limits: Limits) -> Tak
     for file in received:
         if file.path in zips:
             first = len(received) + len(files) + 1
-            unpacked = unpack(file, folder, limits, first=first, images=images, size=size)
+            unpacked, passed = unpack(file, folder, limits, first=first, images=images, size=size)
             images += len(unpacked)
             size += sum(one.bytes for one in unpacked)
             files += unpacked
+            taken.left_out += passed
             file.path.unlink()
         else:
             files.append(file)
