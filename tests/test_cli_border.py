@@ -115,6 +115,16 @@ def test_out_is_written_through_a_link(
     assert pipe.is_fifo()
 
 
+def test_the_home_folder_stands_behind_an_equals_sign(
+    ended: Callable[..., tuple[int, str]], images: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert ended("inspect", f"lab={images[0].parent}", "--out=~/seen")[0] == 0
+    assert (tmp_path / "seen" / "labs.json").is_file()
+    assert not (tmp_path / "~").exists()
+
+
 def test_several_labs_stand_between_commas(
     ended: Callable[..., tuple[int, str]], labs: list[str], tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from dorl.errors import InputError
-from dorl.tensorfiles import load_into, load_tensors, save_tensors
+from dorl.tensorfiles import load_into, load_tensors, read_pth, save_tensors, write_pth
 
 
 def assert_refused(path: Path, match: str) -> None:
@@ -149,3 +149,15 @@ def test_a_folder_whose_name_is_no_utf8(tmp_path: Path) -> None:
     assert header == {"kind": "a"}
     path.write_bytes(b"damaged")
     assert_refused(path, "not a whole safetensors file")
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_pytorch_file_whose_name_is_no_utf8(tmp_path: Path, zipped: bool) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.pth")
+    tensors = {"a": torch.arange(4.0)}
+    if zipped:
+        write_pth(path, tensors)
+    else:
+        with path.open("wb") as file:
+            torch.save(tensors, file, _use_new_zipfile_serialization=False)
+    assert torch.equal(read_pth(path)["a"], tensors["a"])

@@ -46,8 +46,8 @@ def _is_utf8(path: Path) -> bool:
 
 
 @contextmanager
-def _utf8_name(path: Path) -> Iterator[Path]:
-    """The path, or a link to it where safetensors, which knows UTF-8 alone, could not open it."""
+def utf8_name(path: Path) -> Iterator[Path]:
+    """The path, or a link to it where libraries that know UTF-8 alone (safetensors, torch) could not open it."""
     if _is_utf8(path):
         yield path
         return
@@ -69,7 +69,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        with _utf8_name(path) as name, safe_open(name, framework="pt") as file:
+        with utf8_name(path) as name, safe_open(name, framework="pt") as file:
             header = json.loads((file.metadata() or {}).get("dorl", "null"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, ValueError, OSError) as error:
@@ -109,7 +109,8 @@ def read_pth(path: str | Path, *, inner: str | None = None) -> dict[str, Tensor]
     if path.stat().st_size > MAX_BYTES:
         raise InputError(f"{path}: over {MAX_BYTES // 2**30} GB, no weights file that dorl knows is as large")
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with utf8_name(path) as name:
+            found = torch.load(name, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: holds more than tensors, or is damaged; it was not loaded") from error
     except Exception as error:  # a damaged file can fail anywhere in zip and pickle

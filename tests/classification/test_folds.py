@@ -1,4 +1,4 @@
-"""Copies of a cell stay on one side; without copies the folds are scikit-learn's."""
+"""Copies of a cell, and a patient's cells, stay on one side; without these the folds are scikit-learn's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold
 
 from dorl.classification import LabFeatures, cross_lab
-from dorl.classification.folds import lab_folds, stratified, without_copies
+from dorl.classification.folds import beside, lab_folds, stratified, without_copies
 from dorl.errors import InputError
 
 Y = np.array(["a", "b"] * 15)
@@ -45,6 +45,53 @@ def test_small_classes_stay_together_too_and_it_is_noted() -> None:
     parts = lab_folds("one", np.array(["a", "b", "a", "b", "a", "b"], object), groups, 4, 0, notes)
     assert all(not set(groups[learn]) & set(groups[held]) for learn, held in parts)
     assert "one: 1 cells are copies of others: in the same fold." in notes
+
+
+PATIENTS = np.array([f"p{i // 3}" for i in range(30)], object)
+
+
+def test_a_patient_lies_in_one_fold_and_it_is_noted() -> None:
+    notes: list[str] = []
+    groups = np.arange(30)
+    groups[29] = 0  # a copy joins two patients
+    for seed in range(5):
+        for learn, held in lab_folds("one", Y.astype(object), groups, 4, seed, notes, PATIENTS):
+            assert not set(PATIENTS[learn]) & set(PATIENTS[held])
+            assert (0 in held) == (29 in held)
+    assert "one: 10 patients: each lies in one fold." in notes
+
+
+def test_cells_without_a_patient_lie_anywhere() -> None:
+    patients = np.where(np.arange(30) < 6, PATIENTS, None)
+    patients[10], patients[11] = "", float("nan")
+    numbers = beside(None, patients, 5)
+    assert numbers is not None
+    assert [len(set(numbers[start : start + 3])) for start in (0, 3)] == [1, 1]
+    assert len(set(numbers)) == 2 + 24
+    assert beside(None, np.full(30, None), 5) is None
+
+
+def test_few_patients_are_noted_and_only_copies_stay_together() -> None:
+    notes: list[str] = []
+    groups, patients = np.arange(30), np.array([f"p{i % 3}" for i in range(30)], object)
+    assert beside(groups, patients, 5) is groups
+    parts = lab_folds("one", Y.astype(object), groups, 5, 0, notes, patients)
+    assert all(len(held) == 6 for _, held in parts)
+    assert notes == ["one: 3 patients: too few for 5 folds, so that a patient's cells may lie in several."]
+
+
+def test_labels_that_belong_to_patients_alone_cannot_be_learnt_from_them() -> None:
+    rng = np.random.default_rng(0)
+    looks = rng.normal(size=(20, 8))
+    X = np.repeat(looks, 4, axis=0) + 0.01 * rng.normal(size=(80, 8))  # four near-copies a patient
+    y = np.repeat(np.array(["neutrophil", "monocyte"] * 10, object), 4)
+    patients = np.repeat(np.array([f"p{i}" for i in range(20)], object), 4)
+    accuracy = [
+        cross_lab({"one": LabFeatures(X, y, patients=of)}, classifiers=["RF"], folds=5).results["accuracy"].mean()
+        for of in (None, patients)
+    ]
+    assert accuracy[0] > 0.95
+    assert accuracy[1] < 0.75
 
 
 def test_copies_of_another_labs_cells_are_not_tested() -> None:

@@ -75,6 +75,10 @@ def test_parquet(tmp_path):
         ("? Monocyte", "label '? Monocyte' is uncertain: name a class, or leave it empty"),
         ("monocyte？", "label 'monocyte？' is uncertain: name a class, or leave it empty"),
         ("nan", "label 'nan' may stand for none: leave it empty, or name a class"),
+        ("#N/A", "label '#N/A' may stand for none: leave it empty, or name a class"),
+        ("unsure", "label 'unsure' may stand for none: leave it empty, or name a class"),
+        ("not lymphocyte", "unknown class 'not lymphocyte'"),
+        ("lymphocyte or monocyte", "unknown class 'lymphocyte or monocyte'"),
         ("N/A", "label 'N/A' may stand for none: leave it empty, or name a class"),
         ("None", "label 'None' may stand for none: leave it empty, or name a class"),
         ("?", "label '?' may stand for none: leave it empty, or name a class"),
@@ -106,3 +110,21 @@ def test_names_of_other_systems_and_formulas(tmp_path):
     (tmp_path / "b.png").rename(tmp_path / "=1+1.png")
     (tmp_path / "l.csv").write_text("image;label\ndeep\\\xe9.png;monocyte\n'=1+1.png;monocyte\n", encoding="utf-8")
     assert read_domain(tmp_path / "l.csv").table["path"].tolist() == ["deep/e\u0301.png", "=1+1.png"]
+
+
+def test_a_table_that_excel_saved_as_unicode_text(tmp_path):
+    read(tmp_path, "image\na.png\n")
+    (tmp_path / "l.csv").write_bytes("image\tlabel\na.png\tmonocyte\n".encode("utf-16"))
+    assert read_domain(tmp_path / "l.csv").labels.tolist() == ["monocyte"]
+
+
+def test_two_columns_of_one_name_are_asked_about(tmp_path):
+    for columns in ("image,label,label", "image,Label,Label", "image,image,label"):
+        with pytest.raises(InputError, match=r"has two columns '\w+': rename the one that isn't meant, or take it out"):
+            read(tmp_path, f"{columns}\na.png,monocyte,neutrophil\n")
+    assert read(tmp_path, "image,label,note,note\na.png,monocyte,x,y\n").labels.tolist() == ["monocyte"]
+
+
+def test_a_table_without_names_of_columns_is_told_so(tmp_path):
+    with pytest.raises(InputError, match="has no line that names its columns: put one first, for example image,label"):
+        read(tmp_path, "a.png,monocyte\nb.png,neutrophil\n")

@@ -158,3 +158,21 @@ def test_any_two_values(tmp_path, centre, radius, values, kind):
     else:
         tifffile.imwrite(path, levels, compression="lzw" if kind == "lzw.tif" else None)
     assert same(path, away < radius)
+
+
+def test_an_outline_is_told_and_not_taken_for_the_cell(tmp_path):
+    ring = CELL.copy()
+    ring[12:48, 22:68] = False
+    Image.fromarray(ring.astype(np.uint8) * 255).save(tmp_path / "m.png")
+    with pytest.raises(BadImageError, match=r"m\.png: shows the outline of a cell and not the cell: fill it"):
+        read_mask(tmp_path / "m.png", CELL.shape)
+    hollow = CELL.copy()
+    hollow[20:40, 30:60] = False  # cytoplasm alone is read as it is
+    Image.fromarray(hollow.astype(np.uint8) * 255).save(tmp_path / "m.png")
+    assert same(tmp_path / "m.png", hollow)
+
+
+@pytest.mark.parametrize("inside", [0, 1, -3])
+def test_undefined_numbers_are_the_outside(tmp_path, inside):
+    tifffile.imwrite(tmp_path / "m.tif", np.where(CELL, inside, np.nan).astype(np.float32))
+    assert same(tmp_path / "m.tif")

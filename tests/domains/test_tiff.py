@@ -201,3 +201,15 @@ def test_the_rgb_stack_of_imagej(tmp_path):
     note = {"axes": "ZYX", "Labels": ["Red", "Green", "Blue"]}
     alike(shown(tmp_path, PLANES.copy(), imagej=True, metadata=note), RGB)
     refused(tmp_path, PLANES.copy(), "has 3 grey pages", imagej=True, metadata={"axes": "ZYX"})
+
+
+@pytest.mark.parametrize("photometric", ["rgb", "minisblack"])
+def test_a_preview_that_comes_first_is_passed_over(tmp_path: Path, photometric: str) -> None:
+    whole = np.random.default_rng(0).integers(0, 256, (64, 96, 3), dtype=np.uint8)
+    values = whole if photometric == "rgb" else whole[..., 0]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(values[::4, ::4], photometric=photometric, subfiletype=1)
+        writer.write(values, photometric=photometric)
+    assert probe_image(tmp_path / "a.tif") == (96, 64)
+    expected = whole if photometric == "rgb" else whole[..., :1].repeat(3, axis=2)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), expected)

@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dorl.domains import read_domain
-from dorl.domains.duplicates import COLUMNS
+from dorl.domains import read_domain, read_domains
+from dorl.domains.duplicates import COLUMNS, copies_in
+from dorl.pipeline import copies as copies_module
 from dorl.pipeline import inspect
 from dorl.pipeline.benchmark.jobs import asked_rows, copies_note
 from dorl.pipeline.benchmark.labs import draw, prepare_lab, with_groups
@@ -50,6 +51,36 @@ def test_without_copies_the_list_is_empty(rendered: Path, tmp_path: Path) -> Non
     assert read_copies(tmp_path).empty
     assert copy_counts(copies) == []
     assert copies.empty
+
+
+def test_copies_are_not_searched_for_again_until_an_image_changes(
+    two: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[int] = []
+    monkeypatch.setattr(copies_module, "copies_in", lambda labs: searched.append(1) or copies_in(labs))
+    labs = read_domains(two)
+    first = find_copies_in(labs, tmp_path / "out")
+    (tmp_path / "out" / DUPLICATES).unlink()
+    again = find_copies_in(labs, tmp_path / "out")
+    pd.testing.assert_frame_equal(again, first)
+    pd.testing.assert_frame_equal(read_copies(tmp_path / "out"), first)
+    assert len(searched) == 1
+    image = next((tmp_path / "other").rglob("again.png"))
+    Image.fromarray(np.asarray(Image.open(image))[::-1]).save(image)
+    find_copies_in(labs, tmp_path / "out")
+    find_copies_in(labs[:1], tmp_path / "out")
+    assert len(searched) == 3
+
+
+def test_names_that_a_spreadsheet_would_run_or_change_come_back(rendered: Path, tmp_path: Path) -> None:
+    folder, images = tmp_path / "lab", sorted((rendered / "dune" / "images").iterdir())
+    folder.mkdir()
+    for name in ("=1+1.png", "'=2.png", "NA.png"):
+        (folder / name).write_bytes(images[0].read_bytes())
+    copies = find_copies_in([read_domain(folder, name="lab")], tmp_path)
+    assert read_copies(tmp_path)[["path", "other_path"]].equals(copies[["path", "other_path"]])
+    assert {*copies["path"], *copies["other_path"]} == {"=1+1.png", "'=2.png", "NA.png"}
+    assert "'=1+1.png" in (tmp_path / DUPLICATES).read_text()
 
 
 def test_groups_reach_over_labs() -> None:

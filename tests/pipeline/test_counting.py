@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from dorl.domains import read_image
 from dorl.errors import InputError
 from dorl.pipeline import count, counting
 from dorl.pipeline.counting import ALL, CELLS, FIELDS
+from dorl.pipeline.fieldstore import FOUND
+from dorl.runtime.kept import Kept
 
 
 @pytest.fixture(scope="module")
@@ -199,3 +202,15 @@ def test_wrong_input_is_refused_in_a_line(smear: Path, again: Path, fitted: Path
         count([smear], out=tmp_path / "mine")
     assert not (tmp_path / "new").exists()
     assert not (smear / "out").exists()
+
+
+def test_what_is_kept_has_a_limit_and_what_is_asked_for_stays(
+    smear: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dorl.pipeline.fieldstore.Kept", partial(Kept, limit=0))
+    fields, out = [smear / "one.png", smear / "two.png", smear / "zz-empty.png"], tmp_path / "out"
+    count(fields[:2], out=out)
+    count(fields[1:], out=out)
+    assert len(list((out / FOUND).glob("*.npz"))) == 2
+    monkeypatch.setattr(counting, "find_cells", None)  # nothing is searched again
+    assert len(count(fields[1:], out=out).fields) == 2

@@ -34,6 +34,20 @@ def test_each_lab_that_can_teach_is_asked_about_each_lab_without_labels(made: Re
     assert expected_without_labels(replace(made, labs=made.labs[:1]), ["harbour"]) == []
 
 
+def test_images_without_a_cell_do_not_count(made: Represented, fitted: Path) -> None:
+    cells = made.cells.copy()
+    dune = cells.index[cells["domain"] == "dune"]
+    cells.loc[dune[:10], "cell_found"] = False
+    some, model = replace(made, cells=cells), DoRL.load(fitted)
+    row = expected_on(some, "dune", VIEWS, model.classifier, model.calibration, ["harbour"])
+    assert row is not None
+    sure = model.probabilities(made.inputs(np.asarray(dune[10:]))).max(1)
+    assert (row["cells"], row["accuracy"]) == (20, pytest.approx(model.calibration.estimate(sure)[0], abs=1e-4))
+    cells.loc[dune, "cell_found"] = False
+    assert expected_on(some, "dune", VIEWS, model.classifier, model.calibration, ["harbour"]) is None
+    assert expected_without_labels(some, ["harbour"]) == []
+
+
 def test_a_lab_too_small_to_calibrate_by_gives_no_estimate(made: Represented) -> None:
     few = made.cells.copy()
     few.loc[few.index[few["domain"] == "harbour"][10:], "label"] = None

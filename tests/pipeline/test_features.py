@@ -35,7 +35,8 @@ def test_with_tiny_the_feature_is_s_of_its_autoencoder(labs: list[str], tmp_path
     segmenter = Segmenter.load("tiny", device="cpu")
     masks = [cell.mask for cell in find_cells(segmenter, [lab.load(0)])]
     seen = see_cells(segmenter, autoencoder, [lab.load(0)], masks, [Views(2, 0)], [""])
-    assert found.X[0] == pytest.approx(autoencoder.completed(seen.descriptions[0])[:, :16].astype(float).mean(0), abs=0.02)
+    expected = autoencoder.completed(seen.descriptions[0])[:, :16].astype(float).mean(0)
+    assert found.X[0] == pytest.approx(expected, abs=0.02)
     with pytest.raises(InputError, match="give auto, s or tokens"):
         embed(labs[:1], out=tmp_path / "other", features="numbers")
 

@@ -51,6 +51,20 @@ def test_predict_is_the_likeliest_class(model: DoRL, lab: Domain) -> None:
     assert model.classes_ == list(lab.classes)
 
 
+def test_no_cell_has_no_class(model: DoRL, published: Path, lab: Domain) -> None:
+    images = [lab.load(0), np.full((128, 128, 3), 255, np.uint8), np.zeros((64, 90, 3), np.uint8), lab.load(1)]
+    for asked in (model, dorl.load(published)):
+        probabilities = asked.predict_proba(images)
+        assert np.isnan(probabilities[1:3]).all()
+        assert probabilities[[0, 3]].sum(axis=1) == pytest.approx(1, abs=1e-5)
+        alone = asked.predict([images[0], images[3]]).tolist()
+        assert asked.predict(images).tolist() == [alone[0], None, None, alone[1]]
+        confidence = asked.inputs(images)[1]
+        assert (confidence[1:3] == 0).all()
+        assert ((confidence[[0, 3]] > 0.5) & (confidence[[0, 3]] <= 1)).all()
+    np.testing.assert_array_equal(model.predict(images[1:3]), [None, None])
+
+
 def test_no_image_gives_no_row(model: DoRL) -> None:
     assert model.transform([]).shape == (0, model.autoencoder.config.feature_width)
     assert model.predict_proba([]).shape == (0, 5)

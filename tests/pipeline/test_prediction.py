@@ -17,8 +17,10 @@ def test_predict_is_the_most_probable_class(fitted: Path, rendered: Path, tmp_pa
     done = predict(fitted, rendered / "dune" / "images", out=out)
     assert (done.images, done.left_out) == (30, [])
     table = pd.read_csv(out)
-    classes = list(table.columns[4:])
-    assert list(table.columns[:4]) == ["path", "class", "probability", "found"]
+    classes = list(table.columns[5:])
+    assert list(table.columns[:5]) == ["path", "class", "probability", "found", "confidence"]
+    assert table["found"].all()
+    assert table["confidence"].between(0.5, 1).all()
     assert classes == DoRL.load(fitted).classes_
     assert table[classes].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-4)
     assert (table[classes].idxmax(axis=1) == table["class"]).all()
@@ -58,7 +60,8 @@ def test_pictures_without_a_cell_have_no_class_and_do_not_count(
     table = pd.read_csv(tmp_path / "all.csv").set_index("path")
     empty = table.loc[["black.png", "grey.png", "white.png"]]
     assert not empty["found"].any()
-    assert empty.drop(columns="found").isna().all(axis=None)
+    assert (empty["confidence"] == 0).all()
+    assert empty.drop(columns=["found", "confidence"]).isna().all(axis=None)
     cells = table[table["found"]]
     pd.testing.assert_frame_equal(cells.reset_index(), pd.read_csv(tmp_path / "alone.csv"))
     assert "30 images classified, 3 without a cell that could be made out" in capsys.readouterr().err

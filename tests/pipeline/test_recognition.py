@@ -31,15 +31,19 @@ def test_each_classifier_looks_as_it_predicts(
     recogniser = RunRecogniser(fitted, classifier=classifier, device="cpu")
     seen = recogniser.look([*cells, noise])
     model = DoRL.load(fitted, classifier=classifier, device="cpu")
-    expected = model.predict_proba([*cells, noise])
-    assert np.array([told.probabilities for told in seen]) == pytest.approx(expected, abs=2e-3)
+    *expected, empty = model.predict_proba([*cells, noise])
+    expected = np.array(expected)
+    assert np.array([told.probabilities for told in seen[:-1]]) == pytest.approx(expected, abs=2e-3)
+    assert (seen[-1].found, seen[-1].confidence, seen[-1].probabilities) == (False, 0, None)
+    assert np.isnan(empty).all()
+    assert seen[-1].pictures.keys() == set(PICTURES)
     assert all(told.found and told.pictures.keys() == set(PICTURES) for told in seen[:-1])
     # each cell is its own nearest training cell
     rows = [told.neighbours[0].row for told in seen[:-1]]
     assert rows == list(range(10))
     assert all(told.neighbours[0].lab == "harbour" for told in seen[:-1])
     assert max(told.distance for told in seen[:-1]) < 1 < seen[-1].distance
-    together = recogniser.together([told.inputs for told in seen])
+    together = recogniser.together([told.inputs for told in seen if told.found])
     assert not together.adapted
     assert together.probabilities == pytest.approx(expected, abs=2e-3)
 

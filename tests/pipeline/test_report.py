@@ -41,6 +41,7 @@ def test_the_report_shows_labs_tables_figures_and_settings(run: Path) -> None:
         "Original, segmented, reconstructed",
         "How far probabilities can be taken at their word",
         "The autoencoder&#39;s training",
+        "Notes",
         "All settings",
     ]
     for shown in ("harbour – dune", "harbour → dune", "SVM (linear)", "autoencoder.depth"):
@@ -102,7 +103,8 @@ def test_the_cells_most_confidently_wrong_are_shown_while_their_pictures_are_the
     wrong = {"lab": "dune", "train": "harbour", "true": "monocyte", "predicted": "basophil<b>", "row": 40}
     metrics["mistakes"] = [{**wrong, "path": f"images/{i}.png", "probability": 0.9 - i / 10} for i in range(3)]
     (run / "metrics.json").write_text(json.dumps(metrics))
-    (run / "figures" / "mistakes").mkdir(exist_ok=True)
+    shutil.rmtree(run / "figures" / "mistakes", ignore_errors=True)
+    (run / "figures" / "mistakes").mkdir()
     for number in (1, 3):
         Image.new("RGB", (260, 128)).save(run / "figures" / "mistakes" / f"{number:02d}.jpg")
     text = write_run_report(run).read_text()

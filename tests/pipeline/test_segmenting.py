@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +14,10 @@ from scipy import ndimage
 from dorl.domains import read_domain
 from dorl.errors import InputError
 from dorl.pipeline import segment, segmenting
-from dorl.pipeline.masknotes import CELLS, KEPT, SOURCE
+from dorl.pipeline.masknotes import CELLS, SOURCE
 from dorl.pipeline.measures import COLUMNS
 from dorl.pipeline.segmenting import mask_names
+from dorl.runtime.kept import KEPT, Kept
 from dorl.runtime.results import NOTE
 
 
@@ -242,3 +244,15 @@ def test_mask_names_never_collide() -> None:
     assert names == ["a_x.png", "b_x.png", "y.png", "c_z_png.png", "c_z_jpg.png"]
     alike = mask_names(["a/x.png", "a_x.png", "b/x.png", "a_x_png.png", "a_x_png_2.png"])
     assert len(set(alike)) == 5
+
+
+def test_what_is_kept_has_a_limit_and_what_is_asked_for_stays(
+    few: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dorl.pipeline.masknotes.Kept", partial(Kept, limit=0))
+    images, out = sorted(few.iterdir()), tmp_path / "masks"
+    segment(images[:3], out=out)
+    assert len(list((out / KEPT).iterdir())) == 3
+    segment(images[2:4], out=out)
+    assert len(list((out / KEPT).iterdir())) == 2
+    assert (segment(images[2:4], out=out).written, segment(images[:1], out=out).written) == (0, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,14 @@ def test_a_folder_in_hub_layout_gives_two_masks_at_224(folder: Path) -> None:
     assert out.mask_logits.shape == (2, 2, 112, 112)
     kept = load_file(folder / "model.safetensors")["vision_encoder.layers.0.mlp.lin1.weight"]
     assert torch.equal(segmenter.sam.state_dict()["vision_encoder.layers.0.mlp.lin1.weight"], kept)
+
+
+def test_a_folder_whose_name_is_no_utf8_is_read(folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / os.fsdecode(b"caf\xe9")
+    shutil.copytree(folder, place)
+    found, same = (Segmenter.load(one, **OPTIONS).sam.state_dict() for one in (place, folder))
+    name = "vision_encoder.layers.0.mlp.lin1.weight"
+    assert torch.equal(found[name], same[name])
 
 
 @pytest.mark.parametrize("name", ["facebook/sam-vit-base", "sam-vit-b", "someone/sam-of-cells"])

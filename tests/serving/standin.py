@@ -18,6 +18,8 @@ CLASSES = ["basophil", "eosinophil", "monocyte"]
 class StandIn:
     """Takes the grey level of an image for its class: up to 84 the first, up to 169 the second, then the third.
 
+    A white image shows no cell.
+
     Parameters
     ----------
     version : str
@@ -51,7 +53,8 @@ class StandIn:
         return SeenField((width, height), None, cells, {"image": grey(100), "outlined": grey(100)})
 
     def together(self, inputs: Sequence[bytes]) -> Together:
-        """Nothing more."""
+        """Nothing more; asked of found cells alone."""
+        assert set(inputs) == {b"cell"}
         return Together(False, None, np.zeros((len(inputs), 3)))
 
     def training_picture(self, row: int) -> bytes:
@@ -59,9 +62,10 @@ class StandIn:
         return grey(100)
 
     def _seen(self, level: float) -> SeenCell:
-        best = min(int(level // 85), 2)
-        probabilities = [0.8 if number == best else 0.1 for number in range(3)]
-        return SeenCell(probabilities, True, 1.0, 0.5, [], dict.fromkeys(PICTURES, grey(round(level))), b"")
+        best, found = min(int(level // 85), 2), level < 255
+        probabilities = [0.8 if number == best else 0.1 for number in range(3)] if found else None
+        pictures = dict.fromkeys(PICTURES, grey(round(level)))
+        return SeenCell(probabilities, found, float(found), 0.5, [], pictures, b"cell" if found else b"none")
 
 
 def grey(level: int, kind: str = "JPEG") -> bytes:

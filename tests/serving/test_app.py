@@ -171,9 +171,10 @@ def test_a_folder_of_the_server_is_picked_by_name(serve: Serve, rendered: Path, 
     assert client.get("/v1/model").json()["folders"] == ["lab"]
     told = client.post("/v1/folders/lab/cells", params={"wait": 30}).json()
     assert [cell["name"] for cell in told["cells"]] == ["0.png", "1.png", "2.png"]
-    assert told["sample"]["left_out"] == [
-        {"name": "broken.png", "reason": "not a readable jpg, png, bmp, tiff, webp or gif image"}
-    ]
+    assert {one["name"]: one["reason"] for one in told["sample"]["left_out"]} == {
+        "broken.png": "not a readable jpg, png, bmp, tiff, webp or gif image",
+        "out.png": "is a link that leads out of the folder given: put the file or folder itself there",
+    }
     assert client.post("/v1/folders/other/cells").status_code == 404
     assert client.post("/v1/folders/..%2F/cells").status_code == 404
     exported = client.get(f"/v1/samples/{told['sample']['id']}/lab.zip").content

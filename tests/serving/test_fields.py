@@ -130,6 +130,18 @@ def test_a_field_without_cells_is_no_fault(client: TestClient, smear: Path) -> N
     assert header.startswith("path,xmin,ymin,xmax,ymax,")
 
 
+def test_a_grey_field_is_said_to_be_so_and_is_no_field_of_0_cells(client: TestClient, smear: Path) -> None:
+    grey = io.BytesIO()
+    Image.open(smear / "one.png").convert("L").save(grey, "PNG")
+    sample = send_fields(client, ("grey.png", grey.getvalue()), ("one.png", (smear / "one.png").read_bytes())).json()[
+        "sample"
+    ]
+    assert sample["fields"] == 1
+    (left_out,) = sample["left_out"]
+    assert left_out["name"] == "grey.png"
+    assert left_out["reason"].startswith("is grey, and nuclei are found by the colour of their dye")
+
+
 def test_fields_that_were_searched_are_not_searched_again(
     serve: Serve, smear: Path, recogniser: RunRecogniser, monkeypatch: pytest.MonkeyPatch
 ) -> None:

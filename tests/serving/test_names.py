@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pandas as pd
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dorl.domains import read_domain
@@ -20,7 +20,7 @@ from dorl.serving.app import make_app
 from dorl.serving.multipart import LONGEST, clean_name, sent_name
 
 from .asking import ADDRESS, png
-from .standin import StandIn
+from .standin import StandIn, grey
 
 NAMES = (
     "plain.png",
@@ -39,6 +39,12 @@ NAMES = (
     "50%25.png",
     "é" * 120 + ".png",
 )
+
+
+#: any name that a browser sends: a quote is written otherwise, and so are backslashes and control characters
+SENT = st.text(
+    st.characters(exclude_characters='/\\%"', exclude_categories=["Cs", "Cc"]), min_size=1, max_size=40
+).filter(lambda name: not name.startswith("."))
 
 
 def uploaded(client: TestClient, *files: tuple[bytes, bytes]) -> list[str]:
@@ -65,6 +71,19 @@ def test_each_file_of_an_upload_is_shown_under_its_own_name(page: TestClient) ->
     sent = [(name.replace('"', "%22").encode(), png(16, 16)) for name in NAMES]
     assert uploaded(page, *sent) == list(NAMES)
     assert uploaded(page, (b"caf\xe9.png", png(16, 16)), (b"", png(16, 16))) == ["caf\\xe9.png", "image"]
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@given(st.lists(SENT, min_size=1, max_size=4))
+def test_names_over_unicode_come_through_an_upload_and_a_zip(page: TestClient, names: list[str]) -> None:
+    sent = [(name.replace('"', "%22").encode(), grey(20, "PNG")) for name in names]
+    assert uploaded(page, *sent) == [clean_name(name) for name in names]
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        for number, name in enumerate(names):
+            archive.writestr(f"{number}/{name}.png", grey(20, "PNG"))
+    shown = [clean_name(f"{number}/{name}.png") for number, name in enumerate(names)]
+    assert uploaded(page, (b"slide.zip", made.getvalue())) == shown
 
 
 def test_each_image_of_a_zip_is_shown_under_its_own_name(page: TestClient) -> None:

@@ -184,3 +184,28 @@ def test_fields_stay_as_they_are_while_others_are_searched(page: api.Page, stand
     for one in (box, option, row):
         assert one.get_attribute("data-mark") == "here"
     api.expect(page.locator("#working")).to_be_hidden(timeout=30_000)
+
+
+def test_a_picture_without_a_cell_has_no_class_until_a_person_gives_one(page: api.Page) -> None:
+    upload(page, [20, 255, 200])
+    done(page, 3)
+    api.expect(page.locator("#sample-facts")).to_contain_text("1 without a cell")
+    empty = page.locator("#cells button").nth(1)
+    api.expect(empty.locator(".cell-class")).to_have_text("no class")
+    api.expect(empty.locator(".badges")).to_have_text("no cell found")
+    empty.click()
+    detail = page.locator("#detail")
+    api.expect(detail).to_contain_text("no white cell was found, so the classifier gives no class")
+    api.expect(detail).to_contain_text("no outline")
+    page.keyboard.press("1")
+    api.expect(empty).to_contain_text("corrected")
+    api.expect(empty.locator(".cell-class")).to_have_text("basophil")
+    ask(page, "order", "class")
+    ask(page, "show", "without-cell")
+    assert names(page) == ["001.png"]
+    empty = page.locator("#cells button").first
+    empty.click()
+    api.expect(detail).to_contain_text("checked; no white cell was found")
+    api.expect(detail.locator(".history")).to_contain_text("found no cell")
+    page.keyboard.press("u")
+    api.expect(empty.locator(".cell-class")).to_have_text("no class")

@@ -176,7 +176,13 @@ def calibration_error(probabilities: ArrayLike, right: ArrayLike, *, bins: int =
 
 
 def calibrate(
-    model: Any, X: ArrayLike, y: ArrayLike, *, groups: NDArray[np.int64] | None = None, seed: int = 0
+    model: Any,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    groups: NDArray[np.int64] | None = None,
+    patients: NDArray[np.object_] | None = None,
+    seed: int = 0,
 ) -> Calibration | None:
     """Ask a classifier about cells that it hasn't learnt, and fit what it says to what was right.
 
@@ -188,6 +194,8 @@ def calibrate(
     y : array of str, shape (N,)
     groups : int array of shape (N,), optional
         The same number for copies of a cell, which lie in one fold.
+    patients : object array of shape (N,), optional
+        Patient of each cell, by lab; None where unknown. Cells of a patient lie in one fold.
     seed : int
         Of the folds.
 
@@ -204,7 +212,7 @@ def calibrate(
         return None
     if groups is not None and len(np.unique(groups)) < FOLDS:
         return None
-    folds = stratified(y, groups, folds=FOLDS, seed=seed)
+    folds = stratified(y, groups, folds=FOLDS, seed=seed, patients=patients)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of small classes, and the iteration limits, which are the paper's
         held = cross_val_predict(model, X, y, cv=folds, method="predict_proba")[known]

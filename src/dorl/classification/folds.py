@@ -1,4 +1,4 @@
-"""Folds of a lab's cells that keep copies together, and the cells of another lab that are no copies of them."""
+"""Folds of a lab's cells that keep copies and patients together, and another lab's cells that are no copies of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from dorl.errors import InputError
@@ -15,7 +17,13 @@ Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 
 def stratified(
-    y: NDArray[np.str_], groups: NDArray[np.int64] | None, *, folds: int, seed: int, name: str = "the cells"
+    y: NDArray[np.str_],
+    groups: NDArray[np.int64] | None,
+    *,
+    folds: int,
+    seed: int,
+    name: str = "the cells",
+    patients: NDArray[np.object_] | None = None,
 ) -> Folds:
     """Divide cells into folds, each with its share of every class.
 
@@ -30,6 +38,8 @@ def stratified(
     seed : int
     name : str
         Of the lab, for the error.
+    patients : object array of shape (N,), optional
+        As for `beside`.
 
     Returns
     -------
@@ -40,6 +50,7 @@ def stratified(
     InputError
         If the groups are fewer than the folds.
     """
+    groups = beside(groups, patients, folds)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         if groups is None or not _have_copies(groups):
@@ -51,8 +62,49 @@ def stratified(
         return list(StratifiedGroupKFold(folds, shuffle=True, random_state=seed).split(y, y, groups))
 
 
+def beside(
+    groups: NDArray[np.int64] | None, patients: NDArray[np.object_] | None, folds: int
+) -> NDArray[np.int64] | None:
+    """Numbers of the cells that lie in one fold: copies of each other, and cells of one patient.
+
+    Parameters
+    ----------
+    groups : int array of shape (N,), optional
+        The same number for copies.
+    patients : object array of shape (N,), optional
+        Patient of each cell; None, NaN or "" where unknown.
+    folds : int
+
+    Returns
+    -------
+    int array of shape (N,), or None
+        `groups` as they are where no patient is known, or all cells would be of fewer groups than `folds`.
+    """
+    known = _known(patients)
+    if patients is None or not known.any():
+        return groups
+    _, number = np.unique(patients[known].astype(str), return_inverse=True)
+    _, copies = np.unique(np.arange(len(patients)) if groups is None else groups, return_inverse=True)
+    count = copies.max() + 1
+    size = count + number.max() + 1
+    edges = coo_array((np.ones(len(number)), (copies[known], count + number)), shape=(size, size))
+    together = connected_components(edges, directed=False)[1][copies].astype(np.int64)
+    return together if len(np.unique(together)) >= folds else groups
+
+
+def _known(patients: NDArray[np.object_] | None) -> NDArray[np.bool_]:
+    """Which cells have a patient."""
+    return np.array([isinstance(one, str) and one != "" for one in (() if patients is None else patients)], bool)
+
+
 def lab_folds(
-    name: str, y: NDArray[np.object_], groups: NDArray[np.int64] | None, folds: int, seed: int, notes: list[str]
+    name: str,
+    y: NDArray[np.object_],
+    groups: NDArray[np.int64] | None,
+    folds: int,
+    seed: int,
+    notes: list[str],
+    patients: NDArray[np.object_] | None = None,
 ) -> Folds:
     """`stratified` of a lab's labelled cells, with what a reader should know put into `notes`.
 
@@ -76,6 +128,12 @@ def lab_folds(
             notes.append(f"{name}: class {cls} has {cells}: kept, but not every fold holds one.")
     if groups is not None and _have_copies(groups):
         notes.append(f"{name}: {len(groups) - len(np.unique(groups))} cells are copies of others: in the same fold.")
+    together = beside(groups, patients, folds)
+    if (known := _known(patients)).any() and patients is not None:
+        apart = "each lies in one fold"
+        few = f"too few for {folds} folds, so that a patient's cells may lie in several"
+        notes.append(f"{name}: {len(set(patients[known]))} patients: {few if together is groups else apart}.")
+    groups = together
     if counts.max() < folds:
         notes.append(f"{name}: no class has a cell for each of the {folds} folds: folds are not stratified.")
         if groups is None or not _have_copies(groups) or len(np.unique(groups)) < folds:

@@ -50,11 +50,14 @@ class LabFeatures:
         Class names; None, NaN or "" where a cell is unlabelled.
     groups : int array of shape (n_cells,), optional
         The same number for cells that are copies of each other, in whatever lab.
+    patients : object array of shape (n_cells,), optional
+        Patient of each cell; None where unknown. Cells of a patient lie in one fold.
     """
 
     X: Any
     y: NDArray[np.object_]
     groups: NDArray[np.int64] | None = None
+    patients: NDArray[np.object_] | None = None
 
     def __post_init__(self) -> None:
         if getattr(self.X, "ndim", None) != 3:  # views take much room, and stay in half precision, or on disk
@@ -66,7 +69,8 @@ class LabFeatures:
     def labelled(self) -> LabFeatures:
         """The cells that have a label."""
         keep = np.array([isinstance(name, str) and name != "" for name in self.y], dtype=bool)
-        return LabFeatures(self.X[keep], self.y[keep], None if self.groups is None else self.groups[keep])
+        groups, patients = (None if of is None else of[keep] for of in (self.groups, self.patients))
+        return LabFeatures(self.X[keep], self.y[keep], groups, patients)
 
 
 @dataclass
@@ -194,7 +198,11 @@ def cross_lab(
     trains = [train for train in trains if any(pair[0] == train for pair in comparisons)]
     if not tested:
         raise InputError("nothing to test on: give a second lab, or test on the training lab, too")
-    splits = {train: lab_folds(train, data[train].y, data[train].groups, folds, seed, notes) for train in trains}
+    splits = {
+        train: lab_folds(train, of.y, of.groups, folds, seed, notes, of.patients)
+        for train in trains
+        for of in (data[train],)
+    }
     notes += [note for comparison in comparisons.values() if (note := comparison.note())]
 
     jobs = [(train, name, fold) for train in trains for name in names for fold in range(folds)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from pathlib import Path
 from typing import Any
 
 # each adds its commands, in the order of `dorl --help`
@@ -25,7 +27,7 @@ def main() -> None:
     print_anything()
     arguments = sys.argv[1:]
     debug = "--debug" in arguments
-    words = [word for word in arguments if word != "--debug"] or ["--help"]
+    words = [_with_home(word) for word in arguments if word != "--debug"] or ["--help"]
     try:
         status = app(words, prog_name="dorl", standalone_mode=False)  # typer turns an interrupt into 130
     except KeyboardInterrupt:
@@ -52,6 +54,12 @@ def main() -> None:
     if status == 130 and is_main() and SUPERVISED not in os.environ:
         print("stopped; the same command goes on from here", file=sys.stderr)
     sys.exit(status or 0)
+
+
+def _with_home(word: str) -> str:
+    """An argument with the home folder in ``--out=~/x``: shells put it into ``--out ~/x`` alone."""
+    match = re.fullmatch(r"(--[a-z-]+=)(~(?:/.*)?)", word, re.DOTALL)
+    return match[1] + str(Path(match[2]).expanduser()) if match else word
 
 
 def _usage(error: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -60,15 +60,26 @@ class Sorted:
         )
 
 
-def without_masks(root: Path, files: Sequence[str]) -> Sorted:
+def without_masks(files: Sequence[str], place_of: Callable[[str], Path]) -> Sorted:
     """Tell masks from images: ``a_mask.png``, ``masks/a.png``, or ``a.png`` beside ``a.jpg``, that show few colours.
 
     A file that is named like a mask and shows a photograph stays an image.
+
+    Parameters
+    ----------
+    files : sequence of str
+        Names, each once, with the folders that they stand in.
+    place_of : callable
+        Where the file of a name lies.
     """
     places: dict[tuple[str, str], list[str]] = defaultdict(list)
     for file in files:
         places[_place(PurePosixPath(file))].append(file)
     result = Sorted([])
+
+    def is_photograph(path: Path) -> bool:
+        return _size(path) is not None and not _plain_colours(path)
+
     taken: dict[str, list[str]] = defaultdict(list)
     for file in files:
         path = PurePosixPath(file)
@@ -76,14 +87,14 @@ def without_masks(root: Path, files: Sequence[str]) -> Sorted:
         other = next((one for place in named for one in places.get(place, ()) if one != file), None)
         own = [one for one in places[_place(path)] if one != file]
         asked = other or own or (named and not _WEAK.search(path.with_suffix("").as_posix()))
-        kinds = _plain_colours(root / file) if asked else 0
+        kinds = _plain_colours(place_of(file)) if asked else 0
         if not kinds:
             result.images.append(file)
             continue
         # a picture of one colour isn't taken for a mask because of the same name with another ending
-        photographs = (one for one in own if kinds > 1 and _size(root / one) and not _plain_colours(root / one))
+        photographs = (one for one in own if kinds > 1 and is_photograph(place_of(one)))
         image = other or next(photographs, None)
-        if image is not None and _size(root / image) not in (None, _size(root / file)):
+        if image is not None and _size(place_of(image)) not in (None, _size(place_of(file))):
             result.left_out.append((file, f"is a mask of {text_of(image)} by its name, and of another size"))
         elif image is not None:
             taken[image].append(file)

@@ -35,10 +35,7 @@ def to_8_bit(values: np.ndarray, name: str | Path, *, full: float | None = None,
     BadImageError
         If values are negative, no numbers, or larger than every scale.
     """
-    if values.dtype.kind == "c" or not np.isfinite(values).all():
-        raise BadImageError(f"{name}: has undefined pixel values; save it with 8 bits a colour")
-    if full is None or _share(values > full) > HOT:
-        full = _guessed(values, name)
+    full = scale_of(values, name, full=full)
     below = -OVERSHOT * full if values.dtype.kind == "f" else 0
     if values.dtype.kind in "if" and _share(values < below) > HOT:
         raise BadImageError(f"{name}: has negative pixel values; add an offset, or save it with 8 bits a colour")
@@ -46,6 +43,50 @@ def to_8_bit(values: np.ndarray, name: str | Path, *, full: float | None = None,
         return 255 - values if invert else values
     scaled = np.clip(values.astype(np.float32 if values.dtype.itemsize < 4 else np.float64) * (255 / full), 0, 255)
     return np.rint(255 - scaled if invert else scaled).astype(np.uint8)
+
+
+def scale_of(values: np.ndarray, name: str | Path, *, full: float | None = None) -> float:
+    """The number that stands for 255; arguments as for `to_8_bit`, which says how it is chosen."""
+    if values.dtype.kind == "c" or not np.isfinite(values).all():
+        raise BadImageError(f"{name}: has undefined pixel values; save it with 8 bits a colour")
+    return _guessed(values, name) if full is None or _share(values > full) > HOT else full
+
+
+def on_white_8_bit(
+    colours: np.ndarray,
+    alpha: np.ndarray,
+    name: str | Path,
+    *,
+    full: float | None = None,
+    invert: bool = False,
+    multiplied: bool = False,
+) -> np.ndarray:
+    """A transparent picture of any depth, laid on white: uint8 (H, W, 3).
+
+    Transparency has the scale of the colours where it stays below that, else the whole range of its type; floats that
+    stay below 1 have a scale of 1.
+
+    Parameters
+    ----------
+    colours : array of shape (H, W, 1) or (H, W, 3)
+    alpha : array of shape (H, W)
+        0 where nothing is seen.
+    multiplied : bool
+        The colours are multiplied by `alpha` already, so that both have one scale.
+    name, full, invert
+        As for `to_8_bit`.
+    """
+    scale = scale_of(colours, name, full=full)
+    if alpha.dtype.kind == "f" and _share(alpha > 1) <= HOT:
+        whole = 1.0
+    elif _share(alpha > scale) <= HOT:
+        whole = scale
+    else:
+        whole = scale_of(alpha, name) if alpha.dtype.kind == "f" else float(np.iinfo(alpha.dtype).max)
+    if multiplied:
+        scale = max(scale, whole)
+    rgb = np.broadcast_to(to_8_bit(colours, name, full=scale, invert=invert), (*alpha.shape, 3))
+    return on_white(rgb, to_8_bit(alpha, name, full=whole), multiplied=multiplied)
 
 
 def _share(where: np.ndarray) -> float:

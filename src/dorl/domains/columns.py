@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import warnings
 from pathlib import Path
@@ -43,6 +44,7 @@ def read_table(path: Path, *, any_class: bool = False) -> tuple[pd.DataFrame, li
     """
     table = _read(path)
     table.columns = pd.Index([without_surrogates(str(name)) for name in table.columns])
+    _refuse_twins(path, list(table.columns))
     remarks = []
     taken: dict[str, str] = {}
     for meaning, names in NAMES.items():
@@ -52,7 +54,7 @@ def read_table(path: Path, *, any_class: bool = False) -> tuple[pd.DataFrame, li
             if _plain(column) not in (meaning, f"{meaning}s"):
                 remarks.append(f"column {column!r} is read as {meaning!r}; rename it if that is wrong")
     table.columns = pd.Index([taken.get(name, name) for name in table.columns])
-    if "label" not in table and not any_class:
+    if "image" in table and "label" not in table and not any_class:
         others = [name for name in table.columns if name not in NAMES and _holds_classes(table[name])]
         if others:
             columns = " and ".join(repr(name) for name in others)
@@ -71,10 +73,18 @@ def names_images(path: Path) -> bool:
     if is_special(path):
         return False
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
+        with path.open(encoding=_encoding(path), errors="replace") as file:
             return any(_delimiter(line) is not None for line in (file.readline(65536), file.readline(65536)))
     except OSError:
         return False
+
+
+def _refuse_twins(path: Path, columns: list[str]) -> None:
+    """Refuse two columns of one name with a meaning; the second comes as ``label.1``."""
+    for name in columns:
+        first, dot, number = name.rpartition(".")
+        if dot and number.isdecimal() and first in columns and any(_plain(first) in names for names in NAMES.values()):
+            raise InputError(f"{path}: has two columns {first!r}: rename the one that isn't meant, or take it out")
 
 
 def _plain(name: str) -> str:
@@ -115,7 +125,7 @@ def _read(path: Path) -> pd.DataFrame:
                 dtype=object,
                 keep_default_na=False,
                 index_col=False,
-                encoding="utf-8-sig",
+                encoding=_encoding(path),
                 encoding_errors="surrogateescape",  # names that aren't UTF-8, as `ls` lists them
                 skipinitialspace=True,
             )
@@ -124,9 +134,15 @@ def _read(path: Path) -> pd.DataFrame:
         raise InputError(f"{path}: can't be read as a {path.suffix[1:]} table ({why}): save it anew") from error
 
 
+def _encoding(path: Path) -> str:
+    """UTF-16 where the file begins with its mark, as Excel's "Unicode text" does; else UTF-8."""
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
 def _divided(path: Path) -> tuple[str, int]:
     """What divides a CSV's columns, by its first line; and how many lines come before: Excel's ``sep=;``."""
-    with path.open(encoding="utf-8-sig", errors="replace") as file:
+    with path.open(encoding=_encoding(path), errors="replace") as file:
         first = file.readline(65536)
         said = re.fullmatch(r'"?sep=(.)"?\s*', first)
         if said:

@@ -37,7 +37,7 @@ _NOTES = frozenset(
         *(".txt", ".md", ".rst", ".rtf", ".log", ".html", ".htm", ".pdf", ".doc", ".docx", ".odt", ".bib"),
         *(".csv", ".tsv", ".xls", ".xlsx", ".ods", ".parquet", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml"),
         *(".ini", ".cfg", ".db", ".sqlite", ".py", ".ipynb", ".r", ".m", ".sh", ".bat", ".lnk", ".url", ".part"),
-        *(".sha256", ".md5", ".npy", ".npz", ".h5ad", ".safetensors", ".skops", ".pt", ".pth", ".sum"),
+        *(".sha256", ".md5", ".npz", ".h5ad", ".safetensors", ".skops", ".pt", ".pth", ".sum"),
     }
 )
 #: first bytes of kinds that can be read
@@ -67,10 +67,8 @@ def why_not(path: Path) -> str | None:
     ending = path.suffix.lower()
     if is_special(path):
         return None if ending in _NOTES else "is no regular file"
-    if ending in _HEIC:
-        return "heic is read with the package pillow-heif: pip install 'dorl[heic]'"
-    if ending == ".avif":
-        return "this Pillow reads no avif: update Pillow, or save it as png"
+    if ending in (*_HEIC, ".avif"):
+        return why_not_by_name(ending)
     kind = _kind(path)
     if kind is not None and ending not in _NOTES:
         return f"is a {kind} image without the ending .{kind}: rename it"
@@ -78,6 +76,19 @@ def why_not(path: Path) -> str | None:
         return None
     if not ending:
         return "has no ending, and is no image that is read: save it as png or tiff, if it is one"
+    return why_not_by_name(ending)
+
+
+def why_not_by_name(ending: str) -> str | None:
+    """`why_not` of a file that can't be looked into, by its ending in small letters alone."""
+    if ending in _HEIC:
+        return "heic is read with the package pillow-heif: pip install 'dorl[heic]'"
+    if ending == ".avif":
+        return "this Pillow reads no avif: update Pillow, or save it as png"
+    if ending in _NOTES:
+        return None
+    if not ending:
+        return "has no ending: give it that of its kind, if it is an image"
     return f"{ending} is not read: save it as png or tiff, if it is an image"
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image, ImageOps
 
-from dorl.domains.brightness import on_white, to_8_bit, turned
+from dorl.domains.brightness import on_white_8_bit, to_8_bit, turned
 from dorl.domains.formats import SUFFIXES
 from dorl.domains.masks import read_mask
 from dorl.domains.opening import (
@@ -17,7 +17,7 @@ from dorl.domains.opening import (
     by_pillow,
     check_bytes,
     checked_size,
-    deep_png,
+    deep_numbers,
     is_tiff,
     opened_file,
     orientation_of,
@@ -27,9 +27,6 @@ from dorl.domains.tiff import OtherColoursError, read_tiff, tiff_orientation, ti
 from dorl.errors import BadImageError
 
 __all__ = ["SUFFIXES", "decode_image", "probe_image", "read_image", "read_mask"]
-
-#: formats of which Pillow brings any depth to 16 or to 8 bits
-_FILLED = ("PPM", "JPEG2000")
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -95,9 +92,9 @@ def _read_rgb(stream: BinaryIO, name: str | Path) -> np.ndarray:
                 pass
         with by_pillow(stream, name) as image:
             orientation = orientation_of(image)
-            deep = deep_png(image, stream)
+            deep = deep_numbers(image, stream)
             if deep is not None:
-                return turned(_from_deep(deep, name), orientation)
+                return turned(_from_deep(*deep, name), orientation)
             if image.mode.startswith("I") or image.mode == "F":
                 full = 65535 if image.format == "PPM" and image.mode.startswith("I") else None
                 grey = to_8_bit(np.asarray(image), name, full=full)
@@ -113,15 +110,14 @@ def _read_rgb(stream: BinaryIO, name: str | Path) -> np.ndarray:
             if upright.mode in ("LAB", "HSV"):
                 raise BadImageError(f"{name}: has {upright.mode} colours; save it as RGB")
             rgb = np.array(upright.convert("RGB"))
-            if image.format in _FILLED and 0 < rgb.max() < 16:
+            if image.format == "PPM" and 0 < rgb.max() < 16:
                 raise BadImageError(f"{name}: may use 12 of 16 bits; save it as tiff, or with 8 bits a colour")
             return rgb
 
 
-def _from_deep(values: np.ndarray, name: str | Path) -> np.ndarray:
-    """RGB of a PNG of 16 bits: grey or colours, with transparency or without."""
+def _from_deep(values: np.ndarray, full: float | None, name: str | Path) -> np.ndarray:
+    """RGB of a picture of more than 8 bits: grey or colours, with transparency or without."""
     colours = 3 if values.shape[-1] >= 3 else 1
-    rgb = np.broadcast_to(to_8_bit(values[..., :colours], name), (*values.shape[:2], 3))
     if values.shape[-1] in (2, 4):
-        return on_white(rgb, to_8_bit(values[..., -1], name, full=65535))
-    return np.array(rgb)
+        return on_white_8_bit(values[..., :colours], values[..., -1], name, full=full)
+    return np.array(np.broadcast_to(to_8_bit(values[..., :colours], name, full=full), (*values.shape[:2], 3)))

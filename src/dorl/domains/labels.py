@@ -10,6 +10,7 @@ from dorl.taxonomy import NODES, parse_label
 _NOTHING = frozenset(
     {
         *("nan", "na", "n/a", "<na>", "nil", "none", "null", "nat", "unknown", "undefined", "unclear"),
+        *("#n/a", "n.a.", "n. a.", "(blank)", "blank", "tbd", "todo", "unsure", "uncertain", "indeterminate"),
         *("-", "--", ".", "?", "??", "???"),
     }
 )

@@ -101,7 +101,10 @@ class _Walk:
             real = place.resolve()
         except (OSError, RuntimeError):  # links in a circle
             real = None  # type: ignore[assignment]
-        if real is None or not real.is_relative_to(self.top):
+        if real is None or real == place:  # newer Pythons follow a circle to itself
+            self._pass(place, "is a link that leads to itself: put the file or folder itself there")
+            return None
+        if not real.is_relative_to(self.top):
             self._pass(place, LEADS_OUT)
             return None
         return real

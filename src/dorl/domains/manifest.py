@@ -8,6 +8,7 @@ import pandas as pd
 
 from dorl.domains.columns import read_table
 from dorl.domains.domain import Domain
+from dorl.domains.formats import SUFFIXES
 from dorl.domains.labels import class_of, doubtful
 from dorl.errors import InputError
 from dorl.names import file_of, find_below, leads_out, text_of, without_surrogates
@@ -43,6 +44,8 @@ def read_manifest(path: Path, name: str, *, any_class: bool = False) -> Domain:
     """
     table, remarks = read_table(path, any_class=any_class)
     if "image" not in table:
+        if any(PurePosixPath(name).suffix.lower() in SUFFIXES for name in table.columns):
+            raise InputError(f"{path}: has no line that names its columns: put one first, for example image,label")
         columns = ", ".join(table.columns) or "none"
         raise InputError(f"{path}: has no column 'image'; its columns are {columns}: rename that of the images' paths")
     table = table.reindex(columns=["image", *OPTIONAL])

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy import ndimage
 
 from dorl.domains.brightness import turned
-from dorl.domains.opening import by_pillow, checked_size, deep_png, is_tiff, opened_file, orientation_of, told
+from dorl.domains.opening import by_pillow, checked_size, deep_numbers, is_tiff, opened_file, orientation_of, told
 from dorl.domains.tiff import OtherColoursError, read_tiff, tiff_size
 from dorl.errors import BadImageError
 
 #: of the picture's pixels, the least and the largest share that a cell covers
 LEAST, MOST = 0.005, 0.98
+#: a mask that covers less of what it encloses shows an outline
+OUTLINE = 0.25
 #: share of the border, and of the four corners, that lies outside the cell
 BORDER, CORNERS = 0.5, 3
 #: formats that blur edges: there the cell differs by so much from the outside; JTSC's faintest class is 128
@@ -75,7 +78,8 @@ def read_mask(path: str | Path, shape: tuple[int, int], meaning: MaskMeaning = U
     Raises
     ------
     BadImageError
-        As `read_image`, for a mask of another size than its image, and where it can't be told which part is the cell.
+        As `read_image`, for a mask of another size than its image, for one that shows an outline, and where it can't be
+        told which part is the cell.
     """
     values, lossy = read_values(path)
     if values.shape[:2] != tuple(shape):
@@ -92,7 +96,10 @@ def read_mask(path: str | Path, shape: tuple[int, int], meaning: MaskMeaning = U
             f"{path}: can't tell which part of this mask is the cell (its border should be mostly outside, and the "
             f"cell cover {100 * LEAST:g} to {100 * MOST:g} % of it); say it with --mask-value, or draw it anew"
         )
-    return _differs(values, outside, lossy)
+    cell = _differs(values, outside, lossy)
+    if cell.sum() < OUTLINE * ndimage.binary_fill_holes(cell).sum():
+        raise BadImageError(f"{path}: shows the outline of a cell and not the cell: fill it, or leave the mask out")
+    return cell
 
 
 def conclude(masks: Sequence[Path], said: Value = ()) -> tuple[MaskMeaning, str | None]:
@@ -215,19 +222,27 @@ def read_values(path: str | Path) -> tuple[np.ndarray, bool]:
                 pass
             else:
                 alpha = None if picture.alpha is None else picture.values[..., picture.alpha : picture.alpha + 1]
-                values = _or_alpha(picture.values[..., : picture.colours], alpha)
+                values = _numbers(_or_alpha(picture.values[..., : picture.colours], alpha))
                 return turned(values, picture.orientation), False
         with by_pillow(stream, path) as image:
             lossy = image.format in _LOSSY
             orientation = orientation_of(image)
-            deep = deep_png(image, stream)
-            values = np.asarray(image) if deep is None else deep
+            deep = deep_numbers(image, stream)
+            values = np.asarray(image) if deep is None else deep[0]
             values = values[..., None] if values.ndim == 2 else values
             colours = 1 if values.shape[-1] < 3 else 3
             alpha = values[..., -1:] if values.shape[-1] in (2, 4) and image.mode != "RGBX" else None
             if image.mode == "CMYK":
                 colours, alpha = 4, None
             return turned(_or_alpha(values[..., :colours], alpha), orientation), lossy
+
+
+def _numbers(values: np.ndarray) -> np.ndarray:
+    """The same with one number of its own where there is none, as some programs write the outside."""
+    if values.dtype.kind != "f" or not np.isnan(values).any():
+        return values
+    known = values[~np.isnan(values)]
+    return np.nan_to_num(values, nan=known.min() - 1 if len(known) else 0)
 
 
 def _or_alpha(values: np.ndarray, alpha: np.ndarray | None) -> np.ndarray:

@@ -101,13 +101,43 @@ def orientation_of(image: Image.Image) -> int:
     return int(image.getexif().get(ORIENTATION, 1))
 
 
-def deep_png(image: Image.Image, stream: BinaryIO) -> np.ndarray | None:
-    """The numbers of a PNG of 16 bits in colour or with transparency, of which Pillow keeps the high byte; or None."""
-    stream.seek(0)
-    head = stream.read(26)
-    if image.format != "PNG" or head[24] != 16 or head[25] == 0:  # grey of 16 bits is read by Pillow
-        return None
-    import imagecodecs
+def deep_numbers(image: Image.Image, stream: BinaryIO) -> tuple[np.ndarray, float | None] | None:
+    """The numbers of a file of more than 8 bits that Pillow doesn't read as they are; None for any other file.
 
+    Of a PNG of 16 bits in colour or with transparency Pillow keeps the high byte; of a JPEG 2000 of 16 bits it takes
+    the brightest for black.
+
+    Returns
+    -------
+    numbers : array of shape (H, W, C)
+    full : float or None
+        The number that stands for full brightness, where the file says it by its bits.
+    """
     stream.seek(0)
-    return imagecodecs.png_decode(stream.read())
+    if image.format == "PNG":
+        head = stream.read(26)
+        if head[24] != 16 or head[25] == 0:  # grey of 16 bits is read by Pillow
+            return None
+        import imagecodecs
+
+        stream.seek(0)
+        return _with_channels(imagecodecs.png_decode(stream.read())), None
+    if image.format == "JPEG2000":
+        data = stream.read()
+        depth = _depth_of_jpeg2000(data)
+        if depth <= 8:
+            return None
+        import imagecodecs
+
+        return _with_channels(imagecodecs.jpeg2k_decode(data)), None if depth >= 16 else 2**depth - 1
+    return None
+
+
+def _with_channels(values: np.ndarray) -> np.ndarray:
+    return values[..., None] if values.ndim == 2 else values
+
+
+def _depth_of_jpeg2000(data: bytes) -> int:
+    """Bits of the first channel, by the codestream's marker SIZ (ITU-T T.800, A.5.1); 8 where there is none."""
+    at = data.find(b"\xff\x4f\xff\x51")
+    return (data[at + 42] & 0x7F) + 1 if 0 <= at < len(data) - 42 else 8

@@ -165,7 +165,7 @@ def _default_name(folder: Path) -> str:
 def _read_folder(
     root: Path, name: str, layout: str, files: Sequence[str], passed: Sequence[tuple[str, str]] = ()
 ) -> Domain:
-    told = without_masks(root, files)
+    told = without_masks(files, lambda file: root / file)
     paths = [text_of(file) for file in told.images]
     found, contradiction = recognise(root, paths) if layout == "auto" else (layout, None)
     label_of = labeller(found, asked=layout != "auto")

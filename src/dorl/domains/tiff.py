@@ -15,7 +15,7 @@ import numpy as np
 import tifffile
 from tifffile import PHOTOMETRIC
 
-from dorl.domains.brightness import FULL_SCALES, on_white, to_8_bit, turned
+from dorl.domains.brightness import FULL_SCALES, on_white, on_white_8_bit, to_8_bit, turned
 from dorl.domains.channels import colour_order, named_planes
 from dorl.errors import BadImageError
 
@@ -71,17 +71,25 @@ def _opened(stream: BinaryIO) -> Iterator[tifffile.TiffFile]:
         yield tiff
 
 
+def _first(tiff: tifffile.TiffFile) -> Any:
+    """The first page that isn't a preview, by its tag."""
+    first = tiff.pages.first
+    if not first.is_reduced:
+        return first
+    return next((page for page in tiff.pages if isinstance(page, tifffile.TiffPage) and not page.is_reduced), first)
+
+
 def tiff_size(stream: BinaryIO) -> tuple[int, int]:
-    """(width, height) in pixels, as stored, of the first page."""
+    """(width, height) in pixels, as stored, of the first page that isn't a preview."""
     with _opened(stream) as tiff:
-        page = tiff.pages.first
+        page = _first(tiff)
         return int(page.imagewidth), int(page.imagelength)
 
 
 def tiff_orientation(stream: BinaryIO) -> int:
     """The EXIF orientation, 1 to 8."""
     with _opened(stream) as tiff:
-        return _number(tiff.pages.first, _ORIENTATION, 1)
+        return _number(_first(tiff), _ORIENTATION, 1)
 
 
 def read_tiff(stream: BinaryIO, name: str | Path) -> TiffPicture:
@@ -95,8 +103,10 @@ def read_tiff(stream: BinaryIO, name: str | Path) -> TiffPicture:
         For YCbCr, CIELab and others, which Pillow reads.
     """
     with _opened(stream) as tiff:
-        page = tiff.pages.first
+        page = _first(tiff)
         if page.photometric not in _COLOURS:
+            if page is not tiff.pages.first:  # Pillow would read the preview
+                raise BadImageError(f"{name}: begins with a preview; save it as one RGB image")
             raise OtherColoursError
         tile = int(page.tilewidth or 1) * int(page.tilelength or 1)
         if max(tile, page.imagewidth * page.imagelength) * page.samplesperpixel > _MOST:
@@ -134,6 +144,16 @@ def tiff_rgb(picture: TiffPicture, name: str | Path) -> np.ndarray:
         if numbers.max() >= table.shape[1]:
             raise BadImageError(f"{name}: uses colours that its palette doesn't have; save it as RGB")
         rgb = np.moveaxis(table[:, numbers], 0, -1)
+    elif picture.alpha is not None and colours != 4:
+        laid = on_white_8_bit(
+            values[..., :colours],
+            values[..., picture.alpha],
+            name,
+            full=picture.full,
+            invert=invert,
+            multiplied=picture.multiplied,
+        )
+        return turned(laid, picture.orientation)
     else:
         levels = to_8_bit(values[..., :colours], name, full=picture.full, invert=invert)
         if colours == 4:  # cyan, magenta, yellow, black

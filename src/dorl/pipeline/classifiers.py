@@ -39,6 +39,7 @@ def fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
     few = few_labelled(labs)
     if few:
         others = np.union1d(others, np.flatnonzero(made.cells["domain"].isin(few) & made.cells["label"].isna()))
+    others = others[made.cells["cell_found"].to_numpy(bool)[others]]
 
     def fit_one(name: str) -> list[dict[str, Any]]:
         model, features = made.classifier(name), made.inputs(rows)
@@ -47,7 +48,9 @@ def fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
         else:
             model.fit(features, learnt)
         place = out / CLASSIFIERS / f"{slug(name)}.skops"
-        if calibration := calibrate(model, features, learnt, groups=made.groups[rows], seed=made.config.seed):
+        groups, patients = made.groups[rows], made.patients[rows]
+        calibration = calibrate(model, features, learnt, groups=groups, patients=patients, seed=made.config.seed)
+        if calibration:
             save_calibration(calibration, place.with_suffix(".json"))
         if name == VIEWS and len(others):
             adapt = adapted_beside if few else ViewsClassifier.suited
@@ -55,7 +58,8 @@ def fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
         save_classifier(model, place)
         if name != settings.default or not calibration:
             return []
-        return [expected_on(made, lab, name, model, calibration, settings.source) for lab in elsewhere]
+        asked = [expected_on(made, lab, name, model, calibration, settings.source) for lab in elsewhere]
+        return [row for row in asked if row is not None]
 
     sizes = [appetite(name, made.features.nbytes) for name in settings.names]
     done = in_parallel(fit_one, settings.names, sizes)

@@ -12,33 +12,55 @@ from numpy.typing import NDArray
 
 from dorl.domains import Domain
 from dorl.domains.duplicates import COLUMNS, copies_in, copy_groups
-from dorl.files import atomic
 from dorl.pipeline.runfolder import DUPLICATES
 from dorl.progress import say
+from dorl.runtime.kept import KEPT, READING, Kept, code_digest, content_key
+from dorl.sheets import read_sheet, write_sheet
 
-#: a line a pair of copies
+#: code that what was found depends on
+_CODE = ("dorl.domains.duplicates", "dorl.domains.alignment", *READING)
 
 
 def find_copies_in(labs: Sequence[Domain], out: Path | None = None) -> pd.DataFrame:
-    """Find copies within and between labs, say how many, and write ``duplicates.csv`` into `out`.
+    """Find copies within and between labs, say how many, and write them into `out`.
+
+    What was found of the same images before is not searched for again.
 
     Returns
     -------
     DataFrame, a row a pair
         ``lab``, ``path``, ``other_lab``, ``other_path``, ``correlation`` (of the pictures' details, 0.96-1).
     """
-    copies = copies_in(labs)
-    if len(copies):
-        say(told(copies, "" if out is None else f": {out / DUPLICATES}"))
-    if out is not None:
-        write_copies(copies, out)
+    if out is None:
+        copies = copies_in(labs)
+        _tell(copies)
+        return copies
+    key = copies_key(labs)
+    copies = search_copies(labs, out, key)
+    write_copies(copies, out, key)
     return copies
 
 
-def write_copies(copies: pd.DataFrame, out: Path) -> None:
-    """Write ``duplicates.csv`` into `out`, without rows where there are no copies."""
-    with atomic(out / DUPLICATES) as temporary:
-        copies.to_csv(temporary, index=False)
+def copies_key(labs: Sequence[Domain]) -> str:
+    """Changes with the images of the labs, by name and by content, and with the code that finds copies."""
+    images = [[lab.name, [[path, lab.source.digest(path)] for path in lab.table["path"]]] for lab in labs]
+    return content_key("copies", images, code_digest(_CODE))
+
+
+def search_copies(labs: Sequence[Domain], out: Path, key: str) -> pd.DataFrame:
+    """Find copies, or take what `write_copies` kept in `out` under the same key, and say how many."""
+    kept = Kept(out / KEPT).get(key, *COLUMNS)
+    copies = copies_in(labs) if kept is None else pd.DataFrame({name: kept[name].tolist() for name in COLUMNS})
+    _tell(copies, f": {out / DUPLICATES}")
+    return copies
+
+
+def write_copies(copies: pd.DataFrame, out: Path, key: str) -> None:
+    """Write ``duplicates.csv`` into `out`, without rows where there are no copies, and keep it for the next search."""
+    write_sheet(out / DUPLICATES, copies)
+    kept = Kept(out / KEPT)
+    kept.put(key, **{name: copies[name].to_numpy(float if name == COLUMNS[4] else str) for name in COLUMNS})
+    kept.tidy()
 
 
 def no_copies() -> pd.DataFrame:
@@ -48,7 +70,12 @@ def no_copies() -> pd.DataFrame:
 
 def read_copies(out: Path) -> pd.DataFrame:
     """What `find_copies_in` wrote."""
-    return pd.read_csv(out / DUPLICATES, dtype=dict.fromkeys(COLUMNS[:4], str), keep_default_na=False)
+    return read_sheet(out / DUPLICATES, text=COLUMNS[:4])
+
+
+def _tell(copies: pd.DataFrame, where: str = "") -> None:
+    if len(copies):
+        say(told(copies, where))
 
 
 def told(copies: pd.DataFrame, where: str = "") -> str:

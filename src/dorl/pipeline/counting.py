@@ -31,7 +31,7 @@ from dorl.segmentation.smear import red_cell_diameter
 from dorl.sheets import write_sheet
 
 #: columns of ``cells.csv`` and of ``fields.csv``
-CELLS = ("path", "xmin", "ymin", "xmax", "ymax", "class", "probability", "confidence", "touches_border")
+CELLS = ("path", "xmin", "ymin", "xmax", "ymax", "class", "probability", "found", "confidence", "touches_border")
 FIELDS = ("path", "width", "height", "red_cell", "cells")
 #: what ``counts.csv`` calls all classes together
 ALL = "all"
@@ -199,7 +199,7 @@ def _search(
 def _classified(found: Sequence[FoundField], model: DoRL | None, *, adapt: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     """``cells.csv`` and ``counts.csv`` of the cells of all fields."""
     rows = [
-        (field.path, *box, "", np.nan, confidence, cut)
+        (field.path, *box, "", np.nan, True, confidence, cut)
         for field in found
         for box, confidence, cut in zip(field.boxes, field.confidence, field.touches_border, strict=True)
     ]

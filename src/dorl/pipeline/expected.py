@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from dorl.classification import VIEWS, Calibration, calibrate, expected_accuracy
@@ -16,8 +17,10 @@ from dorl.progress import track
 
 def expected_on(
     made: Represented, lab: str, name: str, model: Pipeline, calibration: Calibration, source: Sequence[str]
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """The accuracy expected of a classifier on a lab's cells, labelled or not.
+
+    Images in which no cell was found get no class, and don't count.
 
     Parameters
     ----------
@@ -34,10 +37,13 @@ def expected_on(
 
     Returns
     -------
-    dict
+    dict or None
         ``source``, ``lab``, ``cells``, ``accuracy`` with its 95 % interval ``low`` and ``high`` (0-1), ``adapted``.
+        None where no cell was found.
     """
-    rows = np.flatnonzero(made.cells["domain"] == lab)
+    rows = _found_in(made, lab)
+    if not len(rows):
+        return None
     asked = model[-1] if name == VIEWS else model
     accuracy, low, high = expected_accuracy(calibration, asked, made.inputs(rows))
     adapted = bool(getattr(model[-1], "adapted_", False))
@@ -60,14 +66,20 @@ def expected_without_labels(made: Represented, trains: Sequence[str]) -> list[di
         labels = made.cells["label"].to_numpy(object)[rows]
         learnt = learnt_level(labels).project_all(labels).astype(str)
         model, inputs = made.classifier(name), made.inputs(rows)
-        calibration = calibrate(model, inputs, learnt, groups=made.groups[rows], seed=made.config.seed)
+        groups, patients = made.groups[rows], made.patients[rows]
+        calibration = calibrate(model, inputs, learnt, groups=groups, patients=patients, seed=made.config.seed)
         if calibration is None:
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the iteration limits are the paper's
             model.fit(inputs, learnt)
         for lab in unlabelled:
-            others = made.inputs(np.flatnonzero(made.cells["domain"] == lab))
-            suited = make_pipeline(model[-1].suited(others)) if name == VIEWS else model
+            others = made.inputs(_found_in(made, lab))
+            suited = make_pipeline(model[-1].suited(others)) if name == VIEWS and len(others) else model
             found.append(expected_on(made, lab, name, suited, calibration, [train]))
-    return found
+    return [row for row in found if row is not None]
+
+
+def _found_in(made: Represented, lab: str) -> NDArray[np.intp]:
+    """Rows of a lab's images in which a cell was found."""
+    return np.flatnonzero((made.cells["domain"] == lab) & made.cells["cell_found"].astype(bool))

@@ -159,8 +159,12 @@ class FieldStore:
         self._results.write(f"{ANNOTATED}/{self._names[path]}", self._drawn(path, texts), png(picture))
 
     def tidy(self, paths: Sequence[str]) -> None:
-        """Take away masks and pictures of fields that aren't among `paths`."""
+        """Take away masks and pictures of fields that aren't among `paths`, and the oldest of what is kept.
+
+        `dorl.runtime.kept.LIMIT` is how much is kept.
+        """
         self._results.tidy({f"{folder}/{self._names[path]}" for folder in (MASKS, ANNOTATED) for path in paths})
+        self._kept.tidy()
 
     def _key(self, path: str) -> str:
         return content_key("field", self._source, self._contents[path])

@@ -15,15 +15,15 @@ from dorl.errors import BadImageError, InputError
 from dorl.files import png, write_json
 from dorl.pipeline.measures import COLUMNS, LENGTHS, in_micrometres
 from dorl.pipeline.runfolder import make_folder, otherwise
-from dorl.runtime.kept import Kept, content_key
+from dorl.runtime.kept import KEPT, Kept, content_key
 from dorl.runtime.results import Results
 from dorl.segmentation.cell import FoundCell
 from dorl.sheets import write_sheet
 
 #: columns of ``cells.csv``
 CELLS = ("path", "mask", "found", "confidence", "touches_border")
-#: what the masks are made by; and what is kept of every image that was ever asked for
-SOURCE, KEPT = ".source.json", ".kept"
+#: what the masks are made by
+SOURCE = ".source.json"
 #: version of the folder's layout
 FORMAT = 2
 
@@ -132,8 +132,12 @@ class MaskNotes:
     def finish(
         self, rows: Sequence[Mapping[str, Any]], asked: Sequence[str], table: Path | None, pixel_size: float | None
     ) -> None:
-        """Write ``cells.csv`` and the measures, and take away what isn't among the files `asked` for."""
+        """Write ``cells.csv`` and the measures, and take away what isn't among the files `asked` for.
+
+        Of what is kept, the oldest goes beyond `dorl.runtime.kept.LIMIT`.
+        """
         self._results.tidy(set(asked))
+        self._kept.tidy()
         write_sheet(self.out / "cells.csv", pd.DataFrame(rows, columns=list(CELLS), dtype=object), number=".4f")
         if table is not None:
             columns = [*CELLS, *COLUMNS]

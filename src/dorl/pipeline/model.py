@@ -16,7 +16,7 @@ from dorl.classification import VIEWS, Calibration, load_calibration, load_class
 from dorl.domains import read_image
 from dorl.errors import InputError
 from dorl.inference import over_batches
-from dorl.pipeline.embedding import prepared, segment_small
+from dorl.pipeline.embedding import prepared, stored_form
 from dorl.pipeline.runfolder import (
     AUTOENCODER,
     CELL,
@@ -143,21 +143,27 @@ class DoRL:
     def predict_proba(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
         """Probabilities (N, number of classes), in the order of `classes_`; input as for `transform`.
 
-        Calibrated on held-out cells of the source labs, where there were enough.
+        Calibrated on held-out cells of the source labs, where there were enough. The row of an image in which no cell
+        was found is NaN.
         """
         self._fitted()
-        parts = [self.inputs(batch)[0] for batch in self._batches(images)]
-        return self.probabilities(np.concatenate(parts)) if parts else np.empty((0, len(self.classes_)))
+        parts = [self.inputs(batch) for batch in self._batches(images)]
+        if not parts:
+            return np.empty((0, len(self.classes_)))
+        probabilities = self.probabilities(np.concatenate([inputs for inputs, _ in parts]))
+        probabilities[np.concatenate([confidence for _, confidence in parts]) == 0] = np.nan
+        return probabilities
 
     def inputs(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """What the classifier takes of one batch of uint8 images, and whether a cell was found, bool (B,).
+        """What the classifier takes of one batch of uint8 images, and the confidence of each cell's outline.
 
         Of each plain view s and the description that it is made of, float16 (B, plain, D + F); as published s of the
-        whole image, float32 (B, D).
+        whole image, float32 (B, D). The confidence is that of `dorl.segmentation.cell.FoundCell`: float64 (B,), 0 to 1,
+        0 where no cell was found.
         """
         looked = self._views if self.several else self._whole
         parts = [part for _, part in over_batches(looked, images, device=self.segmenter.device)]
-        return np.concatenate([views for views, _ in parts]), np.concatenate([found for _, found in parts])
+        return np.concatenate([inputs for inputs, _ in parts]), np.concatenate([confidence for _, confidence in parts])
 
     @property
     def several(self) -> bool:
@@ -172,7 +178,7 @@ class DoRL:
     def _views(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         out = self.segmenter(prepared(images, self.segmenter.image_size))
         cells = find_cells(self.segmenter, images, logits=out.mask_logits)
-        return self.inputs_of(images, [cell.mask for cell in cells]), np.array([cell.found for cell in cells])
+        return self.inputs_of(images, [cell.mask for cell in cells]), np.array([cell.confidence for cell in cells])
 
     def inputs_of(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> np.ndarray:
         """What the classifier takes of cells whose masks are known already, as `inputs` gives it.
@@ -186,7 +192,7 @@ class DoRL:
         if self.of_grids:
             return described_views(self.segmenter, images, masks, self.config.views.plain)
         if self.config.method == PUBLISHED:
-            return self._whole(images)[0]
+            return self._encoded(prepared(images, self.segmenter.image_size))[0]
         return self.autoencoder.completed(np.stack(self.seen(images, masks).descriptions))
 
     def seen(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> SeenCells:
@@ -233,13 +239,25 @@ class DoRL:
         return self._fitted()[-1].agreement(inputs) if self.classifier_name == VIEWS else None
 
     def predict(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
-        """The likeliest class of each image: object array (N,) of str; input as for `transform`."""
-        return np.array(self.classes_, object)[self.predict_proba(images).argmax(1)]
+        """The likeliest class of each image, None where no cell was found: object array (N,) of str or None.
+
+        Input as for `transform`.
+        """
+        probabilities = self.predict_proba(images)
+        classes = np.array(self.classes_, object)[probabilities.argmax(1)]
+        classes[np.isnan(probabilities).any(axis=1)] = None
+        return classes
 
     def _whole(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        tokens, masks, _ = segment_small(self.segmenter, prepared(images, self.segmenter.image_size))
-        features = self.autoencoder.encode(torch.from_numpy(tokens)).cpu().numpy()
-        return features, np.asarray(masks.any(axis=(1, 2)))
+        features, logits = self._encoded(prepared(images, self.segmenter.image_size))
+        cells = find_cells(self.segmenter, images, logits=logits)
+        return features, np.array([cell.confidence for cell in cells])
+
+    def _encoded(self, small: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
+        """Features s of prepared images as published, and what the segmenter says of their masks."""
+        out = self.segmenter(small)
+        tokens, _, _ = stored_form(out, small)
+        return self.autoencoder.encode(torch.from_numpy(tokens)).cpu().numpy(), out.mask_logits
 
     def _batches(self, images: np.ndarray | Sequence[Image]) -> Iterator[list[np.ndarray]]:
         if isinstance(images, (str, Path)):

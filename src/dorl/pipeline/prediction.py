@@ -68,9 +68,10 @@ def predict(
     images : str, Path or Domain, or several str or Path
         An image, a folder (searched below, too), a manifest, or a lab; of several, paths stand in `out` as given.
     out : str or Path
-        CSV: path, class, probability, found, then a column a class with its probability, in the run's order of
-        classes. Where no cell was found, ``found`` is False and nothing is said of the class. A link is written
-        through; a pipe or ``/dev/stdout`` gets the table when it is whole.
+        CSV: path, class, probability, found, confidence (of the cell's outline, 0-1), then a column a class with its
+        probability, in the run's order of classes. Where no cell was found, ``found`` is False, ``confidence`` 0, and
+        nothing is said of the class. A link is written through; a pipe or ``/dev/stdout`` gets the table when it is
+        whole.
     classifier : str, optional
         One of the run's classifiers; its default otherwise.
     adapt : bool
@@ -99,7 +100,8 @@ def predict(
     tell_left_out(lab)
     result = Predicted(0, 0, list(lab.left_out.itertuples(index=False, name=None)))
     with atomic(out) as temporary, _opened(temporary, out) as file, tempfile.TemporaryFile() as held:
-        paths, inputs, found = _held(model, lab, result, held)
+        paths, inputs, outlines = _held(model, lab, result, held)
+        found = outlines > 0
         cells = np.flatnonzero(found)
         agreement = None
         if adapt and len(cells):
@@ -107,7 +109,7 @@ def predict(
             result.adapted = model is not before
         elif model.calibration is not None and len(cells):
             agreement = model.agreement(np.asarray(inputs[cells[spread(len(cells))]]))
-        writer = SheetWriter(file, ["path", "class", "probability", "found", *classes], number=".6f")
+        writer = SheetWriter(file, ["path", "class", "probability", "found", "confidence", *classes], number=".6f")
         confidence: list[np.ndarray] = []
         at_first: list[np.ndarray] = []
         for start in range(0, len(paths), CHUNK):
@@ -117,9 +119,10 @@ def predict(
             confidence.append(probabilities[seen].max(1))
             if (first := model.first_probabilities(some_inputs)) is not None:
                 at_first.append(first[seen].max(1))
-            for path, row, index, cell in zip(paths[start : start + CHUNK], probabilities, best, seen, strict=True):
-                said_of = [classes[index], row[index], True, *row] if cell else [None, None, False, *[None] * len(row)]
-                writer.row([path, *said_of])
+            rows = zip(paths[start : start + CHUNK], probabilities, best, outlines[start : start + CHUNK], strict=True)
+            for path, row, index, outline in rows:
+                of_class = [classes[index], row[index]] if outline else [None, None]
+                writer.row([path, *of_class, bool(outline), outline, *(row if outline else [None] * len(row))])
     if model.calibration is not None and len(cells):
         said = [np.concatenate(values) for values in (at_first, confidence) if values]
         result.accuracy = tell_accuracy(model.calibration, *said, agreement=agreement)
@@ -180,25 +183,25 @@ def tell_accuracy(
 
 
 def _held(model: DoRL, lab: Domain, result: Predicted, file: IO[bytes]) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """Paths of the images that can be read, what the classifier takes of them, and whether a cell was found, bool (N,).
+    """Paths of the images that can be read, what the classifier takes of them, and confidence of the outlines, (N,).
 
-    What the classifier takes is memory-mapped, and kept in `file`.
+    What the classifier takes is memory-mapped, and kept in `file`. The confidence is 0 where no cell was found.
     """
     paths: list[str] = []
-    seen: list[np.ndarray] = []
+    outlines: list[np.ndarray] = []
     for some, arrays in read_batches(lab, result):
-        inputs, found = model.inputs(arrays)
+        inputs, confidence = model.inputs(arrays)
         file.write(inputs.tobytes())
         paths += some
-        seen.append(found)
+        outlines.append(confidence)
     result.images = len(paths)
     if not paths:
         raise InputError("not one image could be read: give other images")
     file.flush()
     held = np.memmap(file, inputs.dtype, "r", shape=(len(paths), *inputs.shape[1:]))  # type: ignore[call-overload]
-    found = np.concatenate(seen)
-    result.without_cell = int((~found).sum())
-    return paths, held, found
+    confidence = np.concatenate(outlines)
+    result.without_cell = int((confidence == 0).sum())
+    return paths, held, confidence
 
 
 def _opened(temporary: Path, out: Path) -> TextIO:

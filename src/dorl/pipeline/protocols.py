@@ -83,7 +83,9 @@ def lab_features(made: Represented, names: Sequence[str]) -> dict[str, LabFeatur
     """What classifiers take of each lab's cells, and their labels."""
     labels = made.cells["label"].where(made.cells["label"].notna(), None).to_numpy(object)
     rows = {name: np.flatnonzero(made.cells["domain"] == name) for name in names}
-    return {name: LabFeatures(made.inputs(of), labels[of], made.groups[of]) for name, of in rows.items()}
+    return {
+        name: LabFeatures(made.inputs(of), labels[of], made.groups[of], made.patients[of]) for name, of in rows.items()
+    }
 
 
 def _without(made: Represented, tested: str, device: str | None) -> Represented:

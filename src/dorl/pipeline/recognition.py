@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +14,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from dorl.cells import CellStore
 from dorl.classification import VIEWS
-from dorl.errors import InputError
+from dorl.errors import BadImageError, InputError
+from dorl.files import digest_of
 from dorl.inference import over_batches
 from dorl.pipeline.embedding import prepared, stored_form
 from dorl.pipeline.model import DoRL
@@ -31,8 +31,10 @@ from dorl.pipeline.runfolder import (
 )
 from dorl.reporting.overlay import draw_cells, draw_overlay
 from dorl.representation.features import reconstructed
+from dorl.runtime.kept import content_key
 from dorl.segmentation import fields
 from dorl.segmentation.cell import FoundCell, find_cells
+from dorl.segmentation.colours import colour_fault
 from dorl.segmentation.smear import red_cell_diameter
 from dorl.serving.recogniser import CellOfField, Neighbour, SeenCell, SeenField, Together
 
@@ -82,7 +84,7 @@ class RunRecogniser:
         used = [CONFIG, SEGMENTER, AUTOENCODER, FEATURES]
         place = Path(CLASSIFIERS) / slug(self._model.classifier_name)
         used += [str(place.with_suffix(ending)) for ending in (".skops", ".json")]
-        self.version = _digest([run / name for name in used], str(adapt))
+        self.version = content_key([digest_of(run / name) for name in used], adapt)[:12]
         calibration = self._model.calibration
         config = self._model.config
         self.facts: dict[str, Any] = {
@@ -99,10 +101,15 @@ class RunRecogniser:
         return self._look([(image, None) for image in images])
 
     def search(self, image: np.ndarray) -> SeenField:
-        """Find every white cell of a smear field, uint8 (H, W, 3), RGB, 0-255, and look at each, as `dorl count`."""
+        """Find every white cell of a smear field, uint8 (H, W, 3), RGB, 0-255, and look at each, as `dorl count`.
+
+        Raises BadImageError for a field that is grey, or whose red and blue are swapped.
+        """
         segmenter = self._model.segmenter
         red_cell = red_cell_diameter(image)
         found = fields.find_cells(segmenter, image, red_cell=red_cell)
+        if not found and (fault := colour_fault(segmenter, image, red_cell=red_cell)) is not None:
+            raise BadImageError(fault)
         crops = [fields.cut_out(image, cell) for cell in found]
         seen = self._look(
             [(crop, FoundCell(mask, cell.confidence)) for (crop, mask), cell in zip(crops, found, strict=True)]
@@ -172,7 +179,7 @@ class RunRecogniser:
         distances = self._train.distances(rows) if self._measure is None else self._measure(inputs) / UNLIKE
         return [
             SeenCell(
-                probabilities=row.tolist(),
+                probabilities=row.tolist() if cell.found else None,
                 found=cell.found,
                 confidence=cell.confidence,
                 distance=float(distance),
@@ -282,15 +289,3 @@ def _encoded(image: np.ndarray, kind: str, **options: int) -> bytes:
     file = io.BytesIO()
     Image.fromarray(image).save(file, kind, **options)
     return file.getvalue()
-
-
-def _digest(files: Sequence[Path], *words: str) -> str:
-    """Twelve hexadecimal digits that change with any of some files, which may be missing."""
-    digest = hashlib.sha256("\0".join(words).encode())
-    for path in files:
-        if path.is_file():
-            with path.open("rb") as file:
-                while block := file.read(2**20):
-                    digest.update(block)
-        digest.update(b"\0")
-    return digest.hexdigest()[:12]

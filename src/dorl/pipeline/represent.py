@@ -114,6 +114,12 @@ class Represented:
         """A number for each cell, the same for copies of each other in whatever lab: int64 (N,)."""
         return group_numbers(self.cells["domain"].tolist(), self.cells["path"].tolist(), self.copies)
 
+    @cached_property
+    def patients(self) -> np.ndarray:
+        """Patient of each cell, as ``lab/patient``; None where unknown: object array (N,)."""
+        pairs = zip(self.cells["domain"], self.cells["patient"], strict=True)
+        return np.array([f"{lab}/{one}" if isinstance(one, str) and one else None for lab, one in pairs], object)
+
     def inputs(self, rows: np.ndarray) -> np.ndarray | StoredRows:
         """What classifiers take of some cells: views (M, V, D + F), s first, float16, whose F numbers stay on disk.
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from dorl.domains import Domain
 from dorl.errors import InputError
 from dorl.files import behind_links, is_stream, write_text
+from dorl.runtime.kept import KEPT
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -267,7 +268,7 @@ def claim(folder: Path, config: RunConfig) -> bool:
 
 def release(folder: Path) -> None:
     """Give back a folder whose new run turned out to have wrong input, so that the next try may take it."""
-    for name in (CELLS, TUNING):
+    for name in (CELLS, TUNING, KEPT):
         shutil.rmtree(folder / name, ignore_errors=True)
     for name in (SEGMENTER, AUTOENCODER, HISTORY, DUPLICATES, CONFIG):
         (folder / name).unlink(missing_ok=True)

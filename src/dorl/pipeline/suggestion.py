@@ -69,7 +69,8 @@ def suggest(
     parts: list[np.ndarray] = []
     without = 0
     for some, arrays in read_batches(lab, read, what="embedding cells"):
-        inputs, found = model.inputs(arrays)
+        inputs, confidence = model.inputs(arrays)
+        found = confidence > 0
         paths += [path for path, is_cell in zip(some, found, strict=True) if is_cell]
         parts.append(inputs[found])
         without += int((~found).sum())

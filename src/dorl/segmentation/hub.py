@@ -16,7 +16,7 @@ from dorl.progress import say
 from dorl.segmentation.sam import SamSpec
 from dorl.segmentation.sam2 import Sam2Spec
 from dorl.segmentation.transplant import Spec, at_size, two_mask_network
-from dorl.tensorfiles import refuse_misfits
+from dorl.tensorfiles import refuse_misfits, utf8_name
 
 #: where weights files are looked for when this variable doesn't name a folder
 DEFAULT_FOLDER = Path("~/.cache/dorl")
@@ -203,13 +203,14 @@ def _from_pretrained(folder: Path, kind: str) -> Any:
     before = logging.get_verbosity()
     logging.set_verbosity_error()  # SAM 2.1's folders say "sam2_video", and transformers remarks on it
     try:
-        model, info = family.from_pretrained(
-            folder,
-            use_safetensors=True,
-            local_files_only=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
+        with utf8_name(folder) as place:
+            model, info = family.from_pretrained(
+                place,
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )
     except Exception as error:  # a damaged file can fail anywhere in safetensors and transformers
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{folder}: can't be read as a model in hub layout ({why}); download it again") from error

@@ -77,8 +77,8 @@ class Sample(BaseModel):
     unlike: int = Field(description="Cells unlike all training cells.")
     checked: int = Field(description="Cells that a person gave a class.")
     corrected: int = Field(description="Those of them that got another class than the classifier's.")
-    without_cell: int = Field(description="Images in which no white cell was made out.")
-    classes: dict[str, int]
+    without_cell: int = Field(description="Images in which no white cell was found; they have no class.")
+    classes: dict[str, int] = Field(description="Cells of each class, by a person's word where there is one.")
     differential: list[Count] = Field(
         description="Of fields alone: every class, by a person's word where there is one. The interval is Wilson's; it "
         "says what counting so few cells leaves open, and nothing of wrong classes."
@@ -96,14 +96,17 @@ class Cell(BaseModel):
     id: int
     sample: int
     name: str
-    class_: str = Field(alias="class", description="The likeliest by the classifier.")
-    probability: float
+    class_: str | None = Field(
+        alias="class", description="The likeliest by the classifier; null where no white cell was found."
+    )
+    probability: float | None = Field(description="Of that class; null where no white cell was found.")
     probabilities: dict[str, float] = Field(
-        description="By the classes of the run that looked at it; empty where those aren't known any more."
+        description="By the classes of the run that looked at it; empty where no white cell was found, and where those "
+        "classes aren't known any more."
     )
     label: str | None = Field(description="The class that a person gave it.")
-    found: bool = Field(description="Whether a white cell was made out.")
-    confidence: float = Field(description="Of its outline, 0-1.")
+    found: bool = Field(description="Whether a white cell was found.")
+    confidence: float = Field(description="Of its outline, 0-1; 0 where no white cell was found.")
     field: int | None = Field(description="The smear field in which it was found.")
     box: tuple[int, int, int, int] | None = Field(description="xmin, ymin, xmax, ymax in the field; pixels.")
     touches_border: bool = Field(description="Whether the field's edge cuts it.")
@@ -124,8 +127,8 @@ class Correction(BaseModel):
     """A person's word on a cell, or, without a label, its taking back."""
 
     label: str | None
-    predicted: str
-    probability: float
+    predicted: str | None
+    probability: float | None
     model: str
     made: str
 

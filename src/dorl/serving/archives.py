@@ -7,7 +7,7 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from dorl.domains.images import SUFFIXES
+from dorl.domains.formats import SUFFIXES, why_not_by_name
 from dorl.names import leads_out
 from dorl.serving.limits import Limits, Refused, in_words
 from dorl.serving.multipart import Received, clean_name
@@ -25,7 +25,7 @@ def is_zip(path: Path) -> bool:
 
 def unpack(
     archive: Received, folder: Path, limits: Limits, *, first: int = 1, images: int = 0, size: int = 0
-) -> list[Received]:
+) -> tuple[list[Received], list[tuple[str, str]]]:
     """Write the images of a zip into `folder`, under names of ours.
 
     Parameters
@@ -43,6 +43,8 @@ def unpack(
     -------
     list of Received
         What has the ending of an image, in the zip's order; hidden files and those of macOS' own are passed over.
+    list of (str, str)
+        Name and reason of each other file that is no note or table.
 
     Raises
     ------
@@ -52,9 +54,11 @@ def unpack(
     """
     _check_list(archive)
     found: list[Received] = []
+    left_out: list[tuple[str, str]] = []
     try:
         with zipfile.ZipFile(archive.path) as opened:
-            for entry in _images(opened, archive.name, limits.images, images):
+            chosen, left_out = _sorted(opened, archive.name, limits.images, images)
+            for entry in chosen:
                 left = limits.unpacked - size
                 path = folder / f"upload-{first + len(found):05d}"
                 copied = _copy(opened, entry, path, min(left, limits.image))
@@ -71,7 +75,7 @@ def unpack(
         raise Refused(400, f"{archive.name}: the zip is encrypted: send one without a password") from error
     if not found:
         raise Refused(400, f"{archive.name}: no image in the zip: it takes jpg, png, bmp, tiff, webp and gif")
-    return found
+    return found, left_out
 
 
 def _check_list(archive: Received) -> None:
@@ -89,8 +93,11 @@ def _check_list(archive: Received) -> None:
         raise Refused(413, f"{archive.name}: too many files in the zip: send fewer images at a time")
 
 
-def _images(opened: zipfile.ZipFile, name: str, most: int, before: int) -> list[zipfile.ZipInfo]:
-    chosen = []
+def _sorted(
+    opened: zipfile.ZipFile, name: str, most: int, before: int
+) -> tuple[list[zipfile.ZipInfo], list[tuple[str, str]]]:
+    """The images of a zip, and what else is in it that may be one, and why it isn't read."""
+    chosen, left_out = [], []
     for entry in opened.infolist():
         path = PurePosixPath(entry.orig_filename.replace("\\", "/"))
         if leads_out(path.as_posix()):
@@ -98,11 +105,16 @@ def _images(opened: zipfile.ZipFile, name: str, most: int, before: int) -> list[
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise Refused(400, f"{name}: packed in a way that isn't read here: make it anew as an ordinary zip")
         hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-        if not entry.is_dir() and not hidden and path.suffix.lower() in SUFFIXES:
+        ending = path.suffix.lower()
+        if entry.is_dir() or hidden:
+            continue
+        if ending in SUFFIXES:
             chosen.append(entry)
+        elif reason := why_not_by_name(ending):
+            left_out.append((clean_name(_name(entry)), reason))
     if before + len(chosen) > most:
         raise Refused(413, f"{name}: {before + len(chosen)} images in the upload, over {most}: send fewer at a time")
-    return chosen
+    return chosen, left_out
 
 
 def _name(entry: zipfile.ZipInfo) -> str:

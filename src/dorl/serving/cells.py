@@ -16,8 +16,8 @@ Show = Literal["all", "unlike", "unsure", "unchecked", "corrected", "without-cel
 _ORDERS: dict[str, str] = {
     "given": "id",
     "name": "name, id",
-    "class": "coalesce(label, class), probability DESC, id",
-    "unsure": "probability, id",
+    "class": "coalesce(label, class) IS NULL, coalesce(label, class), probability DESC, id",
+    "unsure": "probability IS NULL, probability, id",
     "sure": "probability DESC, id",
     "unlike": "distance DESC, id",
 }
@@ -28,7 +28,7 @@ _SHOWN: dict[str, str] = {
     "unlike": "distance > 1",
     "unsure": f"probability < {UNSURE}",
     "unchecked": "label IS NULL",
-    "corrected": "label IS NOT NULL AND label != class",
+    "corrected": "label IS NOT NULL AND label IS NOT class",
     "without-cell": "found = 0",
 }
 _COLUMNS = (
@@ -39,7 +39,10 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Row:
-    """A cell for an export: its image's place and what is known of it; of one in a field its name and its box."""
+    """A cell for an export: its image's place and what is known of it; of one in a field its name and its box.
+
+    `predicted` and `probability` are None where no cell was found.
+    """
 
     name: str
     file: str
@@ -47,8 +50,8 @@ class Row:
     box: list[int] | None
     touches_border: bool
     confidence: float
-    predicted: str
-    probability: float
+    predicted: str | None
+    probability: float | None
     probabilities: dict[str, float]
     distance: float
     found: bool
@@ -93,7 +96,7 @@ class Cells:
         (count, cells)
             How many there are, and those asked for.
         """
-        where = f"sample = ? AND class IS NOT NULL AND {_SHOWN[show]}"
+        where = f"sample = ? AND seen AND {_SHOWN[show]}"
         values: list[Any] = [sample]
         if of_class is not None:
             where += " AND coalesce(label, class) = ?"
@@ -114,7 +117,7 @@ class Cells:
         with self._database.transaction() as db:
             row = db.execute(
                 f"SELECT {_COLUMNS}, neighbours, model FROM cells JOIN samples ON samples.id = sample "
-                "WHERE cells.id = ? AND class IS NOT NULL",
+                "WHERE cells.id = ? AND seen",
                 (cell,),
             ).fetchone()
             corrections = db.execute(
@@ -143,10 +146,10 @@ class Cells:
             changed = db.execute(
                 "INSERT INTO corrections (cell, label, predicted, probability, model, made) "
                 "SELECT cells.id, ?, class, probability, model, ? FROM cells JOIN samples ON samples.id = sample "
-                "WHERE cells.id = ? AND class IS NOT NULL",
+                "WHERE cells.id = ? AND seen",
                 (label, now(), cell),
             ).rowcount
-            db.execute("UPDATE cells SET label = ? WHERE id = ? AND class IS NOT NULL", (label, cell))
+            db.execute("UPDATE cells SET label = ? WHERE id = ? AND seen", (label, cell))
         return changed > 0
 
     def rows(self, sample: int) -> list[Row]:
@@ -158,7 +161,7 @@ class Cells:
                 "CASE WHEN label IS NOT NULL THEN (SELECT max(made) FROM corrections WHERE cell = cells.id) END "
                 "AS checked, model, content "
                 "FROM cells JOIN samples ON samples.id = cells.sample LEFT JOIN fields ON fields.id = cells.field "
-                "WHERE cells.sample = ? AND class IS NOT NULL "
+                "WHERE cells.sample = ? AND seen "
                 "ORDER BY cells.id",
                 (sample,),
             ).fetchall()
@@ -166,10 +169,10 @@ class Cells:
 
 
 def _read(cell: dict[str, Any]) -> dict[str, Any]:
-    """A cell's columns as Python has them; the probabilities by class, none where their classes are unknown."""
-    classes = cell.pop("model_classes")
-    values = json.loads(cell["probabilities"])
-    cell["probabilities"] = {} if classes is None else dict(zip(json.loads(classes), values, strict=True))
+    """A cell's columns as Python has them; the probabilities by class, none without a cell or without known classes."""
+    classes, values = cell.pop("model_classes"), cell["probabilities"]
+    known = None not in (classes, values)
+    cell["probabilities"] = dict(zip(json.loads(classes), json.loads(values), strict=True)) if known else {}
     cell["box"] = json.loads(cell["box"]) if cell["box"] else None
     for name in ("found", "touches_border"):
         cell[name] = bool(cell[name])

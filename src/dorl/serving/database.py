@@ -90,8 +90,28 @@ ALTER TABLE samples ADD COLUMN model_classes TEXT;  -- JSON: the classes of the 
 _CONTENTS = """
 ALTER TABLE cells ADD COLUMN content TEXT;  -- digest of the file that was looked at; null if unknown
 """
+_NO_CLASS = """
+ALTER TABLE cells ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;  -- whether it was looked at
+UPDATE cells SET seen = class IS NOT NULL;
+UPDATE cells SET class = NULL, probability = NULL, probabilities = NULL WHERE found = 0;  -- no cell, no class
+DROP INDEX cells_to_look_at;
+CREATE INDEX cells_to_look_at ON cells(sample) WHERE seen = 0;
+CREATE TABLE corrections_made (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    cell INTEGER NOT NULL REFERENCES cells(id) ON DELETE CASCADE,
+    label TEXT,                     -- null where a correction was taken back
+    predicted TEXT,                 -- null where no cell was found
+    probability REAL,
+    model TEXT NOT NULL,
+    made TEXT NOT NULL
+);
+INSERT INTO corrections_made SELECT id, cell, label, predicted, probability, model, made FROM corrections;
+DROP TABLE corrections;
+ALTER TABLE corrections_made RENAME TO corrections;
+CREATE INDEX corrections_of_cell ON corrections(cell);
+"""
 #: what makes each version of the tables of the one before
-_STEPS = (_TABLES, _FIELDS, _CLASSES, _CONTENTS)
+_STEPS = (_TABLES, _FIELDS, _CLASSES, _CONTENTS, _NO_CLASS)
 #: version of the tables
 FORMAT = len(_STEPS)
 

@@ -21,22 +21,22 @@ def write_table(rows: Sequence[Row], classes: Sequence[str], *, fields: bool = F
     """CSV of a sample's cells: what a person said, what the classifier said, and every class's probability.
 
     ``class`` is the person's word where there is one. Cells of smear `fields` have their field's name for a path, and
-    the columns that `dorl count` gives besides.
+    the columns that `dorl count` gives besides. Where no cell was found, and nobody gave a class, there is none.
     """
-    boxes = ["xmin", "ymin", "xmax", "ymax", "confidence", "touches_border"] if fields else []
+    boxes = ["xmin", "ymin", "xmax", "ymax", "touches_border"] if fields else []
     columns = ["path", *boxes, "class", "probability", "label", "checked", "predicted"]
-    columns += ["distance", "cell_found", "model"]
+    columns += ["found", "confidence", "distance", "model"]
     text = io.StringIO()
     writer = SheetWriter(text, [*columns, *classes])
     for row in rows:
         # of classes that the model of then didn't know nothing can be said
         values = [row.probabilities.get(name) for name in classes]
-        place = [*row.box, round(row.confidence, 4), _truth(row.touches_border)] if row.box else []
+        place = [*row.box, _truth(row.touches_border)] if row.box else []
         writer.row(
             [
-                *(row.field or row.name, *place, row.label or row.predicted, round(row.probability, 6)),
-                *(row.label, row.checked, row.predicted, round(row.distance, 4), _truth(row.found)),
-                *(row.model, *values),
+                *(row.field or row.name, *place, row.label or row.predicted, _rounded(row.probability, 6)),
+                *(row.label, row.checked, row.predicted, _truth(row.found), round(row.confidence, 4)),
+                *(round(row.distance, 4), row.model, *values),
             ]
         )
     return text.getvalue()
@@ -71,7 +71,7 @@ def write_lab(rows: Iterable[Row], place: Place, places: Places, out: IO[bytes])
                 count += 1
                 left_out.row([row.name, error.strerror if isinstance(error, OSError) else str(error)])
                 continue
-            writer.row([name, row.label, row.predicted, round(row.probability, 4), row.name])
+            writer.row([name, row.label, row.predicted, _rounded(row.probability, 4), row.name])
         archive.writestr(MANIFEST, text.getvalue())
         if count:
             archive.writestr(LEFT_OUT, missing.getvalue())
@@ -83,6 +83,10 @@ def _ending(path: Path) -> str:
         head = file.read(4)
     kinds = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"BM": ".bmp"}
     return kinds.get(head[:2], ".tif")
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)
 
 
 def _truth(value: bool) -> str:

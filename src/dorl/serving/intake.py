@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dorl.domains.images import SUFFIXES, probe_image
+from dorl.domains.beside import without_masks
+from dorl.domains.images import probe_image
+from dorl.domains.listing import image_files
 from dorl.errors import BadImageError
 from dorl.names import file_of, text_of
 from dorl.serving.archives import is_zip, unpack
@@ -55,17 +56,23 @@ def take_uploaded(received: list[Received], folder: Path, limits: Limits) -> Tak
     for file in received:
         if file.path in zips:
             first = len(received) + len(files) + 1
-            unpacked = unpack(file, folder, limits, first=first, images=images, size=size)
+            unpacked, passed = unpack(file, folder, limits, first=first, images=images, size=size)
             images += len(unpacked)
             size += sum(one.bytes for one in unpacked)
             files += unpacked
+            taken.left_out += passed
             file.path.unlink()
         else:
             files.append(file)
     if len(files) > limits.images:
         raise Refused(413, f"{len(files)} images, over {limits.images}: send fewer at a time")
+    named = {file.name: file.path for file in reversed(files)}  # of several files of one name, the first
+    masks = _masks(list(named), named.__getitem__)
     for file in files:
-        if reason := unusable(file.path, file.bytes, limits):
+        reason = unusable(file.path, file.bytes, limits)
+        if not reason and file.path == named[file.name]:
+            reason = masks.get(file.name, "")
+        if reason:
             taken.left_out.append((file.name, reason))
             file.path.unlink()
         else:
@@ -74,25 +81,30 @@ def take_uploaded(received: list[Received], folder: Path, limits: Limits) -> Tak
 
 
 def take_folder(folder: Path, limits: Limits) -> Taken:
-    """Images in a folder of the server and below; links that lead out of it are passed over."""
+    """Images in a folder of the server and below, as the commands find them; what isn't taken, and why."""
     root = folder.resolve()
-    taken = Taken()
-    for above, folders, names in os.walk(root):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(above) / name
-            if name.startswith(".") or path.suffix.lower() not in SUFFIXES or not path.resolve().is_relative_to(root):
-                continue
-            shown = text_of(path.relative_to(root).as_posix())
-            size = path.stat().st_size if path.is_file() else 0
-            reason = unusable(path, size, limits)
-            if reason:
-                taken.left_out.append((shown, reason))
-            else:
-                taken.images.append((shown, shown, size))
-            if len(taken.images) > limits.images:
-                raise Refused(413, f"the folder has over {limits.images} images: allow a smaller folder")
+    files, passed = image_files(root)
+    if len(files) > limits.images:
+        raise Refused(413, f"the folder has over {limits.images} images: allow a smaller folder")
+    taken = Taken(left_out=[(text_of(file), reason) for file, reason in passed])
+    masks = _masks(files, lambda file: root / file)
+    for file in files:
+        path, shown = root / file, text_of(file)
+        size = path.stat().st_size if path.is_file() else 0
+        if reason := unusable(path, size, limits) or masks.get(file):
+            taken.left_out.append((shown, reason))
+        else:
+            taken.images.append((shown, shown, size))
     return taken.require_one()
+
+
+def _masks(files: Sequence[str], place_of: Callable[[str], Path]) -> dict[str, str]:
+    """Which files are masks, which are no cells, and why; arguments as for `dorl.domains.beside.without_masks`."""
+    told = without_masks(files, place_of)
+    return dict(told.left_out) | {
+        mask: f"is a mask of {text_of(image)}, by its name and its few colours: rename it if it is an image"
+        for image, mask in told.masks.items()
+    }
 
 
 def unusable(path: Path, size: int, limits: Limits) -> str:

@@ -40,12 +40,12 @@ class SeenCell:
 
     Attributes
     ----------
-    probabilities : list of float
-        In the order of the recogniser's `classes`.
+    probabilities : list of float or None
+        In the order of the recogniser's `classes`; None where no white cell was found, which has no class.
     found : bool
-        Whether a white cell was made out.
+        Whether a white cell was found.
     confidence : float
-        Of the outline, 0-1.
+        Of the outline, 0-1; 0 where no white cell was found.
     distance : float
         How unlike the training cells it is; 1 is the threshold, more is unlike all of them.
     neighbours : list of Neighbour
@@ -56,7 +56,7 @@ class SeenCell:
         What the classifier takes of it, for `Recogniser.together`.
     """
 
-    probabilities: list[float]
+    probabilities: list[float] | None
     found: bool
     confidence: float
     distance: float
@@ -148,10 +148,13 @@ class Recogniser(Protocol):
         """Look at uint8 images (H, W, 3), RGB, 0-255, each of its own size."""
 
     def search(self, image: np.ndarray) -> SeenField:
-        """Find every white cell of a smear field, uint8 (H, W, 3), RGB, 0-255, and look at each."""
+        """Find every white cell of a smear field, uint8 (H, W, 3), RGB, 0-255, and look at each.
+
+        Raises BadImageError for a field in which no cell can be found, whatever it shows.
+        """
 
     def together(self, inputs: Sequence[bytes]) -> Together:
-        """Look once more at all cells of a sample, by the `inputs` of each."""
+        """Look once more at all cells that were found in a sample, by the `inputs` of each."""
 
     def training_picture(self, row: int) -> bytes:
         """Training cell of a row of the cell store, cut out, as JPEG. Raises InputError for a row that isn't there."""

@@ -13,7 +13,7 @@ from dorl.serving.intake import Place, Taken
 from dorl.serving.recogniser import SeenCell, Together
 
 #: what is kept of a `SeenCell`, beside its pictures
-SAID = ("class", "probability", "probabilities", "distance", "found", "confidence", "neighbours", "inputs")
+SAID = ("class", "probability", "probabilities", "distance", "found", "confidence", "neighbours", "inputs", "seen")
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,15 @@ class Samples:
             if row is None:
                 return None
             counts = db.execute(
-                "SELECT count(*) AS images, count(class) AS looked_at, coalesce(sum(distance > 1), 0) AS unlike, "
-                "count(label) AS checked, coalesce(sum(label != class), 0) AS corrected, "
+                "SELECT count(*) AS images, coalesce(sum(seen), 0) AS looked_at, "
+                "coalesce(sum(distance > 1), 0) AS unlike, count(label) AS checked, "
+                "coalesce(sum(label IS NOT NULL AND label IS NOT class), 0) AS corrected, "
                 "coalesce(sum(found = 0), 0) AS without_cell FROM cells WHERE sample = ?",
                 (sample,),
             ).fetchone()
             classes = db.execute(
-                "SELECT coalesce(label, class) AS class, count(*) FROM cells WHERE sample = ? AND class IS NOT NULL "
-                "GROUP BY 1 ORDER BY 2 DESC, 1",
+                "SELECT coalesce(label, class) AS class, count(*) FROM cells "
+                "WHERE sample = ? AND seen AND coalesce(label, class) IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1",
                 (sample,),
             ).fetchall()
             fields = db.execute(
@@ -123,7 +124,7 @@ class Samples:
             fields = f"SELECT id FROM fields WHERE sample IN ({which}) AND id NOT IN ({corrected})"
             db.execute(f"DELETE FROM pictures WHERE cell IN (SELECT id FROM cells WHERE sample IN ({which}))", (model,))
             db.execute(f"DELETE FROM cells WHERE field IN ({fields})", (model,))
-            db.execute(f"UPDATE cells SET class = NULL WHERE sample IN ({which})", (model,))
+            db.execute(f"UPDATE cells SET seen = 0 WHERE sample IN ({which})", (model,))
             db.execute(f"UPDATE fields SET width = NULL WHERE id IN ({fields})", (model,))
             told = json.dumps(list(classes))
             db.execute("UPDATE samples SET model = ?, model_classes = ? WHERE done = 0", (model, told))
@@ -134,7 +135,7 @@ class Samples:
         """The next cells of a sample that are to be looked at."""
         with self._database.transaction() as db:
             rows = db.execute(
-                "SELECT id, name, file FROM cells WHERE sample = ? AND class IS NULL ORDER BY id LIMIT ?",
+                "SELECT id, name, file FROM cells WHERE sample = ? AND seen = 0 ORDER BY id LIMIT ?",
                 (sample, most),
             ).fetchall()
         return [Waiting(*row) for row in rows]
@@ -143,7 +144,7 @@ class Samples:
         """Cells and fields that wait, and bytes of all images that are kept."""
         with self._database.transaction() as db:
             cells = db.execute(
-                "SELECT count(*) - count(class), coalesce(sum(bytes) FILTER (WHERE allowed IS NULL "
+                "SELECT count(*) - coalesce(sum(seen), 0), coalesce(sum(bytes) FILTER (WHERE allowed IS NULL "
                 "OR field IS NOT NULL), 0) FROM cells JOIN samples ON samples.id = cells.sample"
             ).fetchone()
             fields = db.execute(
@@ -169,9 +170,9 @@ class Samples:
                 db.execute("INSERT INTO left_out VALUES (?, ?, ?)", (sample, image.name, reason))
 
     def inputs(self, sample: int) -> list[tuple[int, bytes]]:
-        """Number of each cell of a sample that was looked at, and what the classifier takes of it."""
+        """Number of each image of a sample in which a cell was found, and what the classifier takes of it."""
         with self._database.transaction() as db:
-            found = "SELECT id, inputs FROM cells WHERE sample = ? AND class IS NOT NULL ORDER BY id"
+            found = "SELECT id, inputs FROM cells WHERE sample = ? AND seen AND found ORDER BY id"
             return [(row[0], row[1]) for row in db.execute(found, (sample,))]
 
     def finish(self, sample: int, cells: Sequence[int], together: Together | None, classes: Sequence[str]) -> None:
@@ -194,7 +195,8 @@ class Samples:
 def as_kept(told: SeenCell, classes: Sequence[str]) -> tuple[Any, ...]:
     """What is kept of a cell, as `SAID` names it."""
     neighbours = json.dumps([asdict(neighbour) for neighbour in told.neighbours])
-    return (*_said(told.probabilities, classes), told.distance, told.found, told.confidence, neighbours, told.inputs)
+    said = (None, None, None) if told.probabilities is None else _said(told.probabilities, classes)
+    return (*said, told.distance, told.found, told.confidence, neighbours, told.inputs, True)
 
 
 def keep_pictures(db: sqlite3.Connection, cell: int, told: SeenCell) -> None:

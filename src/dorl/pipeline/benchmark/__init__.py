@@ -30,7 +30,7 @@ from dorl.pipeline.benchmark.jobs import (
 from dorl.pipeline.benchmark.labs import Lab, draw, embed_lab, prepare_lab, readable, with_groups
 from dorl.pipeline.benchmark.table import COLUMNS, write_benchmark
 from dorl.pipeline.classes import check_classes
-from dorl.pipeline.copies import find_copies_in, write_copies
+from dorl.pipeline.copies import copies_key, search_copies, write_copies
 from dorl.pipeline.presets import check_seed
 from dorl.pipeline.runfolder import check_folder, make_folder, refuse_among_images, refuse_run
 from dorl.progress import say
@@ -140,7 +140,9 @@ def benchmark(
             notes.append(f"Quick profile: little training and one seed for: {'; '.join(slow)}.")
     drawing = Drawing(() if level is None else level.classes, per_class or None, folds, seed)
     found = {lab.name: readable(lab) for lab in known}
-    copies = find_copies_in([lab.domain for lab in found.values()])
+    images = [lab.domain for lab in found.values()]
+    copies_of = copies_key(images)
+    copies = search_copies(images, out, copies_of)
     found = with_groups(found, copies)
     for name in sources:
         draw(found[name], per_class=drawing.per_class, folds=folds, number=0, seed=seed, first=seed)
@@ -149,7 +151,7 @@ def benchmark(
             notes += copies_note(found[name], lab)
     weights = _weights(segmenter, unseen_segmenter, found, protocols, device)
     make_folder(out)
-    write_copies(copies, out)
+    write_copies(copies, out, copies_of)
     for note in notes:
         say(note)
     methods: dict[str, Method] = {row.name: row.build(options) for row in chosen}

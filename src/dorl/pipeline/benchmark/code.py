@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-from collections.abc import Sequence
-from pathlib import Path
-
-import dorl
+from dorl.runtime.kept import READING
 
 #: their text is a part of the name of every lab's cells, and of every result's key
 CELLS_CODE = (
     *("dorl.pipeline.benchmark.labs", "dorl.pipeline.embedding", "dorl.segmentation.cell", "dorl.segmentation.crop"),
     *("dorl.segmentation.pixels", "dorl.segmentation.segmenter", "dorl.cells.crop"),
+    *("dorl.domains.sources", *READING),
 )
 #: their text is a part of every result's key, too
 SHARED_CODE = (
@@ -25,13 +21,3 @@ SHARED_CODE = (
     ),
     *("dorl.taxonomy", "dorl.training"),
 )
-
-
-def code_digest(modules: Sequence[str]) -> str:
-    """Changes with the text of these modules and with dorl's version."""
-    found = hashlib.sha256(dorl.__version__.encode())
-    for name in modules:
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.origin is not None:
-            found.update(Path(spec.origin).read_bytes())
-    return found.hexdigest()[:16]

@@ -18,8 +18,9 @@ from dorl.classification.comparison import Comparison
 from dorl.errors import InputError
 from dorl.files import write_json
 from dorl.memory import give_back_memory, resident_memory
-from dorl.pipeline.benchmark.code import CELLS_CODE, SHARED_CODE, code_digest
+from dorl.pipeline.benchmark.code import CELLS_CODE, SHARED_CODE
 from dorl.pipeline.benchmark.labs import Lab, draw
+from dorl.runtime.kept import code_digest, content_key
 
 #: the accuracy that a method expects without labels, and its interval
 ESTIMATED = ("estimated", "estimated_low", "estimated_high")
@@ -156,8 +157,7 @@ def read_cached(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def cache_path(folder: Path, key: Mapping[str, Any]) -> Path:
     """Where a job's result lies."""
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    return folder / f"{key['row']}-{digest[:24]}.json"
+    return folder / f"{key['row']}-{content_key(key)}.json"
 
 
 def run_job(

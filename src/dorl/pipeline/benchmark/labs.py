@@ -18,12 +18,13 @@ from dorl.classification.folds import stratified
 from dorl.domains import Domain
 from dorl.errors import BadImageError, InputError
 from dorl.inference import over_batches
-from dorl.pipeline.benchmark.code import CELLS_CODE, code_digest
+from dorl.pipeline.benchmark.code import CELLS_CODE
 from dorl.pipeline.classes import at_level
 from dorl.pipeline.copies import group_numbers
 from dorl.pipeline.embedding import prepared, segment_small
 from dorl.pipeline.represent import fingerprint
 from dorl.progress import say, track
+from dorl.runtime.kept import code_digest, content_key
 from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import find_cells
 from dorl.taxonomy import SharedLevel
@@ -120,8 +121,8 @@ def embed_lab(lab: Lab, segmenter: Segmenter, folder: Path, *, whole: bool) -> C
     whole : bool
         The published road, too.
     """
-    made_by = f"{segmenter.digest()[:12]}-{segmenter.precision}-{code_digest(CELLS_CODE)[:8]}"
-    place = folder / f"{lab.name}-{lab.digest}-{made_by}"
+    key = content_key("cells", lab.digest, segmenter.digest(), segmenter.precision, code_digest(CELLS_CODE))
+    place = folder / f"{lab.name}-{key}"
     square = _stored(lab, segmenter, place / "square", _square, segmenter.image_size)
     road = _stored(lab, segmenter, place / "whole", _whole, 128) if whole else None
     return Cells(lab.name, square, road, np.arange(len(lab.domain), dtype=np.intp), backbone=segmenter)
@@ -172,7 +173,7 @@ def draw(
     per_class : int, optional
         At most so many of each class are learnt from, drawn by `seed`.
     folds : int
-        The stratified fold `number` is held out for the own lab; copies lie in one fold.
+        The stratified fold `number` is held out for the own lab; copies, and cells of a patient, lie in one fold.
     number, seed, first : int
         Number of the repetition, its seed, and that of the first, which draws the folds.
     """
@@ -185,7 +186,9 @@ def draw(
             "or another --source"
         )
     groups = None if lab.groups is None else lab.groups[rows]
-    parts = stratified(names, groups, folds=folds, seed=first + number // folds, name=lab.name)
+    patients = lab.domain.table["patient"].to_numpy(object)[rows]
+    seed_of_folds = first + number // folds
+    parts = stratified(names, groups, folds=folds, seed=seed_of_folds, name=lab.name, patients=patients)
     learn, held = parts[number % folds]
     order = seeded(seed).permutation(learn)
     kept = [order[names[order] == name][:per_class] for name in classes]

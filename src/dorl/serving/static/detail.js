@@ -33,15 +33,21 @@ export function hideCell() {
 
 function head(cell, close) {
   const shown = cell.label ?? cell.class;
-  const said = cell.label ? `checked; the classifier said ${className(cell.class)}, ${percent(cell.probability)}`
-    : `${percent(cell.probability)} sure`;
+  const found = cell.class === null ? "no white cell was found, so the classifier gives no class"
+    : `the classifier said ${className(cell.class)}, ${percent(cell.probability)}`;
+  const said = cell.label ? `checked; ${found}` : cell.class === null ? found : `${percent(cell.probability)} sure`;
   return make("div", { className: "detail-head" },
     make("div", {},
       make("h2", { textContent: className(shown) }),
       make("p", { className: "quiet", textContent: said }),
+      outline(cell),
       make("p", { className: "quiet", textContent: cell.name })),
     make("button", { id: "close", type: "button", textContent: "Close", onclick: close }));
 }
+
+const outline = (cell) => make("p", {
+  className: "quiet", textContent: cell.found ? `outline ${percent(cell.confidence)} sure` : "no outline",
+});
 
 function pictures(cell, outlines) {
   const of = (kind, caption) => make("figure", {},
@@ -49,7 +55,7 @@ function pictures(cell, outlines) {
     make("figcaption", { textContent: caption }));
   return make("div", { className: "pictures" },
     of(outlines ? "outlined" : "image", outlines ? "image with outline" : "image"),
-    of("segmented", cell.found ? "cell cut out" : "no cell made out"),
+    of("segmented", cell.found ? "cell cut out" : "no cell found"),
     of("reconstruction", "reconstruction"));
 }
 
@@ -104,7 +110,8 @@ function history(cell) {
   if (!cell.corrections.length) return [];
   const lines = cell.corrections.map((one) => make("li", {
     textContent: `${new Date(one.made).toLocaleString()}: ${one.label ? className(one.label) : "taken back"} `
-      + `(model ${one.model} said ${className(one.predicted)}, ${percent(one.probability)})`,
+      + `(model ${one.model} ${one.predicted === null ? "found no cell"
+        : `said ${className(one.predicted)}, ${percent(one.probability)}`})`,
   }));
   const all = make("details", { className: "history", open: unfolded === cell.id },
     make("summary", { textContent: "History" }), make("ul", {}, ...lines));

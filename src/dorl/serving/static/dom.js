@@ -41,7 +41,8 @@ export function announce(text) {
 }
 
 /** "neutrophil_banded" as people write it: "neutrophil, banded". */
-export const className = (name) => name.replace(/_(banded|segmented|typical|atypical)$/, ", $1").replace(/_/g, " ");
+export const className = (name) => name === null ? "no class"
+  : name.replace(/_(banded|segmented|typical|atypical)$/, ", $1").replace(/_/g, " ");
 
 /** A share as whole per cent; what is nearly certain isn't said to be so. */
 export function percent(share) {

@@ -7,8 +7,11 @@ function matches(cell, filter) {
   return !filter.class || (cell.label ?? cell.class) === filter.class;
 }
 
-/** What cells are sorted by, as far as a class given changes it: by class, then the surest first. */
-export const place = (cell) => [cell.label ?? cell.class, -cell.probability, cell.id];
+/** What cells are sorted by, as far as a class given changes it: by class, then the surest first; without a class last. */
+export const place = (cell) => {
+  const name = cell.label ?? cell.class;
+  return [name === null, name ?? "", -(cell.probability ?? -1), cell.id];
+};
 
 const before = (one, other) => {
   const at = one.findIndex((value, index) => value !== other[index]);

@@ -57,7 +57,7 @@ function card(cell, outlines, choose) {
   const badges = [
     cell.label === null ? null : badge("done", cell.label === cell.class ? "checked" : "corrected"),
     cell.unlike ? badge("warn", "unlike all") : null,
-    cell.found ? null : badge("warn", "no outline"),
+    cell.found ? null : badge("warn", "no cell found"),
   ].filter(Boolean);
   const one = make("button", { type: "button", className: "cell", onclick: () => choose(cell.id) },
     make("img", { src: `/v1/cells/${cell.id}/${outlines ? "outlined" : "image"}.jpg`, alt: "", loading: "lazy" }),
@@ -72,6 +72,7 @@ function card(cell, outlines, choose) {
 
 /** The classifier's probability; of a corrected cell what it had said, as the number isn't that of the class shown. */
 function sure(cell) {
+  if (cell.class === null) return make("span", { className: "cell-sure" });
   if (cell.label !== null && cell.label !== cell.class) {
     return make("span", { className: "cell-sure said", textContent: `was ${className(cell.class)}` });
   }

@@ -9,7 +9,7 @@ export function showSample(sample, chosenClass, filter) {
   const facts = [counted(sample.images, "cell"), ...fields(sample), new Date(sample.made).toLocaleString()];
   if (sample.checked) facts.push(`${sample.checked} checked, ${sample.corrected} of them corrected`);
   if (sample.unlike) facts.push(`${sample.unlike} unlike all training cells`);
-  if (sample.without_cell) facts.push(`${sample.without_cell} without an outline`);
+  if (sample.without_cell) facts.push(`${sample.without_cell} without a cell`);
   by("sample-facts").textContent = facts.join(" · ");
   by("export-table").href = `/v1/samples/${sample.id}/cells.csv`;
   by("export-lab").href = `/v1/samples/${sample.id}/lab.zip`;
