@@ -47,9 +47,8 @@ def cell_space(views: NDArray[np.floating], plain: int) -> Array:
     scale = np.where(scale > 1e-6, 1 / np.maximum(scale, 1e-6), 0)
     within = np.zeros((width, width))
     count = 0
-    for number in range(
-        plain if there[:, plain:].any() else 0, views.shape[1]
-    ):  # plain ones, where there are no others
+    first = plain if there[:, plain:].any() else 0  # plain ones, where there are no others
+    for number in range(first, views.shape[1]):
         rows = there[:, number]
         apart = ((views[rows, number] - own[rows]) * scale).astype(np.float32)
         within += apart.T @ apart
@@ -59,11 +58,10 @@ def cell_space(views: NDArray[np.floating], plain: int) -> Array:
     within = (1 - SHRINKAGE) * within + SHRINKAGE * size * np.eye(width)
     white = solve_triangular(cholesky(within, lower=True), np.diag(scale), lower=True).T
     placed = (own - own.mean(0)) @ white
-    axes = (
-        np.linalg.svd(placed, full_matrices=False)[2]
-        if len(placed) < width
-        else np.linalg.eigh(placed.T @ placed)[1].T[::-1]
-    )
+    if len(placed) < width:
+        axes = np.linalg.svd(placed, full_matrices=False)[2]
+    else:
+        axes = np.linalg.eigh(placed.T @ placed)[1].T[::-1]
     return white @ axes[:KEPT].T
 
 
