@@ -37,7 +37,7 @@ from dorl.cli.options import (
 def demo(
     out: Annotated[Path, typer.Option(help="Folder to write into.")] = Path("demo"),
     cells: Annotated[int, typer.Option(help="Cells of each rendered lab.")] = 130,
-    iterations: Annotated[int, typer.Option(help="Of the autoencoder's tuning.")] = 0,
+    iterations: Iterations = None,
     seed: Seed = 0,
 ) -> None:
     """The whole road on three rendered labs, offline."""

@@ -42,7 +42,9 @@ Accumulate = Annotated[
     int, typer.Option(help="Parts that a batch of the autoencoder's is computed in, for less memory.")
 ]
 Processes = Annotated[int, typer.Option(help="That share the embedding and the autoencoder's training.")]
-Iterations = Annotated[int | None, typer.Option(help="Of the autoencoder; 0 takes the bundled or given one as it is.")]
+Iterations = Annotated[
+    int | None, typer.Option(help="Of the autoencoder; 0 takes it as it is, and learns nothing of what the labs share.")
+]
 Classes = Annotated[
     str,
     typer.Option(help="With commas, for example neutrophil,lymphocyte: labels are taken up to these. All by default."),

@@ -18,7 +18,7 @@ FOLDS = 3
 LABS, NEW_LAB = ("harbour", "valley", "summit"), "forest"
 
 
-def demo(*, out: str | Path = "demo", cells: int = 130, iterations: int = 0, seed: int = 0) -> Path:
+def demo(*, out: str | Path = "demo", cells: int = 130, iterations: int | None = None, seed: int = 0) -> Path:
     """Render three labs, fit DoRL to them, and classify the cells of a fourth.
 
     Parameters
@@ -27,8 +27,8 @@ def demo(*, out: str | Path = "demo", cells: int = 130, iterations: int = 0, see
         Folder; a new one, or that of a demo interrupted.
     cells : int
         Of each lab.
-    iterations : int
-        Of the autoencoder's tuning; the demo shows the road, and is no measure of accuracy.
+    iterations : int, optional
+        As for `dorl.fit`; the demo shows the road, and is no measure of accuracy.
     seed : int
 
     Returns
@@ -39,7 +39,7 @@ def demo(*, out: str | Path = "demo", cells: int = 130, iterations: int = 0, see
     out = Path(out)
     if cells < 26:
         raise InputError(f"cells is {cells}: the demo needs 26 a lab or more, two of each class")
-    if iterations < 0:
+    if iterations is not None and iterations < 0:
         raise InputError(f"iterations is {iterations}: give 0 or more")
     check_seed(seed)
     make_folder(out)
