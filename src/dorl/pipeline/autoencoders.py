@@ -153,9 +153,9 @@ def align_labs(
     model.load_state_dict(CrossDomainAutoencoder.load(path, device="cpu").state_dict())
 
 
-def shared_width(model: CrossDomainAutoencoder) -> int | None:
-    """How many of the numbers that classifiers take of a view are s; None where they take s of a whole image."""
-    return model.config.feature_width if model.config.channels else None
+def shared_width(model: CrossDomainAutoencoder) -> int:
+    """How many of the numbers that classifiers take of a view are s, and not its description; 0 where all are s."""
+    return 0 if model.shared is None else model.config.feature_width
 
 
 def drawn_pictures(labs: Sequence[Domain], count: int, seed: int) -> list[Picture]:

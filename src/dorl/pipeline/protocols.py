@@ -52,7 +52,7 @@ def run_protocols(made: Represented, *, device: str | None = None) -> ProtocolRe
         "folds": settings.folds,
         "seed": made.config.seed,
         "explain": [settings.default],
-        "shared": shared_width(made.model) or 0,
+        "shared": shared_width(made.model) if made.config.method == CELL else 0,
     }
     parts = []
     if "transductive" in made.config.protocols:
