@@ -52,7 +52,7 @@ class StandIn:
 
     def together(self, inputs: Sequence[bytes]) -> Together:
         """Nothing more."""
-        return Together(False, None, np.zeros((len(inputs), 3)))
+        return Together(False, None, np.zeros((len(inputs), 3)), np.zeros(len(inputs)))
 
     def training_picture(self, row: int) -> bytes:
         """The same for each row."""

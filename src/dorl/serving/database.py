@@ -90,8 +90,11 @@ ALTER TABLE samples ADD COLUMN model_classes TEXT;  -- JSON: the classes of the 
 _CONTENTS = """
 ALTER TABLE cells ADD COLUMN content TEXT;  -- digest of the file that was looked at; null if unknown
 """
+_MIX = """
+ALTER TABLE samples ADD COLUMN mix TEXT;  -- JSON: share of each class that probabilities are corrected by; null if none
+"""
 #: what makes each version of the tables of the one before
-_STEPS = (_TABLES, _FIELDS, _CLASSES, _CONTENTS)
+_STEPS = (_TABLES, _FIELDS, _CLASSES, _CONTENTS, _MIX)
 #: version of the tables
 FORMAT = len(_STEPS)
 
