@@ -13,7 +13,7 @@ import dorl
 from dorl.classification import make_classifier, save_classifier
 from dorl.domains import Domain, read_domain
 from dorl.pipeline import predict
-from dorl.pipeline.runfolder import tomllib
+from dorl.pipeline.runfolder import UNLIKE, tomllib
 from dorl.representation.grids import described_views
 from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import find_cells
@@ -31,6 +31,7 @@ def lab(labs: list[str]) -> Domain:
 def earlier(published: Path, lab: Domain, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run as dorl 0.1 wrote it."""
     run = Path(shutil.copytree(published, tmp_path_factory.mktemp("earlier") / "run"))
+    (run / UNLIKE).unlink()
     network = Segmenter.load(run / "segmenter.safetensors", device="cpu")
     images = [lab.load(i) for i in range(len(lab))]
     masks = [cell.mask for cell in find_cells(network, images)]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
@@ -17,8 +18,9 @@ def test_predict_is_the_most_probable_class(fitted: Path, rendered: Path, tmp_pa
     done = predict(fitted, rendered / "dune" / "images", out=out)
     assert (done.images, done.left_out) == (30, [])
     table = pd.read_csv(out)
-    classes = list(table.columns[5:])
-    assert list(table.columns[:5]) == ["path", "class", "probability", "found", "confidence"]
+    classes = list(table.columns[8:])
+    columns = ["path", "class", "probability", "node", "found", "confidence", "distance", "unlike"]
+    assert list(table.columns[:8]) == columns
     assert table["found"].all()
     assert table["confidence"].between(0.5, 1).all()
     assert classes == DoRL.load(fitted).classes_
@@ -63,7 +65,8 @@ def test_pictures_without_a_cell_have_no_class_and_do_not_count(
     assert (empty["confidence"] == 0).all()
     assert empty.drop(columns=["found", "confidence"]).isna().all(axis=None)
     cells = table[table["found"]]
-    pd.testing.assert_frame_equal(cells.reset_index(), pd.read_csv(tmp_path / "alone.csv"))
+    cells = cells.reset_index().astype({"unlike": bool})  # beside rows without a word it isn't read as such
+    pd.testing.assert_frame_equal(cells, pd.read_csv(tmp_path / "alone.csv"))
     assert "30 images classified, 3 without a cell that could be made out" in capsys.readouterr().err
     for path in folder.glob("[!bgw]*.png"):
         path.unlink()
@@ -172,3 +175,56 @@ def test_one_of_the_papers_classifiers_predicts_where_it_is_asked_for(
     images = sorted((rendered / "dune" / "images").iterdir())[:3]
     said = pd.read_csv(tmp_path / "lr.csv").set_index("path")
     assert said.loc[[image.name for image in images], "class"].tolist() == model.predict(images).tolist()
+
+
+def test_the_mix_is_said_and_corrects_probabilities(
+    fitted: Path, rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = rendered / "dune" / "images"
+    mix = tmp_path / "mix.csv"
+    mix.write_text("class,share\nmonocyte,1\n")
+    own = predict(fitted, images, out=tmp_path / "own.csv", expect=str(mix))
+    assert own.mix.keys() == set(DoRL.load(fitted).classes_)
+    assert sum(own.mix.values()) == pytest.approx(1)
+    assert min(own.mix.values()) > 0
+    assert f"mix of these 30 cells, expected as {mix}" in capsys.readouterr().err
+    none = predict(fitted, images, out=tmp_path / "none.csv", expect="none")
+    assert none.mix == {}
+    assert "mix of" not in capsys.readouterr().err
+    tables = [pd.read_csv(tmp_path / f"{name}.csv") for name in ("own", "none")]
+    assert tables[0]["monocyte"].mean() > tables[1]["monocyte"].mean()
+    assert predict(fitted, sorted(images.iterdir())[0], out=tmp_path / "one.csv").mix == {}  # too few
+    with pytest.raises(InputError, match="--expect urine"):
+        predict(fitted, images, out=tmp_path / "no.csv", expect="urine")
+
+
+def test_cells_unlike_those_learnt_are_marked_and_rejected_where_asked(
+    fitted: Path, run: Path, rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = sorted((rendered / "dune" / "images").iterdir())[:3]
+    # as if every cell lay opposite to all classes
+    monkeypatch.setattr("dorl.classification.unlike.Unlike.angle", lambda self, X: np.arange(len(X)) * 9.0)
+    done = predict(fitted, [str(path) for path in images], out=tmp_path / "kept.csv")
+    assert done.unlike == 2
+    kept = pd.read_csv(tmp_path / "kept.csv")
+    assert kept["unlike"].tolist() == [False, True, True]
+    assert (kept["unlike"] == (kept["distance"] > 1)).all()
+    assert kept["class"].notna().all()
+    predict(fitted, [str(path) for path in images], out=tmp_path / "rejected.csv", reject=True)
+    assert pd.read_csv(tmp_path / "rejected.csv")["class"].isna().tolist() == [False, True, True]
+    (run / "unlike.safetensors").unlink()  # as a run of an earlier version
+    predict(run, [str(path) for path in images], out=tmp_path / "earlier.csv")
+    earlier = pd.read_csv(tmp_path / "earlier.csv")
+    assert earlier[["distance", "unlike"]].isna().all(axis=None)
+    assert earlier["class"].notna().all()
+
+
+def test_a_class_is_given_as_finely_as_is_sure(fitted: Path, rendered: Path, tmp_path: Path) -> None:
+    images = [str(path) for path in sorted((rendered / "dune" / "images").iterdir())[:3]]
+    predict(fitted, images, out=tmp_path / "sure.csv", sure=1.0)
+    table = pd.read_csv(tmp_path / "sure.csv")
+    assert (table["class"] == table["node"]).all()
+    assert table["class"].isin(["cell", "leukocyte"]).all()
+    assert (table["probability"] > 0.999).all()
+    with pytest.raises(InputError, match=r"--sure 1\.5: give a probability"):
+        predict(fitted, images, out=tmp_path / "no.csv", sure=1.5)

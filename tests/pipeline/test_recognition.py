@@ -59,7 +59,7 @@ def test_what_all_cells_say_together_is_what_predict_says(
     assert together.adapted
     model = DoRL.load(fitted, device="cpu")
     rows = model.inputs(cells)[0]
-    adapted = model.adapted(rows)
+    adapted = model.suited(rows)
     assert together.probabilities == pytest.approx(adapted.probabilities(rows), abs=5e-3)
     assert together.accuracy is not None
     assert not RunRecogniser(fitted, adapt=False, device="cpu").together(inputs).adapted

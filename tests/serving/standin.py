@@ -55,7 +55,7 @@ class StandIn:
     def together(self, inputs: Sequence[bytes]) -> Together:
         """Nothing more; asked of found cells alone."""
         assert set(inputs) == {b"cell"}
-        return Together(False, None, np.zeros((len(inputs), 3)))
+        return Together(False, None, np.zeros((len(inputs), 3)), np.zeros(len(inputs)))
 
     def training_picture(self, row: int) -> bytes:
         """The same for each row."""

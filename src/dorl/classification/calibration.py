@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,8 @@ class Calibration:
         How many there were.
     error_before, error_after : float
         Expected calibration error of the held-out cells without and with it.
+    shares : dict of str to float
+        Of each class among the cells learnt; empty in runs of earlier versions.
     """
 
     slope: float
@@ -60,6 +62,7 @@ class Calibration:
     cells: int
     error_before: float
     error_after: float
+    shares: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         numbers = (self.slope, self.offset, self.threshold, self.accuracy, self.error_before, self.error_after)
@@ -67,6 +70,10 @@ class Calibration:
             raise ValueError("a calibration is made of numbers")
         if self.slope < 0 or not 0 <= self.accuracy <= 1 or not isinstance(self.cells, int) or self.cells < 1:
             raise ValueError("slope is 0 or more, accuracy from 0 to 1, and cells a count")
+        if not isinstance(self.shares, dict) or not all(
+            isinstance(share, (int, float)) and 0 < share <= 1 for share in self.shares.values()
+        ):
+            raise ValueError("shares are above 0, 1 at most")
 
     def apply(self, probabilities: ArrayLike) -> NDArray[np.float64]:
         """Calibrated probabilities (N, C) of probabilities (N, C), C at least 2; the likeliest class stays so."""
@@ -205,7 +212,7 @@ def calibrate(
         None where there are too few cells to say anything.
     """
     y = np.asarray(y).astype(str)
-    _, index, counts = np.unique(y, return_inverse=True, return_counts=True)
+    names, index, counts = np.unique(y, return_inverse=True, return_counts=True)
     # a class of a single cell is not learnt when that cell is asked about, which teaches nothing of confidence
     known = counts[index] > 1
     if (counts > 1).sum() < 2 or known.sum() < FEWEST or counts.max() < FOLDS:
@@ -222,7 +229,8 @@ def calibrate(
     found = Calibration(slope, offset, 0.0, float(right.mean()), len(right), calibration_error(held, right), 0.0)
     said = found.apply(held)
     threshold = float(np.quantile(said.max(axis=1), 1 - right.mean()))
-    return replace(found, threshold=threshold, error_after=calibration_error(said, right))
+    shares = {str(name): float(share) for name, share in zip(names, counts / counts.sum(), strict=True)}
+    return replace(found, threshold=threshold, error_after=calibration_error(said, right), shares=shares)
 
 
 def _platt(values: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[float, float]:

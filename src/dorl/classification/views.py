@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from copy import copy
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
+from dorl.classification.mix import LEAST, Expected
 from dorl.representation.clusters import Clusters, cell_space
 from dorl.representation.discriminant import CHUNK, Array, Moments, asked, chunks, sliceable, surest
 from dorl.taxonomy import UNCOMMON
@@ -121,7 +123,15 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         self.intercept_ = offsets - self.coef_ @ middle
         return self
 
-    def adapted(self, X: ArrayLike, *, rounds: int = 2, share: float = 0.6, weight: float = 1.0) -> ViewsClassifier:
+    def adapted(
+        self,
+        X: ArrayLike,
+        *,
+        expected: Expected | None = None,
+        rounds: int = 2,
+        share: float = 0.6,
+        weight: float = 1.0,
+    ) -> ViewsClassifier:
         """A copy that has learnt from another lab's cells, too, whose classes nobody gave: self-training.
 
         In each round it classifies them. Cells that look alike to each other go together
@@ -134,6 +144,9 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         ----------
         X : float array of shape (N, V, shared + F)
             Of more than `ADAPTED` cells so many are drawn.
+        expected : Expected, optional
+            The classes' shares that are expected here: each round then takes cells at their word by probabilities that
+            are corrected by the mix which it estimates.
         rounds : int
         share : float
             Of the cells given to a class, the surest are taken, 0-1.
@@ -161,7 +174,12 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         if self.shared:
             said = (2 * self.first_proba(cells) + said) / 3
         for _ in range(rounds):
-            index, taken = surest(said if clusters is None else clusters.agreed(said), share)
+            if clusters is not None:
+                said = clusters.agreed(said)
+            if expected is not None:
+                learnt = np.maximum(other.counts_ / other.counts_.sum(), LEAST)
+                said = replace(expected, source=learnt).corrected(said, unlike=True)
+            index, taken = surest(said, share)
             taken &= common[index]
             if not taken.any():
                 return self
@@ -186,39 +204,35 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         -------
         float array of shape (N,)
         """
-        return self.measure()(X)
-
-    def measure(self) -> Callable[[ArrayLike], NDArray[np.float64]]:
-        """`distance` as a function that is ready: for who asks about a few cells at a time, again and again."""
         check_is_fitted(self, "coef_")
         middle, scale, within = self._moments().spread(self.shrinkage)
         factor = cho_factor(within)
         means = (self.means_ - middle)[self.counts_ > 0] * scale
         weights = cho_solve(factor, means.T)
         usual = np.trace(cho_solve(factor, self.scatter_ / self.counts_.sum() * scale * scale[:, None]))
+        found = []
+        cells = sliceable(X)
+        for start in range(0, len(cells), CHUNK):
+            rows = np.asarray(cells[start : start + CHUNK][:, : self.plain], np.float64)[..., self.shared :]
+            rows = (rows - middle) * scale
+            own = (rows * cho_solve(factor, rows.reshape(-1, len(middle)).T).T.reshape(rows.shape)).sum(2)
+            to_class = own[..., None] - 2 * rows @ weights + (means.T * weights).sum(0)
+            found.append(to_class.min(2).mean(1) / max(usual, 1e-12))
+        return np.concatenate([*found, np.empty(0)])
 
-        def distance(X: ArrayLike) -> NDArray[np.float64]:
-            found = []
-            cells = sliceable(X)
-            for start in range(0, len(cells), CHUNK):
-                rows = np.asarray(cells[start : start + CHUNK][:, : self.plain, self.shared :], np.float64)
-                rows = (rows - middle) * scale
-                own = (rows * cho_solve(factor, rows.reshape(-1, len(middle)).T).T.reshape(rows.shape)).sum(2)
-                to_class = own[..., None] - 2 * rows @ weights + (means.T * weights).sum(0)
-                found.append(to_class.min(2).mean(1) / max(usual, 1e-12))
-            return np.concatenate([*found, np.empty(0)])
-
-        return distance
-
-    def suited(self, X: ArrayLike) -> ViewsClassifier:
+    def suited(self, X: ArrayLike, expected: Expected | None = None) -> ViewsClassifier:
         """`adapted` to cells where there are `FEWEST` of them or more, and they are another lab's; else itself."""
-        if len(sliceable(X)) < FEWEST or np.median(self.distance(X)) <= UNLIKE:
+        if len(sliceable(X)) < FEWEST or not self.of_another_lab(X):
             return self
-        return self.adapted(X)
+        return self.adapted(X, expected=expected)
 
-    def agreement(self, X: ArrayLike) -> float | None:
+    def of_another_lab(self, X: ArrayLike) -> bool:
+        """Whether the median `distance` of cells is above `UNLIKE`."""
+        return bool(np.median(self.distance(X)) > UNLIKE)
+
+    def agreement(self, X: ArrayLike, expected: Expected | None = None) -> float | None:
         """Share of cells, 0-1, to which it and what `suited` gives give one class; None where that is itself."""
-        if self.adapted_ or (other := self.suited(X)) is self:
+        if self.adapted_ or (other := self.suited(X, expected)) is self:
             return None
         return float((self.predict(X) == other.predict(X)).mean())
 

@@ -69,6 +69,18 @@ Classifier = Annotated[str | None, typer.Option(help="One of the run's classifie
 Adapt = Annotated[
     bool, typer.Option("--adapt/--no-adapt", help="Let the classifier adapt to a hundred cells or more of a new lab.")
 ]
+Expect = Annotated[
+    str,
+    typer.Option(
+        metavar="MIX",
+        help="Mix of classes to expect: blood, marrow, source (as learnt), a CSV file (class,share), or none.",
+    ),
+]
+Sure = Annotated[
+    float | None,
+    typer.Option(help="Give a class of the tree that has this probability, 0-1: an ancestor where none finer has it."),
+]
+Reject = Annotated[bool, typer.Option("--reject", help="Leave the class empty of cells unlike all those learnt.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that dorl fit made.")]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dorl.cli.app import app
-from dorl.cli.options import Adapt, Classifier, Device, RunFolder, Seed
+from dorl.cli.options import Adapt, Classifier, Device, Expect, Reject, RunFolder, Seed, Sure
 
 
 @app.command()
@@ -18,12 +18,25 @@ def predict(
     out: Annotated[Path, typer.Option(help="CSV file to write; /dev/stdout or a pipe, too.")],
     classifier: Classifier = None,
     adapt: Adapt = True,
+    expect: Expect = "blood",
+    sure: Sure = None,
+    reject: Reject = False,
     device: Device = None,
 ) -> None:
-    """Classes of new images: path, class, probability, and every class's probability."""
+    """Classes of new images: path, class, probability, how unlike those learnt, and every class's probability."""
     from dorl.pipeline import predict as predict_images
 
-    predict_images(run, images, out=out, classifier=classifier, adapt=adapt, device=device)
+    predict_images(
+        run,
+        images,
+        out=out,
+        classifier=classifier,
+        adapt=adapt,
+        expect=expect,
+        sure=sure,
+        reject=reject,
+        device=device,
+    )
 
 
 @app.command()
@@ -43,13 +56,25 @@ def count(
         bool,
         typer.Option("--adapt/--no-adapt", help="Let the classifier adapt to a hundred cells or more of a new lab."),
     ] = True,
+    expect: Expect = "blood",
+    sure: Sure = None,
+    reject: Reject = False,
     device: Device = None,
 ) -> None:
     """Every white cell of smear fields, and a differential count: cells.csv, counts.csv, annotated pictures."""
     from dorl.pipeline import count as run_count
 
     counts = run_count(
-        fields, out=out, run=run, segmenter=segmenter, red_cell=red_cell, adapt=adapt, device=device
+        fields,
+        out=out,
+        run=run,
+        segmenter=segmenter,
+        red_cell=red_cell,
+        adapt=adapt,
+        expect=expect,
+        sure=sure,
+        reject=reject,
+        device=device,
     ).counts
     for name, cells, share, low, high in counts.itertuples(index=False, name=None):
         print(f"{cells:6d}  {name}" + (f"  {share:.1%} ({low:.1%} to {high:.1%})" if share == share else ""))
@@ -89,6 +114,7 @@ def serve(
     ] = None,
     classifier: Classifier = None,
     adapt: Adapt = True,
+    expect: Expect = "blood",
     max_images: Annotated[int, typer.Option(help="Of one upload.")] = 5000,
     max_megabytes: Annotated[int, typer.Option(help="Of one upload.")] = 1024,
     device: Device = None,
@@ -105,6 +131,7 @@ def serve(
         token=token,
         classifier=classifier,
         adapt=adapt,
+        expect=expect,
         max_images=max_images,
         max_megabytes=max_megabytes,
         device=device,

@@ -10,22 +10,29 @@ from sklearn.pipeline import make_pipeline
 
 from dorl.classification import VIEWS, calibrate, save_calibration, save_classifier
 from dorl.classification.classifiers import appetite
+from dorl.classification.mix import Expected
 from dorl.classification.parallel import in_parallel
+from dorl.classification.unlike import Unlike
 from dorl.classification.views import FEWEST, ViewsClassifier
 from dorl.pipeline.expected import expected_on
+from dorl.pipeline.mixes import DEFAULT, expected_mix
 from dorl.pipeline.represent import Represented, learnt_level
-from dorl.pipeline.runfolder import CLASSIFIERS, slug
+from dorl.pipeline.runfolder import CLASSIFIERS, UNLIKE, slug
+from dorl.pipeline.unlikeness import save_unlike
 from dorl.progress import track
 
 #: a lab whose labels are learnt weighs at least this share of the one with most labels
 LEAST_LAB = 1 / 3
 
 
-def fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
+def fit_classifiers(made: Represented, out: Path, *, expect: str = DEFAULT) -> list[dict[str, Any]]:
     """Fit each on the source labs' labels, calibrate it where there are labels enough, and save it.
 
     The one over views then adapts to the other labs' cells where they look unlike what it has learnt; where a source
     lab has few labels beside another, to those and to its own cells without a label in any case (`adapted_beside`).
+
+    Its pseudo-labels come from probabilities corrected by the mix of those cells, which is expected as `expect` says
+    (`dorl.pipeline.mixes.expected_mix`). Beside the classifiers is written how unlike the cells learnt a cell is.
 
     Returns what the default one is expected to do on the other labs.
     """
@@ -41,6 +48,12 @@ def fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
         others = np.union1d(others, np.flatnonzero(made.cells["domain"].isin(few) & made.cells["label"].isna()))
     others = others[made.cells["cell_found"].to_numpy(bool)[others]]
 
+    unlike = Unlike.fit(made.described(rows), learnt, groups=made.groups[rows], seed=made.config.seed)
+    if unlike is not None:
+        save_unlike(unlike, out / UNLIKE)
+    classes, counts = np.unique(learnt, return_counts=True)
+    expected = expected_mix(expect, classes.tolist(), dict(zip(classes.tolist(), counts.tolist(), strict=True)))
+
     def fit_one(name: str) -> list[dict[str, Any]]:
         model, features = made.classifier(name), made.inputs(rows)
         if name == VIEWS:  # a pipeline of one step; how weights are handed to steps depends on a global setting
@@ -54,7 +67,7 @@ def fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
             save_calibration(calibration, place.with_suffix(".json"))
         if name == VIEWS and len(others):
             adapt = adapted_beside if few else ViewsClassifier.suited
-            model = make_pipeline(adapt(model[-1], made.inputs(others)))
+            model = make_pipeline(adapt(model[-1], made.inputs(others), expected))
         save_classifier(model, place)
         if name != settings.default or not calibration:
             return []
@@ -63,8 +76,8 @@ def fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
 
     sizes = [appetite(name, made.features.nbytes) for name in settings.names]
     done = in_parallel(fit_one, settings.names, sizes)
-    expected = dict(track(done, total=len(settings.names), what="fitting the run's classifiers"))
-    return expected.get(settings.default, [])
+    accuracies = dict(track(done, total=len(settings.names), what="fitting the run's classifiers"))
+    return accuracies.get(settings.default, [])
 
 
 def lab_weights(labs: np.ndarray) -> np.ndarray:
@@ -78,7 +91,7 @@ def few_labelled(labs: np.ndarray) -> list[str]:
     return sorted(set(labs.astype(str)[lab_weights(labs) > 1]))
 
 
-def adapted_beside(classifier: ViewsClassifier, X: Any) -> ViewsClassifier:
+def adapted_beside(classifier: ViewsClassifier, X: Any, expected: Expected | None = None) -> ViewsClassifier:
     """A fitted classifier that has learnt few labels of a lab, adapted to that lab's other cells.
 
     Few labels make the others look known, but they don't tell yet how the lab's classes spread: so it adapts however
@@ -89,5 +102,7 @@ def adapted_beside(classifier: ViewsClassifier, X: Any) -> ViewsClassifier:
     classifier : ViewsClassifier
     X : float array of shape (N, V, F), or `dorl.cells.rows.StoredRows`
         Views of those cells; fewer than `dorl.classification.views.FEWEST` change nothing.
+    expected : Expected, optional
+        As for `ViewsClassifier.adapted`.
     """
-    return classifier.adapted(X) if len(X) >= FEWEST else classifier
+    return classifier.adapted(X, expected=expected) if len(X) >= FEWEST else classifier

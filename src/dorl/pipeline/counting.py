@@ -18,8 +18,9 @@ from dorl.inference import over_batches
 from dorl.names import file_of
 from dorl.pipeline.fieldstore import FieldStore, FoundField
 from dorl.pipeline.gathering import gather, place_of, tell_left_out
+from dorl.pipeline.mixes import DEFAULT, check_expect
 from dorl.pipeline.model import DoRL
-from dorl.pipeline.prediction import adapted_to, spread, tell_accuracy
+from dorl.pipeline.prediction import check_sure, said_of, spread, suited_to, tell_accuracy, tell_unlike
 from dorl.pipeline.runfolder import check_folder, refuse_run
 from dorl.pipeline.segmenting import mask_names
 from dorl.progress import say, track
@@ -31,7 +32,10 @@ from dorl.segmentation.smear import red_cell_diameter
 from dorl.sheets import write_sheet
 
 #: columns of ``cells.csv`` and of ``fields.csv``
-CELLS = ("path", "xmin", "ymin", "xmax", "ymax", "class", "probability", "found", "confidence", "touches_border")
+CELLS = (
+    *("path", "xmin", "ymin", "xmax", "ymax", "class", "probability", "node"),
+    *("found", "confidence", "touches_border", "distance", "unlike"),
+)
 FIELDS = ("path", "width", "height", "red_cell", "cells")
 #: what ``counts.csv`` calls all classes together
 ALL = "all"
@@ -63,6 +67,9 @@ def count(
     segmenter: str | Path | None = None,
     red_cell: float | None = None,
     adapt: bool = True,
+    expect: str = DEFAULT,
+    sure: float | None = None,
+    reject: bool = False,
     device: str | None = None,
 ) -> Counted:
     """Find, outline, classify and count the white cells of smear fields.
@@ -84,6 +91,9 @@ def count(
         Diameter of a red cell in pixels; measured in each field otherwise.
     adapt : bool
         As for `predict`: let the classifier over views adapt to the cells of all fields together.
+    expect, sure, reject
+        As for `predict`; a cell without a class, or whose class is a node above those of the run, is in the count of
+        all cells alone.
     device : str, optional
 
     Returns
@@ -99,6 +109,8 @@ def count(
         raise InputError(f"red cell is {red_cell}: give the diameter of a red cell in pixels, 4 or more")
     if run is not None and segmenter is not None:
         raise InputError("a run has its own segmenter: give --run or --segmenter, not both")
+    check_expect(expect)
+    check_sure(sure)
     out = Path(out)
     check_folder(out)
     refuse_run(out)
@@ -112,7 +124,7 @@ def count(
     found = [field for shown, _ in images if (field := store.get(shown)) is not None]
     if not found:
         raise InputError("not one field could be counted: give other images")
-    cells, counts = _classified(found, model, adapt=adapt)
+    cells, counts = _classified(found, model, adapt=adapt, expect=expect, sure=sure, reject=reject)
     sizes = [(field.path, *field.size, field.red_cell, len(field.boxes)) for field in found]
     result = Counted(cells, pd.DataFrame(sizes, columns=list(FIELDS)), counts, left_out)
     _draw(found, cells, store)
@@ -196,10 +208,18 @@ def _search(
             say(f"{shown}: no red cells to measure by; give --red-cell PIXELS if cells are missing")
 
 
-def _classified(found: Sequence[FoundField], model: DoRL | None, *, adapt: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _classified(
+    found: Sequence[FoundField],
+    model: DoRL | None,
+    *,
+    adapt: bool,
+    expect: str,
+    sure: float | None,
+    reject: bool,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """``cells.csv`` and ``counts.csv`` of the cells of all fields."""
     rows = [
-        (field.path, *box, "", np.nan, True, confidence, cut)
+        (field.path, *box, "", np.nan, "", True, confidence, cut, np.nan, None)
         for field in found
         for box, confidence, cut in zip(field.boxes, field.confidence, field.touches_border, strict=True)
     ]
@@ -207,14 +227,21 @@ def _classified(found: Sequence[FoundField], model: DoRL | None, *, adapt: bool)
     classes = [] if model is None else model.classes_
     if model is not None and len(cells):
         inputs = np.concatenate([field.inputs for field in found if len(field.boxes)])
-        suited = adapted_to(model, inputs) if adapt else model
+        agreement = None
+        if not adapt and model.calibration is not None:
+            agreement = model.agreement(inputs[spread(len(inputs))])
+        suited = suited_to(model, inputs, expect=expect, adapt=adapt)
         probabilities = suited.probabilities(inputs)
-        cells["class"] = np.array(classes, object)[probabilities.argmax(1)]
-        cells["probability"] = probabilities.max(1)
+        told = said_of(suited, inputs, probabilities, sure=sure, reject=reject)
+        for name in told.columns:
+            cells[name] = told[name].to_numpy(object)
+        cells["class"] = cells["class"].fillna("")
+        cells["probability"] = cells["probability"].astype(float)
+        cells["distance"] = cells["distance"].astype(float)
+        tell_unlike(suited, int((told["unlike"] == True).sum()), len(cells), reject=reject)  # noqa: E712
         if suited.calibration is not None:
             first = suited.first_probabilities(inputs)
             said = [probabilities.max(1)] if first is None else [first.max(1), probabilities.max(1)]
-            agreement = None if adapt else suited.agreement(inputs[spread(len(inputs))])
             tell_accuracy(suited.calibration, *said, agreement=agreement)
     counts = differential(cells["class"], classes)
     counts.loc[len(counts)] = [ALL, len(cells), np.nan, np.nan, np.nan]

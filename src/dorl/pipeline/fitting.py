@@ -22,6 +22,7 @@ from dorl.pipeline.distances import distances
 from dorl.pipeline.expected import expected_without_labels
 from dorl.pipeline.figures import FOLDER, draw_run
 from dorl.pipeline.mistakes import confident_mistakes, draw_mistakes
+from dorl.pipeline.mixes import DEFAULT, check_expect
 from dorl.pipeline.model import DoRL
 from dorl.pipeline.protocols import check_protocols, follow_protocols, run_protocols, trainable
 from dorl.pipeline.report import read_results, write_run_report
@@ -147,6 +148,7 @@ def fit(
     method: str = AUTO,
     views: bool = True,
     classes: Sequence[str] = (),
+    expect: str = DEFAULT,
     folds: int = 5,
     preset: str = "auto",
     epochs: int | None = None,
@@ -172,6 +174,9 @@ def fit(
         The run folder; a new one, or that of the same fit interrupted, which goes on.
     source : sequence of str, optional
         Names of the labs whose labels are learnt; all labelled ones by default.
+    expect : {"blood", "marrow", "source", "none"} or str
+        The mix of classes expected of the labs that the default classifier adapts to, or a CSV file with the columns
+        class and share.
 
     Returns
     -------
@@ -183,6 +188,7 @@ def fit(
         If a lab, a setting or `out` can't be used.
     """
     started = time.monotonic()
+    check_expect(expect)
     out = Path(out)
     made = represent(
         labs,
@@ -207,7 +213,7 @@ def fit(
     if is_main():
         expected = []
         if made.config.classifiers.names:
-            expected = fit_classifiers(made, out)
+            expected = fit_classifiers(made, out, expect=expect)
         else:
             say("no classifier is fitted: that needs labels of two classes or more")
         result = run_protocols(made, device=device) if trainable(made.labs) else None

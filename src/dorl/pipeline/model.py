@@ -13,20 +13,25 @@ from sklearn.pipeline import make_pipeline
 
 from dorl.cells.views import Views
 from dorl.classification import VIEWS, Calibration, load_calibration, load_classifier
+from dorl.classification.mix import FEWEST, Expected
+from dorl.classification.unlike import Unlike
 from dorl.domains import read_image
 from dorl.errors import InputError
 from dorl.inference import over_batches
 from dorl.pipeline.embedding import prepared, stored_form
+from dorl.pipeline.mixes import DEFAULT, expected_mix
 from dorl.pipeline.runfolder import (
     AUTOENCODER,
     CELL,
     CLASSIFIERS,
     PUBLISHED,
     SEGMENTER,
+    UNLIKE,
     RunConfig,
     check_complete,
     slug,
 )
+from dorl.pipeline.unlikeness import load_unlike
 from dorl.representation import CrossDomainAutoencoder
 from dorl.representation.features import SeenCells, mean_features, see_cells
 from dorl.representation.grids import described_views
@@ -54,6 +59,11 @@ class DoRL:
         Of the classifier, for example ``"Views"``; empty without one.
     calibration : Calibration or None
         Of the classifier; None where the run had too few labels.
+    unlike : Unlike or None
+        Says how unlike the cells learnt a cell is; None in runs of earlier versions, or of too few labels.
+    mix : float array of shape (C,) or None
+        Share of each class in the cells that it was made to suit (`suited`), by which probabilities are corrected; None
+        where they aren't.
     """
 
     def __init__(
@@ -64,6 +74,7 @@ class DoRL:
         config: RunConfig,
         classifier_name: str = "",
         calibration: Calibration | None = None,
+        unlike: Unlike | None = None,
     ) -> None:
         self.segmenter = segmenter
         self.autoencoder = autoencoder
@@ -71,6 +82,9 @@ class DoRL:
         self.config = config
         self.classifier_name = classifier_name
         self.calibration = calibration
+        self.unlike = unlike
+        self.mix: np.ndarray | None = None
+        self._expected: Expected | None = None
 
     @classmethod
     def load(cls, run: str | Path, *, classifier: str | None = None, device: str | None = None) -> DoRL:
@@ -105,6 +119,7 @@ class DoRL:
             config,
             name if known else "",
             load_calibration(place.with_suffix(".json")) if known else None,
+            load_unlike(run / UNLIKE) if known else None,
         )
 
     @property
@@ -139,6 +154,11 @@ class DoRL:
         if self.config.method == PUBLISHED:
             return inputs if inputs.ndim == 2 else np.asarray(inputs, np.float32).mean(1)
         return mean_features(self.autoencoder, inputs, self.config.views.plain)
+
+    def described(self, inputs: np.ndarray) -> np.ndarray:
+        """The description that s is made of, float32 (N, F), likewise; as published s itself."""
+        skip = 0 if self.autoencoder.shared is None else self.autoencoder.config.feature_width
+        return inputs if inputs.ndim == 2 else np.asarray(inputs[..., skip:], np.float32).mean(1)
 
     def predict_proba(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
         """Probabilities (N, number of classes), in the order of `classes_`; input as for `transform`.
@@ -203,29 +223,57 @@ class DoRL:
         """Views of so many cells, and their keys, which what isn't restained doesn't need."""
         return [Views(self.config.views.plain, 0)] * count, [""] * count
 
-    def adapted(self, inputs: np.ndarray) -> DoRL:
-        """The same, with its classifier adapted to another lab's cells without labels, where that is of use.
+    def suited(self, inputs: np.ndarray, *, expect: str = DEFAULT, adapt: bool = True) -> DoRL:
+        """The same for other cells without labels: adapted to them, and to their mix of classes, where that is of use.
 
         Parameters
         ----------
-        inputs : array of shape (N, V, F)
-            As `inputs` gives them; `ViewsClassifier.suited` says when there is something to adapt to.
+        inputs : array of shape (N, V, F), or (N, F) as published
+            As `inputs` gives them.
+        expect : {"blood", "marrow", "source", "none"} or str
+            The mix that is expected, or a CSV file with the columns class and share
+            (`dorl.pipeline.mixes.expected_mix`). From 30 cells on, theirs is estimated, and probabilities are corrected
+            by it; ``"none"`` leaves them.
+        adapt : bool
+            Let the classifier over views adapt where there is something to adapt to (`ViewsClassifier.suited`).
 
         Returns
         -------
         DoRL
-            This very one where there is nothing to adapt to, and with another classifier than the one over views.
+            `classifier` is another one where it adapted, `mix` isn't None where probabilities are corrected, and
+            `unlike` doesn't hold the cells' common shift against each of them where they are another lab's.
+
+        Raises
+        ------
+        InputError
+            If `expect` can't be used.
         """
-        if self.classifier_name != VIEWS or (suited := self._fitted()[-1].suited(inputs)) is self._fitted()[-1]:
-            return self
+        learnt = {} if self.calibration is None else self.calibration.shares
+        expected = expected_mix(expect, self.classes_, learnt)
         other = copy(self)
-        other.classifier = make_pipeline(suited)
+        other.mix, other._expected = None, None
+        if adapt and self.classifier_name == VIEWS:
+            suited = self._fitted()[-1].suited(inputs, expected)
+            if suited is not self._fitted()[-1]:
+                other.classifier = make_pipeline(suited)
+        described = self.described(inputs)
+        elsewhere = self.unlike is not None and len(inputs) > 0 and self.unlike.of_another_lab(described)
+        if expected is not None and len(inputs) >= FEWEST:
+            mix = expected.estimate(other.probabilities(inputs), unlike=elsewhere)
+            other.mix, other._expected = mix, expected
+        if adapt and elsewhere and self.unlike is not None:
+            other.unlike = self.unlike.suited(described, other.probabilities(inputs))
         return other
 
+    def distances(self, inputs: np.ndarray) -> np.ndarray:
+        """How unlike the cells learnt each cell is: (N,), above 1 unlike; NaN where the run can't say."""
+        return np.full(len(inputs), np.nan) if self.unlike is None else self.unlike.distance(self.described(inputs))
+
     def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities (N, number of classes) of what `inputs` gives of N cells."""
+        """Probabilities (N, C) of what `inputs` gives of N cells, calibrated, and corrected by `mix`."""
         said = self._fitted().predict_proba(features)
-        return said if self.calibration is None else self.calibration.apply(said)
+        said = said if self.calibration is None else self.calibration.apply(said)
+        return said if self.mix is None or self._expected is None else self._expected.correct(said, self.mix)
 
     def first_probabilities(self, inputs: np.ndarray) -> np.ndarray | None:
         """`probabilities` as they were before the classifier adapted to any lab; None where it hasn't."""

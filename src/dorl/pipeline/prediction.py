@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TextIO
 
 import numpy as np
+import pandas as pd
 
 from dorl.classification import Calibration
+from dorl.classification.nodes import SURE, finest_sure, probability_of
 from dorl.domains import Domain
 from dorl.errors import BadImageError, InputError
 from dorl.files import atomic, behind_links, is_stream
 from dorl.pipeline.gathering import Given, each_given, gather, place_of, read_images, tell_left_out
+from dorl.pipeline.mixes import DEFAULT, check_expect, tell_mix
 from dorl.pipeline.model import BATCH, DoRL
 from dorl.pipeline.runfolder import check_file, make_folder
 from dorl.progress import say, track
@@ -42,6 +45,10 @@ class Predicted:
         None where the run has no calibration.
     adapted : bool
         Whether the classifier adapted to these cells.
+    mix : dict of str to float
+        Estimated share of each class, by which probabilities were corrected; empty where they weren't.
+    unlike : int
+        Cells unlike all that were learnt.
     """
 
     images: int
@@ -49,6 +56,8 @@ class Predicted:
     left_out: list[tuple[str, str]]
     accuracy: tuple[float, float, float] | None = None
     adapted: bool = False
+    mix: dict[str, float] = field(default_factory=dict)
+    unlike: int = 0
 
 
 def predict(
@@ -58,6 +67,9 @@ def predict(
     out: str | Path,
     classifier: str | None = None,
     adapt: bool = True,
+    expect: str = DEFAULT,
+    sure: float | None = None,
+    reject: bool = False,
     device: str | None = None,
 ) -> Predicted:
     """Classify images with a run.
@@ -68,15 +80,24 @@ def predict(
     images : str, Path or Domain, or several str or Path
         An image, a folder (searched below, too), a manifest, or a lab; of several, paths stand in `out` as given.
     out : str or Path
-        CSV: path, class, probability, found, confidence (of the cell's outline, 0-1), then a column a class with its
-        probability, in the run's order of classes. Where no cell was found, ``found`` is False, ``confidence`` 0, and
-        nothing is said of the class. A link is written through; a pipe or ``/dev/stdout`` gets the table when it is
-        whole.
+        CSV: path, class, probability, node (the finest node of the tree that is sure: `finest_sure`), found, confidence
+        (of the cell's outline, 0-1), distance and unlike (`DoRL.distances`; empty where the run can't say), then a
+        column a class with its probability, in the run's order of classes. Where no cell was found, ``found`` is False,
+        ``confidence`` 0, and nothing is said of the class. A link is written through; a pipe or ``/dev/stdout`` gets
+        the table when it is whole.
     classifier : str, optional
         One of the run's classifiers; its default otherwise.
     adapt : bool
         Let the classifier over views adapt to these images where there are a hundred or more and they look like
         another lab's (`dorl.classification.ViewsClassifier.suited`). An image's class then depends on the others, too.
+    expect : {"blood", "marrow", "source", "none"} or str
+        The mix of classes that is expected, or a CSV file with the columns class and share. From 30 cells on, that of
+        these is estimated, and probabilities are corrected by it; ``"none"`` leaves them as the classifier gives them.
+    sure : float, optional
+        Least probability of ``node``, 0-1, `SURE` by default; where it is given, ``class`` and ``probability`` are the
+        node's, too.
+    reject : bool
+        Leave the class of cells that are unlike empty.
     device : str, optional
 
     Returns
@@ -88,6 +109,8 @@ def predict(
     InputError
         If the run or the images can't be used, or `out` is no place for a file.
     """
+    check_expect(expect)
+    check_sure(sure)
     out = Path(out)
     _check_file(out, images, Path(run))
     model = DoRL.load(run, classifier=classifier, device=device)
@@ -104,28 +127,38 @@ def predict(
         found = outlines > 0
         cells = np.flatnonzero(found)
         agreement = None
-        if adapt and len(cells):
-            before, model = model, adapted_to(model, inputs, cells)
-            result.adapted = model is not before
-        elif model.calibration is not None and len(cells):
+        if not adapt and model.calibration is not None and len(cells):
             agreement = model.agreement(np.asarray(inputs[cells[spread(len(cells))]]))
-        writer = SheetWriter(file, ["path", "class", "probability", "found", "confidence", *classes], number=".6f")
+        if len(cells):
+            before, model = model, suited_to(model, inputs, cells, expect=expect, adapt=adapt)
+            result.adapted = model.classifier is not before.classifier
+            result.mix = {} if model.mix is None else dict(zip(classes, model.mix.tolist(), strict=True))
+        columns = ["path", "class", "probability", "node", "found", "confidence", "distance", "unlike"]
+        writer = SheetWriter(file, [*columns, *classes], number=".6f")
         confidence: list[np.ndarray] = []
         at_first: list[np.ndarray] = []
         for start in range(0, len(paths), CHUNK):
             some_inputs, seen = np.asarray(inputs[start : start + CHUNK]), found[start : start + CHUNK]
             probabilities = model.probabilities(some_inputs)
-            best = probabilities.argmax(1)
             confidence.append(probabilities[seen].max(1))
             if (first := model.first_probabilities(some_inputs)) is not None:
                 at_first.append(first[seen].max(1))
-            rows = zip(paths[start : start + CHUNK], probabilities, best, outlines[start : start + CHUNK], strict=True)
-            for path, row, index, outline in rows:
-                of_class = [classes[index], row[index]] if outline else [None, None]
-                writer.row([path, *of_class, bool(outline), outline, *(row if outline else [None] * len(row))])
+            told = said_of(model, some_inputs, probabilities, sure=sure, reject=reject)
+            for path, row, words, outline in zip(
+                paths[start : start + CHUNK],
+                probabilities,
+                told.itertuples(index=False),
+                outlines[start : start + CHUNK],
+                strict=True,
+            ):
+                name, chance, node, distance, unlike = words if outline else [None] * 5
+                values = row if outline else [None] * len(row)
+                writer.row([path, name, chance, node, bool(outline), outline, distance, unlike, *values])
+                result.unlike += unlike is True
     if model.calibration is not None and len(cells):
         said = [np.concatenate(values) for values in (at_first, confidence) if values]
         result.accuracy = tell_accuracy(model.calibration, *said, agreement=agreement)
+    tell_unlike(model, result.unlike, len(cells), reject=reject)
     say(
         f"{len(cells)} images classified, {result.without_cell} without a cell that could be made out, "
         f"{len(result.left_out)} left out: {out}"
@@ -138,8 +171,16 @@ def spread(count: int) -> np.ndarray:
     return np.unique(np.linspace(0, count - 1, min(MOST, count)).astype(int))
 
 
-def adapted_to(model: DoRL, inputs: np.ndarray, cells: np.ndarray | None = None) -> DoRL:
-    """The model adapted to cells that look unlike those it learnt from, which is said; itself where they don't.
+def check_sure(sure: float | None) -> None:
+    """Raise InputError unless it is a probability, or None."""
+    if sure is not None and not 0 < sure <= 1:
+        raise InputError(f"--sure {sure}: give a probability above 0, 1 at most")
+
+
+def suited_to(
+    model: DoRL, inputs: np.ndarray, cells: np.ndarray | None = None, *, expect: str = DEFAULT, adapt: bool = True
+) -> DoRL:
+    """`DoRL.suited` to cells, and what it did is said.
 
     Parameters
     ----------
@@ -148,15 +189,55 @@ def adapted_to(model: DoRL, inputs: np.ndarray, cells: np.ndarray | None = None)
         As `DoRL.inputs` gives them; may be memory-mapped.
     cells : int array of shape (M,), optional
         Rows of `inputs` in which a cell was found; all by default.
+    expect, adapt
+        As for `DoRL.suited`.
     """
     rows = np.arange(len(inputs)) if cells is None else cells
-    other = model.adapted(np.asarray(inputs[rows[spread(len(rows))]]))
-    if other is not model:
+    other = model.suited(np.asarray(inputs[rows[spread(len(rows))]]), expect=expect, adapt=adapt)
+    if other.classifier is not model.classifier:
         say(
             f"these {len(rows)} cells look unlike those learnt from: the classifier adapts to them, without "
             "labels (--no-adapt leaves it as it is)"
         )
+    if other.mix is not None:
+        tell_mix(expect, other.classes_, other.mix, len(rows))
     return other
+
+
+def said_of(
+    model: DoRL, inputs: np.ndarray, probabilities: np.ndarray, *, sure: float | None, reject: bool
+) -> pd.DataFrame:
+    """What the tables say of N cells: class, probability, node, distance, unlike; None where nothing can be said.
+
+    Parameters
+    ----------
+    model : DoRL
+    inputs : array of shape (N, …)
+    probabilities : float array of shape (N, C)
+    sure, reject
+        As for `predict`.
+    """
+    classes = model.classes_
+    node = finest_sure(probabilities, classes, sure=SURE if sure is None else sure)
+    distance = model.distances(inputs)
+    if sure is None:
+        name, chance = np.array(classes, object)[probabilities.argmax(1)], probabilities.max(1)
+    else:
+        name, chance = node.copy(), probability_of(probabilities, classes, node)
+    unlike = np.array([None if np.isnan(value) else bool(value > 1) for value in distance], object)
+    name = np.where(unlike == True, None, name) if reject else name  # noqa: E712 - of objects, one by one
+    values = np.array([None if np.isnan(value) else float(value) for value in distance], object)
+    table = {"class": name, "probability": chance, "node": node, "distance": values, "unlike": unlike}
+    return pd.DataFrame({column: pd.Series(list(array), dtype=object) for column, array in table.items()})
+
+
+def tell_unlike(model: DoRL, unlike: int, cells: int, *, reject: bool) -> None:
+    """Say how many cells are unlike all that were learnt, or that the run can't tell."""
+    if model.unlike is None:
+        say("this run can't tell which cells are unlike those learnt from: fit again for that")
+    elif unlike:
+        done = "their class is left empty" if reject else "check them by eye (--reject leaves their class empty)"
+        say(f"{unlike} of {cells} cells are unlike all that were learnt from: {done}")
 
 
 def tell_accuracy(

@@ -14,10 +14,12 @@ from sklearn.neighbors import NearestNeighbors
 
 from dorl.cells import CellStore
 from dorl.classification import VIEWS
+from dorl.classification.unlike import Unlike
 from dorl.errors import BadImageError, InputError
 from dorl.files import digest_of
 from dorl.inference import over_batches
 from dorl.pipeline.embedding import prepared, stored_form
+from dorl.pipeline.mixes import DEFAULT, check_expect
 from dorl.pipeline.model import DoRL
 from dorl.pipeline.runfolder import (
     AUTOENCODER,
@@ -27,6 +29,7 @@ from dorl.pipeline.runfolder import (
     FEATURES,
     PUBLISHED,
     SEGMENTER,
+    UNLIKE,
     slug,
 )
 from dorl.reporting.overlay import draw_cells, draw_overlay
@@ -44,11 +47,6 @@ NEIGHBOURS = 6
 SHOWN, QUALITY = 320, 88
 #: longer side of a field's picture
 FIELD_SHOWN = 1600
-#: `ViewsClassifier.distance` beyond which a cell is unlike all training cells; docs/page.md says what lies beyond it
-UNLIKE = 3.0
-#: without views: a cell's distance to the training cell that is its so-manyth nearest, against the distance that this
-#: share of the training cells keep to theirs (Sun et al. 2022, arXiv 2204.06507)
-NTH, KEPT = 5, 0.99
 
 
 class RunRecogniser:
@@ -62,6 +60,8 @@ class RunRecogniser:
         One of the run's classifiers; its default otherwise.
     adapt : bool
         Let the classifier over views adapt to a sample of another lab, as `dorl predict` does.
+    expect : str
+        The mix of classes that is expected of a sample, as for `dorl.pipeline.predict`.
     device : str, optional
 
     Raises
@@ -71,25 +71,34 @@ class RunRecogniser:
     """
 
     def __init__(
-        self, run: str | Path, *, classifier: str | None = None, adapt: bool = True, device: str | None = None
+        self,
+        run: str | Path,
+        *,
+        classifier: str | None = None,
+        adapt: bool = True,
+        expect: str = DEFAULT,
+        device: str | None = None,
     ) -> None:
         run = Path(run)
         self._model = DoRL.load(run, classifier=classifier, device=device)
         self.classes = self._model.classes_
         self.name = run.resolve().name
-        self._adapt = adapt
+        self._adapt, self._expect = adapt, expect
+        check_expect(expect)
         self._store = CellStore.open(run / CELLS)
         self._train = self._training_cells(run)
-        self._measure = self._model.classifier[-1].measure() if self._model.classifier_name == VIEWS else None
-        used = [CONFIG, SEGMENTER, AUTOENCODER, FEATURES]
+        if self._model.unlike is None:  # a run of an earlier version
+            self._model.unlike = self._train.unlike()
+        used = [CONFIG, SEGMENTER, AUTOENCODER, FEATURES, UNLIKE]
         place = Path(CLASSIFIERS) / slug(self._model.classifier_name)
         used += [str(place.with_suffix(ending)) for ending in (".skops", ".json")]
-        self.version = content_key([digest_of(run / name) for name in used], adapt)[:12]
+        self.version = content_key([digest_of(run / name) for name in used], adapt, expect)[:12]
         calibration = self._model.calibration
         config = self._model.config
         self.facts: dict[str, Any] = {
             "classifier": self._model.classifier_name,
             "adapts": adapt and self._model.classifier_name == VIEWS,
+            "expect": expect,
             "labs": [lab.name for lab in config.labs],
             "source": config.classifiers.source,
             "training_cells": len(self._train.rows),
@@ -132,14 +141,17 @@ class RunRecogniser:
     def together(self, inputs: Sequence[bytes]) -> Together:
         """Look once more at all cells of a sample, by the `inputs` of each."""
         rows = np.stack([self._unpacked(told) for told in inputs])
-        model = self._model.adapted(rows) if self._adapt else self._model
+        model = self._model.suited(rows, expect=self._expect, adapt=self._adapt)
         probabilities = model.probabilities(rows)
         accuracy = None
         if model.calibration is not None:
             first = model.first_probabilities(rows)
             said = [some.max(1) for some in (first, probabilities) if some is not None]
-            accuracy = model.calibration.estimate(*said, agreement=None if self._adapt else model.agreement(rows))
-        return Together(model is not self._model, accuracy, probabilities)
+            agreement = None if self._adapt else self._model.agreement(rows)
+            accuracy = model.calibration.estimate(*said, agreement=agreement)
+        adapted = model.classifier is not self._model.classifier
+        mix = None if model.mix is None else dict(zip(self.classes, model.mix.tolist(), strict=True))
+        return Together(adapted, accuracy, probabilities, np.nan_to_num(model.distances(rows)), mix)
 
     def training_picture(self, row: int) -> bytes:
         """Training cell of a row of the cell store, cut out, as JPEG."""
@@ -176,7 +188,7 @@ class RunRecogniser:
             crops, drawn = reconstructed(model.autoencoder, seen)
         rows = model.features(inputs)
         neighbours = self._train.nearest(rows)
-        distances = self._train.distances(rows) if self._measure is None else self._measure(inputs) / UNLIKE
+        distances = np.nan_to_num(model.distances(inputs))  # of too few training cells: nothing is called unlike
         return [
             SeenCell(
                 probabilities=row.tolist() if cell.found else None,
@@ -229,12 +241,13 @@ class _TrainingCells:
     def __init__(self, features: np.ndarray, rows: np.ndarray, labels: Sequence[str], labs: Sequence[str]) -> None:
         self._middle = features.mean(0)
         self._scale = np.maximum(features.std(0), 1e-6)
-        self.rows, self._labels, self._labs = rows, labels, labs
+        self.rows, self._labels, self._labs, self._features = rows, labels, labs, features
         self._search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(rows)), algorithm="brute")
         self._search.fit(self._standardised(features))
-        count = min(NTH, len(rows) - 1)
-        own = self._search.kneighbors(n_neighbors=count)[0][:, -1]
-        self._usual = max(float(np.quantile(own, KEPT)), 1e-6)
+
+    def unlike(self) -> Unlike | None:
+        """What says how unlike these cells another one is."""
+        return Unlike.fit(self._features, self._labels)
 
     def nearest(self, features: np.ndarray) -> list[list[Neighbour]]:
         """The training cells that are nearest to each row of features (B, D)."""
@@ -246,11 +259,6 @@ class _TrainingCells:
             ]
             for pair in zip(distances, found, strict=True)
         ]
-
-    def distances(self, features: np.ndarray) -> np.ndarray:
-        """Distance to the `NTH` training cell over what is usual among these, (B,)."""
-        count = min(NTH, len(self.rows))
-        return self._search.kneighbors(self._standardised(features), n_neighbors=count)[0][:, -1] / self._usual
 
     def _standardised(self, features: np.ndarray) -> np.ndarray:
         return ((features - self._middle) / self._scale).astype(np.float32)

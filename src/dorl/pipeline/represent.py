@@ -131,7 +131,9 @@ class Represented:
 
     def classifier(self, name: str) -> Pipeline:
         """An unfitted classifier that takes what `inputs` gives."""
-        return make_classifier(name, self.config.seed, shared=shared_width(self.model) if self.config.method == CELL else None)
+        return make_classifier(
+            name, self.config.seed, shared=shared_width(self.model) if self.config.method == CELL else None
+        )
 
     def image(self, row: int) -> np.ndarray:
         """The image that a cell was found in, as `Domain.load` gives it."""

@@ -28,6 +28,8 @@ FORMAT = 1
 CONFIG, SEGMENTER, AUTOENCODER = "config.toml", "segmenter.safetensors", "autoencoder.safetensors"
 CELLS, FEATURES, CLASSIFIERS = "cells", "features.h5ad", "classifiers"
 METRICS, REPORT, CARD = "metrics.json", "report.html", "README.md"
+#: how unlike the cells learnt a cell is; runs of earlier versions lack it
+UNLIKE = "unlike.safetensors"
 HISTORY, DUPLICATES = "history.csv", "duplicates.csv"
 #: folder of the pool, while the tuning of the autoencoder lasts
 TUNING = "tuning"

@@ -13,6 +13,7 @@ import numpy as np
 from dorl.domains.domain import is_name
 from dorl.domains.readers import at_home
 from dorl.errors import InputError
+from dorl.pipeline.mixes import DEFAULT, check_expect
 from dorl.pipeline.runfolder import check_complete, make_folder
 from dorl.progress import say
 
@@ -32,6 +33,7 @@ def serve(
     token: str | None = None,
     classifier: str | None = None,
     adapt: bool = True,
+    expect: str = DEFAULT,
     max_images: int = 5000,
     max_megabytes: int = 1024,
     device: str | None = None,
@@ -57,6 +59,8 @@ def serve(
         One of the run's classifiers; its default otherwise.
     adapt : bool
         Let the classifier over views adapt to a sample of a hundred cells or more that look like another lab's.
+    expect : str
+        The mix of classes that is expected of each sample, as for `predict`.
     max_images, max_megabytes : int
         Of one upload.
     device : str, optional
@@ -74,6 +78,7 @@ def serve(
         from dorl.serving.limits import MB, Limits
     except ImportError as error:
         raise InputError("the page needs FastAPI and uvicorn: pip install 'dorl[serve]'") from error
+    check_expect(expect)
     run = Path(run)
     check_complete(run)
     folders = allowed_folders(allow)
@@ -88,7 +93,7 @@ def serve(
         from dorl.pipeline.recognition import RunRecogniser
 
         say("loading the run")
-        recogniser = RunRecogniser(run, classifier=classifier, adapt=adapt, device=device)
+        recogniser = RunRecogniser(run, classifier=classifier, adapt=adapt, expect=expect, device=device)
         recogniser.look([np.full((64, 64, 3), 128, np.uint8)])  # the first look takes longest
         size = max_megabytes * MB
         limits = replace(Limits(), images=max_images, upload=size, unpacked=2 * size)

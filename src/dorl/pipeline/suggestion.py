@@ -81,7 +81,7 @@ def suggest(
     if without:
         say(f"{without} images without a cell that could be made out are not suggested")
     features = np.concatenate(parts)
-    probabilities = None if model.classifier is None else model.adapted(features).probabilities(features)
+    probabilities = None if model.classifier is None else model.suited(features).probabilities(features)
     rows = select_cells(model.features(features), probabilities, n, seed=seed)
     place = lab.root.resolve().relative_to(out.resolve().parent)
     above = "" if place == Path() else f"{text_of(place.as_posix())}/"

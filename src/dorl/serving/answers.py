@@ -85,6 +85,9 @@ class Sample(BaseModel):
     )
     adapted: bool = Field(description="Whether the classifier adapted to these cells, without labels.")
     accuracy: Accuracy | None
+    mix: dict[str, float] | None = Field(
+        description="Share of each class, estimated of all its cells, by which probabilities are corrected; 0-1."
+    )
     left_out: list[LeftOut]
 
 
@@ -110,7 +113,7 @@ class Cell(BaseModel):
     field: int | None = Field(description="The smear field in which it was found.")
     box: tuple[int, int, int, int] | None = Field(description="xmin, ymin, xmax, ymax in the field; pixels.")
     touches_border: bool = Field(description="Whether the field's edge cuts it.")
-    distance: float = Field(description="From the training cells; above 1 it is unlike all of them.")
+    distance: float = Field(description="How unlike the training cells it is; above 1 it is unlike all of them.")
     unlike: bool
 
 

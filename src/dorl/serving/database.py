@@ -110,8 +110,11 @@ DROP TABLE corrections;
 ALTER TABLE corrections_made RENAME TO corrections;
 CREATE INDEX corrections_of_cell ON corrections(cell);
 """
+_MIX = """
+ALTER TABLE samples ADD COLUMN mix TEXT;  -- JSON: share of each class that probabilities are corrected by; null if none
+"""
 #: what makes each version of the tables of the one before
-_STEPS = (_TABLES, _FIELDS, _CLASSES, _CONTENTS, _NO_CLASS)
+_STEPS = (_TABLES, _FIELDS, _CLASSES, _CONTENTS, _NO_CLASS, _MIX)
 #: version of the tables
 FORMAT = len(_STEPS)
 

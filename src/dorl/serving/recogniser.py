@@ -119,11 +119,17 @@ class Together:
     accuracy : (float, float, float) or None
         Share that is likely to be right, and its 95 % interval; None where the run has no calibration.
     probabilities : float array of shape (N, C)
+    distances : float array of shape (N,)
+        As `SeenCell.distance`, but for what all of them have in common as another lab's.
+    mix : dict of str to float or None
+        Estimated share of each class, by which `probabilities` are corrected; None where they aren't.
     """
 
     adapted: bool
     accuracy: tuple[float, float, float] | None
     probabilities: np.ndarray
+    distances: np.ndarray
+    mix: dict[str, float] | None = None
 
 
 class Recogniser(Protocol):

@@ -104,6 +104,7 @@ class Samples:
             "classes": dict(classes),
             "adapted": bool(row["adapted"]),
             "accuracy": accuracy and dict(zip(("share", "low", "high"), accuracy, strict=True)),
+            "mix": json.loads(row["mix"]) if row["mix"] else None,
             "left_out": [{"name": name, "reason": reason} for name, reason in left_out],
         }
 
@@ -182,13 +183,19 @@ class Samples:
                 db.execute("UPDATE samples SET done = 1 WHERE id = ?", (sample,))
                 return
             db.execute(
-                "UPDATE samples SET done = 1, adapted = ?, accuracy = ? WHERE id = ?",
-                (together.adapted, together.accuracy and json.dumps(together.accuracy), sample),
+                "UPDATE samples SET done = 1, adapted = ?, accuracy = ?, mix = ? WHERE id = ?",
+                (
+                    *(together.adapted, together.accuracy and json.dumps(together.accuracy)),
+                    *(together.mix and json.dumps(together.mix), sample),
+                ),
             )
-            for cell, row in zip(cells, together.probabilities.tolist() if together.adapted else [], strict=False):
+            if not together.adapted and together.mix is None:
+                return
+            rows = zip(cells, together.probabilities.tolist(), together.distances.tolist(), strict=True)
+            for cell, row, distance in rows:
                 db.execute(
-                    "UPDATE cells SET class = ?, probability = ?, probabilities = ? WHERE id = ?",
-                    (*_said(row, classes), cell),
+                    "UPDATE cells SET class = ?, probability = ?, probabilities = ?, distance = ? WHERE id = ?",
+                    (*_said(row, classes), distance, cell),
                 )
 
 

@@ -47,6 +47,11 @@ function notes(sample) {
   if (sample.adapted) {
     said.push("These cells look unlike those learnt from: the classifier adapted to them, without labels.");
   }
+  if (sample.mix) {
+    const shares = Object.entries(sample.mix).filter(([, share]) => share >= 0.005).sort((a, b) => b[1] - a[1]);
+    const listed = shares.map(([name, share]) => `${className(name)} ${tenths(share)} %`).join(", ");
+    said.push(`Their mix of classes, by which probabilities are corrected, is estimated as ${listed}.`);
+  }
   if (sample.accuracy && sample.looked_at >= 20) {
     const { share, low, high } = sample.accuracy;
     said.push(`By its confidence ${percent(share)} of the classes are right (95 % interval ${percent(low)} to ${percent(high)}).`);
