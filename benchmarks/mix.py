@@ -34,7 +34,7 @@ from dorl.classification.views import ViewsClassifier
 from dorl.domains import read_domains
 from dorl.pipeline.autoencoders import bundled
 from dorl.pipeline.embedding import look_at, prepared
-from dorl.representation.features import mean_features
+from dorl.representation.alignment import WIDTH
 from dorl.segmentation import Segmenter
 from dorl.taxonomy import UNCOMMON, ancestors, shared_level
 
@@ -82,6 +82,11 @@ GROUPS = (
 )
 
 
+def described(views: np.ndarray) -> np.ndarray:
+    """The mean description of each cell over its two plain views, float32."""
+    return np.asarray(views[:, :2, WIDTH:], np.float32).mean(1)
+
+
 class Lab:
     """Features s of views, float32 (N, V, F), and classes of a lab's cells."""
 
@@ -103,7 +108,7 @@ class Lab:
                 out = segmenter(prepared(images, segmenter.image_size))
                 keys = [lab.key(row) for row in some]
                 seen, _ = look_at(segmenter, autoencoder, images, out, [Views(2, 4)] * len(some), keys)
-                parts += [np.asarray(one, np.float16) for one in seen.features]
+                parts += [autoencoder.completed(one) for one in seen.descriptions]
             cache.mkdir(parents=True, exist_ok=True)
             np.savez(place, X=np.stack(parts), y=labels[rows].astype(str))
         kept = np.load(place)
@@ -114,9 +119,9 @@ class Model:
     """A fitted classifier with all that `dorl predict` has of it."""
 
     def __init__(self, X: np.ndarray, y: np.ndarray) -> None:
-        self.classifier = ViewsClassifier().fit(X, y)
-        self.calibration = calibrate(make_pipeline(ViewsClassifier()), X, y)
-        self.unlike = Unlike.fit(mean_features(X, 2), y)
+        self.classifier = ViewsClassifier(shared=WIDTH).fit(X, y)
+        self.calibration = calibrate(make_pipeline(ViewsClassifier(shared=WIDTH)), X, y)
+        self.unlike = Unlike.fit(described(X), y)
         if self.calibration is None or self.unlike is None:
             raise SystemExit("too few cells of the source: give --cells 30 or more")
         self.classes = self.classifier.classes_
@@ -129,7 +134,7 @@ class Model:
         said = self.calibration.apply(model.predict_proba(X))
         if expected is None:
             return said
-        return expected.corrected(said, unlike=self.unlike.of_another_lab(mean_features(X, 2)))
+        return expected.corrected(said, unlike=self.unlike.of_another_lab(described(X)))
 
 
 def scores(model: Model, probabilities: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -168,7 +173,7 @@ def own_mixes(source: Lab) -> None:
         y = source.y[rows]
         for seen, views in (("as they are", slice(0, 2)), ("restained", slice(4, 6))):
             X = source.X[rows][:, views]
-            another = "another lab" if model.unlike.of_another_lab(mean_features(X, 2)) else "alike"
+            another = "another lab" if model.unlike.of_another_lab(described(X)) else "alike"
             words = []
             for how in ("none", "source", "blood"):
                 right, young = scores(model, model.probabilities(X, adapt=True, expect=how), y)
@@ -187,7 +192,7 @@ def unlike(source: Lab, targets: list[Lab]) -> None:
         learnt, held = (known[rows] for rows in next(iter(stratified(source.y[known], None, folds=3, seed=0))))
         model = Model(source.X[learnt], source.y[learnt])
         asked = np.concatenate([held, np.flatnonzero(np.isin(source.y, out))])
-        area, found = _area(model.unlike.distance(mean_features(source.X[asked], 2)), np.isin(source.y[asked], out))
+        area, found = _area(model.unlike.distance(described(source.X[asked])), np.isin(source.y[asked], out))
         words = [f"own lab {area:.2f}, {found:.2f}"]
         inside.append((area, found))
         for lab in targets:
@@ -196,7 +201,7 @@ def unlike(source: Lab, targets: list[Lab]) -> None:
             covered = any(name in names for c in model.classes for name in (c, *ancestors(c)))
             if unknown.sum() < 10 or covered:  # too few; or the target's class was learnt in part
                 continue
-            features = mean_features(lab.X, 2)
+            features = described(lab.X)
             said = model.probabilities(lab.X, adapt=True, expect="blood")
             area, found = _area(model.unlike.suited(features, said).distance(features), unknown)
             across.append((area, found, unknown.mean()))
@@ -217,7 +222,7 @@ def _area(distance: np.ndarray, unknown: np.ndarray) -> tuple[float, float]:
 def called(model: Model, targets: list[Lab]) -> None:
     print("\n4. called unlike where every class was learnt, before and after their lab's shift is taken (%)")
     for lab in targets:
-        features = mean_features(lab.X, 2)
+        features = described(lab.X)
         said = model.probabilities(lab.X, adapt=True, expect="blood")
         ways = (model.unlike, model.unlike.suited(features, said))
         before, after = (100 * float((way.distance(features) > 1).mean()) for way in ways)

@@ -87,7 +87,7 @@ class RunRecogniser:
         check_expect(expect)
         self._store = CellStore.open(run / CELLS)
         self._train = self._training_cells(run)
-        if self._model.unlike is None:  # a run of an earlier version
+        if self._model.unlike is None and self._model.config.method == PUBLISHED:  # a run of an earlier version
             self._model.unlike = self._train.unlike()
         used = [CONFIG, SEGMENTER, AUTOENCODER, FEATURES, UNLIKE]
         place = Path(CLASSIFIERS) / slug(self._model.classifier_name)

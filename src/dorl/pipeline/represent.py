@@ -129,11 +129,21 @@ class Represented:
             return self.features[rows]
         return StoredRows(self.store, "views", rows, then=self.model.completed)
 
+    def described(self, rows: np.ndarray) -> np.ndarray:
+        """What s of some cells is made of, float32 (M, F): the mean over their plain views; as published s itself."""
+        if self.config.method == PUBLISHED:
+            return self.features[rows]
+        plain = self.config.views.plain
+        parts = [
+            np.asarray(self.store.batch(rows[start : start + READ], "views")[0][:, :plain], np.float32).mean(1)
+            for start in range(0, len(rows), READ)
+        ]
+        return np.concatenate(parts)
+
     def classifier(self, name: str) -> Pipeline:
         """An unfitted classifier that takes what `inputs` gives."""
-        return make_classifier(
-            name, self.config.seed, shared=shared_width(self.model) if self.config.method == CELL else None
-        )
+        of_views = self.config.method == CELL
+        return make_classifier(name, self.config.seed, shared=shared_width(self.model) if of_views else None)
 
     def image(self, row: int) -> np.ndarray:
         """The image that a cell was found in, as `Domain.load` gives it."""
