@@ -43,13 +43,23 @@ def count(
         bool,
         typer.Option("--adapt/--no-adapt", help="Let the classifier adapt to a hundred cells or more of a new lab."),
     ] = True,
+    even_light: Annotated[
+        bool, typer.Option("--even-light", help="Draw annotated/ over the fields in even light, without scale bars.")
+    ] = False,
     device: Device = None,
 ) -> None:
     """Every white cell of smear fields, and a differential count: cells.csv, counts.csv, annotated pictures."""
     from dorl.pipeline import count as run_count
 
     counts = run_count(
-        fields, out=out, run=run, segmenter=segmenter, red_cell=red_cell, adapt=adapt, device=device
+        fields,
+        out=out,
+        run=run,
+        segmenter=segmenter,
+        red_cell=red_cell,
+        adapt=adapt,
+        even_light=even_light,
+        device=device,
     ).counts
     for name, cells, share, low, high in counts.itertuples(index=False, name=None):
         print(f"{cells:6d}  {name}" + (f"  {share:.1%} ({low:.1%} to {high:.1%})" if share == share else ""))

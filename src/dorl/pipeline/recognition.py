@@ -34,7 +34,7 @@ from dorl.reporting.overlay import draw_cells, draw_overlay
 from dorl.representation.features import reconstructed
 from dorl.segmentation import fields
 from dorl.segmentation.cell import FoundCell, find_cells
-from dorl.segmentation.smear import red_cell_diameter
+from dorl.segmentation.fieldcells import cut_out, label_picture
 from dorl.serving.recogniser import CellOfField, Neighbour, SeenCell, SeenField, Together
 
 #: training cells that are shown beside a cell
@@ -101,18 +101,17 @@ class RunRecogniser:
 
     def search(self, image: np.ndarray) -> SeenField:
         """Find every white cell of a smear field, uint8 (H, W, 3), RGB, 0-255, and look at each, as `dorl count`."""
-        segmenter = self._model.segmenter
-        red_cell = red_cell_diameter(image)
-        found = fields.find_cells(segmenter, image, red_cell=red_cell)
-        crops = [fields.cut_out(image, cell) for cell in found]
+        searched = fields.search(self._model.segmenter, image)
+        found = searched.cells
+        crops = [cut_out(image, cell) for cell in found]
         seen = self._look(
             [(crop, FoundCell(mask, cell.confidence)) for (crop, mask), cell in zip(crops, found, strict=True)]
         )
         height, width = image.shape[:2]
-        labels = fields.label_picture(found, (width, height))
+        labels = label_picture(found, (width, height))
         return SeenField(
             size=(width, height),
-            red_cell=red_cell,
+            red_cell=searched.ruler.diameter,
             cells=[
                 CellOfField(cell.box, cell.touches_border, _encoded(crop, "PNG"), told)
                 for cell, (crop, _), told in zip(found, crops, seen, strict=True)
