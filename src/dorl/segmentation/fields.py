@@ -36,6 +36,9 @@ LEAST_DYE = 0.25
 #: what has less dye in it, in the same squares, is no white cell but a platelet, or a red cell under grains of stain;
 #: and where the field's edge cuts it
 LEAST_NUCLEUS, LEAST_CUT = 0.3, 0.15
+#: a cell that is seen whole and is smaller than this, in the same squares, is at least so much nucleus: a lymphocyte or
+#: an erythroblast, and no red cell with a platelet on it
+SMALL, MOSTLY = 1.25, 0.5
 #: side of the window in which a cell that was found is outlined, in sides of its box and in diameters of a red cell
 OUTLINED, LEAST_WINDOW = 1.8, 1.5
 #: windows of a batch; those that a field is always allowed, and more by its area in windows. Beyond these the search
@@ -111,8 +114,9 @@ def search(segmenter: Segmenter, image: np.ndarray, *, ruler: Ruler | None = Non
     cells = []
     for cell in [part for whole in largest_first(outlined) for part in apart(whole, dye.places, unit)]:
         cut = min(cell.box[:2]) == 0 or cell.box[2] == width or cell.box[3] == height
-        nucleus = dye.within(cell.box, cell.mask) / unit**2
-        if is_white_cell(cell.mask, unit) and nucleus >= (LEAST_CUT if cut else LEAST_NUCLEUS):
+        nucleus, area = dye.within(cell.box, cell.mask) / unit**2, cell.mask.sum() / unit**2
+        least = LEAST_CUT if cut else max(LEAST_NUCLEUS, MOSTLY * area if area < SMALL else 0)
+        if is_white_cell(cell.mask, unit) and nucleus >= least:
             cells.append(replace(cell, touches_border=cut))
     cells.sort(key=lambda cell: (cell.box[1], cell.box[0]))
     return Found(cells, ruler)
