@@ -30,7 +30,8 @@ from dorl.memory import keep_memory
 from dorl.progress import track
 from dorl.reporting.overlay import draw_cells
 from dorl.segmentation import Segmenter
-from dorl.segmentation.fields import FieldCell, find_cells, label_picture
+from dorl.segmentation.fieldcells import FieldCell, label_picture
+from dorl.segmentation.fields import find_cells
 
 LEAST_IOU = 0.5
 WIDTH, COLUMNS, MOST = 400, 4, 40

@@ -17,6 +17,7 @@ from dorl.pipeline import count, counting
 from dorl.pipeline.counting import ALL, CELLS, FIELDS
 from dorl.pipeline.fieldstore import FOUND
 from dorl.runtime.kept import Kept
+from dorl.segmentation.ruler import Ruler
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_without_a_run_cells_are_found_and_have_no_class(smear: Path, tmp_path: 
 def test_an_interrupted_count_ends_as_one_that_was_not(
     smear: Path, counted: Path, fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find, calls = counting.find_cells, []
+    find, calls = counting.search, []
 
     def stopping(*arguments: object, **options: object) -> object:
         calls.append(1)
@@ -96,7 +97,7 @@ def test_an_interrupted_count_ends_as_one_that_was_not(
             raise KeyboardInterrupt
         return find(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(counting, "find_cells", stopping)
+    monkeypatch.setattr(counting, "search", stopping)
     with pytest.raises(KeyboardInterrupt):
         count([smear], out=tmp_path / "out", run=fitted)
     assert not (tmp_path / "out" / "cells.csv").exists()
@@ -121,8 +122,8 @@ def test_a_second_start_searches_new_fields_alone_and_mends_what_is_damaged(
     damaged.write_bytes(b"damaged")
     (again / "annotated" / "zz-empty.png").unlink()
     untouched = next((again / "annotated").glob("*one*")).stat().st_mtime_ns
-    find, seen = counting.find_cells, []
-    monkeypatch.setattr(counting, "find_cells", lambda *a, **o: seen.append(1) or find(*a, **o))
+    find, seen = counting.search, []
+    monkeypatch.setattr(counting, "search", lambda *a, **o: seen.append(1) or find(*a, **o))
     result = count([smear, new, same], out=again, run=fitted)
     assert len(seen) == 2
     assert len(result.fields) == 6
@@ -212,5 +213,38 @@ def test_what_is_kept_has_a_limit_and_what_is_asked_for_stays(
     count(fields[:2], out=out)
     count(fields[1:], out=out)
     assert len(list((out / FOUND).glob("*.npz"))) == 2
-    monkeypatch.setattr(counting, "find_cells", None)  # nothing is searched again
+    monkeypatch.setattr(counting, "search", None)  # nothing is searched again
     assert len(count(fields[1:], out=out).fields) == 2
+
+
+def test_a_field_whose_ruler_is_in_doubt_takes_that_of_its_folder(
+    smear: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(picture: np.ndarray) -> Ruler:
+        return Ruler(60.0, 0.9, 60.0) if picture.std() > 10 else Ruler(12.8, 0.0, 50.0)
+
+    monkeypatch.setattr(counting, "measure", measured)
+    fields = tmp_path / "fields"
+    fields.mkdir()
+    for number in range(3):
+        Image.open(smear / "two.png").rotate(180 * (number % 2)).save(fields / f"{number}.png", compress_level=number)
+    Image.fromarray(np.full_like(np.asarray(Image.open(smear / "two.png")), 220)).save(fields / "empty.png")
+    result = count([fields], out=tmp_path / "out")
+    assert result.fields["red_cell"].tolist() == [60.0] * 4
+
+
+def test_annotated_fields_are_drawn_in_even_light_on_request(smear: Path, tmp_path: Path) -> None:
+    image = np.asarray(Image.open(smear / "two.png"))
+    dimmed = image * np.linspace(0.6, 1, image.shape[1])[:, None]
+    path = tmp_path / "dimmed.png"
+    Image.fromarray(dimmed.astype(np.uint8)).save(path)
+    drawn = []
+    for even_light in (False, True):
+        count([path], out=tmp_path / "out", even_light=even_light)
+        (picture,) = (tmp_path / "out" / "annotated").iterdir()
+        drawn.append(np.asarray(Image.open(picture)).astype(float))
+    left, right = (
+        [float(np.percentile(one[:, part], 90)) for part in (slice(0, 60), slice(-60, None))] for one in drawn
+    )
+    assert left[1] - left[0] > 50
+    assert abs(right[1] - right[0]) < 15

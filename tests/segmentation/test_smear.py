@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dorl.segmentation import smear
-from dorl.segmentation.smear import nuclei, optical_density, red_cell_diameter, thiazine
+from dorl.segmentation.smear import find_dye, optical_density, thiazine
 
 #: a nucleus, a red cell, glass (RGB, 0-255)
 NUCLEUS, RED, GLASS = (90, 40, 140), (225, 150, 160), (235, 225, 230)
@@ -30,26 +30,6 @@ def grid(shape: tuple[int, int], radius: float, apart: float) -> list[tuple[floa
     return [(row, column, radius, RED) for row in centres[0] for column in centres[1]]
 
 
-@pytest.mark.parametrize(
-    ("radius", "shape"), [(12, (300, 400)), (45, (480, 640)), (30, (1300, 1100)), (160, (1300, 1700))]
-)
-def test_red_cells_are_the_ruler_at_any_magnification(radius: int, shape: tuple[int, int]) -> None:
-    image = field(shape, *grid(shape, radius, 2.6 * radius))
-    assert red_cell_diameter(image) == pytest.approx(2 * radius, rel=0.1)
-
-
-def test_red_cells_that_overlap_and_a_white_cell_do_not_stretch_the_ruler() -> None:
-    pairs = [(row, column + shift, 40, RED) for row, column, *_ in grid((480, 640), 40, 160) for shift in (-30, 30)]
-    image = field((480, 640), *pairs, (240, 320, 90, NUCLEUS))
-    assert red_cell_diameter(image) == pytest.approx(80, rel=0.25)
-
-
-@pytest.mark.parametrize("shape", [(200, 300), (8, 8), (12, 900)])
-def test_without_red_cells_there_is_no_ruler(shape: tuple[int, int]) -> None:
-    assert red_cell_diameter(np.full((*shape, 3), 230, np.uint8)) is None
-    assert nuclei(np.full((*shape, 3), 230, np.uint8), 40) == []
-
-
 def test_the_dye_is_told_from_haemoglobin_and_the_lamps_colour_cancels() -> None:
     image = field((200, 200), (50, 50, 30, NUCLEUS), (150, 150, 30, RED))
     yellow = (image * np.array([1.0, 0.95, 0.7])).astype(np.uint8)
@@ -63,7 +43,7 @@ def test_the_dye_is_told_from_haemoglobin_and_the_lamps_colour_cancels() -> None
 def test_nuclei_are_found_with_size_and_stain_and_red_cells_are_not() -> None:
     red = grid((480, 640), 40, 120)
     image = field((480, 640), *red, (100, 130, 35, NUCLEUS), (350, 500, 20, NUCLEUS), (300, 60, 5, NUCLEUS))
-    found = sorted(nuclei(image, 80), key=lambda place: place.row)
+    found = sorted(find_dye(image, 80).places, key=lambda place: place.row)
     assert [(round(place.row, -1), round(place.column, -1)) for place in found] == [(100, 130), (350, 500)]
     assert found[0].diameter == pytest.approx(70, rel=0.2)
     assert found[0].stain > 0.5
@@ -71,7 +51,7 @@ def test_nuclei_are_found_with_size_and_stain_and_red_cells_are_not() -> None:
 
 def test_two_nuclei_that_touch_have_a_place_each() -> None:
     image = field((300, 400), *grid((300, 400), 20, 90), (150, 150, 35, NUCLEUS), (150, 220, 35, NUCLEUS))
-    columns = sorted(place.column for place in nuclei(image, 40) if abs(place.row - 150) < 30)
+    columns = sorted(place.column for place in find_dye(image, 40).places if abs(place.row - 150) < 30)
     assert min(columns) < 185 < max(columns)
 
 
@@ -79,9 +59,9 @@ def test_tiles_find_the_same_places_as_the_whole_picture(monkeypatch: pytest.Mon
     rng = np.random.default_rng(1)
     discs = [(*rng.uniform(30, 370, 2), 14, NUCLEUS) for _ in range(8)]
     image = field((400, 400), *grid((400, 400), 10, 40), *discs)
-    whole = nuclei(image, 20)
+    whole = find_dye(image, 20).places
     monkeypatch.setattr(smear, "TILE", 100)
-    tiled = nuclei(image, 20)
+    tiled = find_dye(image, 20).places
     assert len(whole) == len(tiled) >= 5
     for one, other in zip(*(sorted((p.row, p.column) for p in places) for places in (whole, tiled)), strict=True):
         assert one == pytest.approx(other, abs=3)

@@ -59,6 +59,9 @@ def count(
     expect: Expect = "blood",
     sure: Sure = None,
     reject: Reject = False,
+    even_light: Annotated[
+        bool, typer.Option("--even-light", help="Draw annotated/ over the fields in even light, without scale bars.")
+    ] = False,
     device: Device = None,
 ) -> None:
     """Every white cell of smear fields, and a differential count: cells.csv, counts.csv, annotated pictures."""
@@ -74,6 +77,7 @@ def count(
         expect=expect,
         sure=sure,
         reject=reject,
+        even_light=even_light,
         device=device,
     ).counts
     for name, cells, share, low, high in counts.itertuples(index=False, name=None):

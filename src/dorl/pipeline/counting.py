@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,10 @@ from dorl.progress import say, track
 from dorl.reporting.overlay import draw_cells
 from dorl.segmentation import Segmenter
 from dorl.segmentation.colours import colour_fault
-from dorl.segmentation.fields import cut_out, find_cells
-from dorl.segmentation.smear import red_cell_diameter
+from dorl.segmentation.fieldcells import cut_out
+from dorl.segmentation.fields import search
+from dorl.segmentation.ruler import FELLOWS, Ruler, measure, of_one_folder
+from dorl.segmentation.smear import cleared
 from dorl.sheets import write_sheet
 
 #: columns of ``cells.csv`` and of ``fields.csv``
@@ -70,6 +73,7 @@ def count(
     expect: str = DEFAULT,
     sure: float | None = None,
     reject: bool = False,
+    even_light: bool = False,
     device: str | None = None,
 ) -> Counted:
     """Find, outline, classify and count the white cells of smear fields.
@@ -88,12 +92,15 @@ def count(
     segmenter : str or Path, optional
         The run's, or ``"tiny"`` without a run.
     red_cell : float, optional
-        Diameter of a red cell in pixels; measured in each field otherwise.
+        Diameter of a red cell in pixels; measured in each field otherwise. A field whose measure is in doubt takes that
+        of the other fields of its folder and size.
     adapt : bool
         As for `predict`: let the classifier over views adapt to the cells of all fields together.
     expect, sure, reject
         As for `predict`; a cell without a class, or whose class is a node above those of the run, is in the count of
         all cells alone.
+    even_light : bool
+        Draw ``annotated/`` over the fields as they are searched: in even light, without scale bars and frames.
     device : str, optional
 
     Returns
@@ -127,7 +134,7 @@ def count(
     cells, counts = _classified(found, model, adapt=adapt, expect=expect, sure=sure, reject=reject)
     sizes = [(field.path, *field.size, field.red_cell, len(field.boxes)) for field in found]
     result = Counted(cells, pd.DataFrame(sizes, columns=list(FIELDS)), counts, left_out)
-    _draw(found, cells, store)
+    _draw(found, cells, store, even_light=even_light)
     store.tidy([field.path for field in found])
     for name, table in (("cells", result.cells), ("fields", result.fields), ("counts", result.counts)):
         write_sheet(out / f"{name}.csv", table, number=".4f")
@@ -182,14 +189,16 @@ def _search(
     store.name({shown: name for (shown, _), name in zip(images, names, strict=True)}, contents)
     todo = [listed for listed in images if store.get(listed[0]) is None]
 
+    rulers = _rulers(images, network) if todo and red_cell is None else {}
+
     def searched(some: Sequence[Listed]) -> tuple[str, FoundField | str]:
         ((shown, path),) = some
         try:
             image = read_image(path)
         except BadImageError as error:
             return shown, error.without(path)
-        measured = red_cell or red_cell_diameter(image)
-        cells = find_cells(network, image, red_cell=measured)
+        found = search(network, image, ruler=rulers.get(shown) if red_cell is None else Ruler(red_cell, 1.0))
+        cells, measured = found.cells, found.ruler.diameter
         if not cells and (fault := colour_fault(network, image, red_cell=measured)) is not None:
             return shown, fault
         inputs = None
@@ -206,6 +215,33 @@ def _search(
             left_out.append((shown, outcome))
         elif outcome.red_cell is None:
             say(f"{shown}: no red cells to measure by; give --red-cell PIXELS if cells are missing")
+
+
+def _rulers(images: Sequence[Listed], network: Segmenter) -> dict[str, Ruler]:
+    """The ruler of each field that has fellows in its folder, since a folder has one magnification as a rule.
+
+    All fields listed are measured, those that were searched before, too, so that an interrupted count ends as another.
+    """
+    folders = Counter(path.parent for _, path in images)
+    several = [(shown, path) for shown, path in images if folders[path.parent] > FELLOWS]
+
+    def measured(some: Sequence[Listed]) -> tuple[tuple[int, ...], Ruler] | None:
+        try:
+            image = read_image(some[0][1])
+        except BadImageError:
+            return None
+        return image.shape, measure(cleared(image))
+
+    groups: dict[tuple[Path, tuple[int, ...]], list[tuple[str, Ruler]]] = {}
+    made = over_batches(measured, several, device=network.device, size=1)
+    for ((shown, path),), outcome in track(made, total=len(several), what="measuring red cells"):
+        if outcome is not None:
+            groups.setdefault((path.parent, outcome[0]), []).append((shown, outcome[1]))
+    return {
+        shown: ruler
+        for own in groups.values()
+        for (shown, _), ruler in zip(own, of_one_folder([ruler for _, ruler in own]), strict=True)
+    }
 
 
 def _classified(
@@ -248,7 +284,7 @@ def _classified(
     return cells, counts
 
 
-def _draw(found: Sequence[FoundField], cells: pd.DataFrame, store: FieldStore) -> None:
+def _draw(found: Sequence[FoundField], cells: pd.DataFrame, store: FieldStore, *, even_light: bool) -> None:
     """Draw each field's outlines and classes; a picture that shows just these already is left."""
     texts = {
         path: [
@@ -258,7 +294,8 @@ def _draw(found: Sequence[FoundField], cells: pd.DataFrame, store: FieldStore) -
     }
     for field in track(found, total=len(found), what="drawing"):
         said = texts.get(field.path, [])
-        if not store.lacks(field.path, said):
+        shown = [*said, "in even light"] if even_light else said
+        if not store.lacks(field.path, shown):
             continue
         try:
             image = read_image(file_of(field.path))
@@ -269,4 +306,4 @@ def _draw(found: Sequence[FoundField], cells: pd.DataFrame, store: FieldStore) -
         if labels.shape != image.shape[:2]:
             say(f"not drawn: {field.path}: has changed since it was searched; count again")
             continue
-        store.draw(field.path, said, draw_cells(image, labels, said))
+        store.draw(field.path, shown, draw_cells(cleared(image) if even_light else image, labels, said))

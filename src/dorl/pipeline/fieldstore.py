@@ -14,7 +14,7 @@ from dorl.files import png, write_json
 from dorl.pipeline.runfolder import make_folder, otherwise
 from dorl.runtime.kept import Kept, content_key
 from dorl.runtime.results import Results
-from dorl.segmentation.fields import FieldCell, label_picture
+from dorl.segmentation.fieldcells import FieldCell, label_picture
 
 #: subfolders: what was found, masks, pictures; and what the count depends on
 FOUND, MASKS, ANNOTATED, SOURCE = ".found", "masks", "annotated", "source.json"

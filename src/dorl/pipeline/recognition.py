@@ -38,7 +38,7 @@ from dorl.runtime.kept import content_key
 from dorl.segmentation import fields
 from dorl.segmentation.cell import FoundCell, find_cells
 from dorl.segmentation.colours import colour_fault
-from dorl.segmentation.smear import red_cell_diameter
+from dorl.segmentation.fieldcells import cut_out, label_picture
 from dorl.serving.recogniser import CellOfField, Neighbour, SeenCell, SeenField, Together
 
 #: training cells that are shown beside a cell
@@ -115,19 +115,19 @@ class RunRecogniser:
         Raises BadImageError for a field that is grey, or whose red and blue are swapped.
         """
         segmenter = self._model.segmenter
-        red_cell = red_cell_diameter(image)
-        found = fields.find_cells(segmenter, image, red_cell=red_cell)
-        if not found and (fault := colour_fault(segmenter, image, red_cell=red_cell)) is not None:
+        searched = fields.search(segmenter, image)
+        found = searched.cells
+        if not found and (fault := colour_fault(segmenter, image, red_cell=searched.ruler.diameter)) is not None:
             raise BadImageError(fault)
-        crops = [fields.cut_out(image, cell) for cell in found]
+        crops = [cut_out(image, cell) for cell in found]
         seen = self._look(
             [(crop, FoundCell(mask, cell.confidence)) for (crop, mask), cell in zip(crops, found, strict=True)]
         )
         height, width = image.shape[:2]
-        labels = fields.label_picture(found, (width, height))
+        labels = label_picture(found, (width, height))
         return SeenField(
             size=(width, height),
-            red_cell=red_cell,
+            red_cell=searched.ruler.diameter,
             cells=[
                 CellOfField(cell.box, cell.touches_border, _encoded(crop, "PNG"), told)
                 for cell, (crop, _), told in zip(found, crops, seen, strict=True)

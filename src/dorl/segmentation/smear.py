@@ -1,8 +1,7 @@
-"""What a smear field shows before a network looks at it: how large its red cells are, and where nuclei may lie."""
+"""What a smear field shows before a network looks at it: how it is stained, and where nuclei may lie."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,16 +10,20 @@ from scipy import ndimage
 from skimage.feature import peak_local_max
 from skimage.filters import threshold_multiotsu
 
-#: side of the parts in which red cells are measured, and of those in which nuclei are looked for, in pixels
-PART, TILE = 1024, 2048
-#: circles that are enough to measure red cells by, and too few; the least and the largest diameter of one, in pixels
-ENOUGH, FEWEST, LEAST, LARGEST = 8, 4, 10, 300
-#: what has more `thiazine` than this isn't measured as a red cell
-RED = 0.5
-#: a nucleus has at least so much more `thiazine` than the field's red cells
-NUCLEUS = 0.15
+from dorl.segmentation.light import background_light, evenly_lit
+from dorl.segmentation.marks import find_marks
+
+#: side of the parts of a reduced picture in which nuclei are looked for, in pixels
+TILE = 2048
+#: a nucleus has at least so much more `thiazine` than the field's red cells, or this share of the deepest stain where
+#: that is less, but never less than the third number; the deepest is read through a smoothing, in red cells' diameters
+NUCLEUS, SHARE, LEAST_STAIN, DEEP = 0.15, 0.35, 0.05, 0.25
 #: of a red cell's diameter: the least diameter of a nucleus, the distance between two places in it, the smoothing
 LEAST_NUCLEUS, APART, SMOOTH = 0.2, 0.5, 0.08
+#: what is narrower than twice this, in red cells' diameters, isn't counted as dye of a nucleus
+GRAIN = 0.08
+#: side of the square around a place in which dye is summed, in a red cell's diameters
+AROUND = 1.6
 #: diameter of a red cell in the reduced picture in which nuclei are looked for, in pixels
 DETAIL = 24
 
@@ -37,18 +40,33 @@ class Place:
         That of a circle as large as the stained part, in pixels.
     stain : float
         Mean `thiazine` of that part above what the field's red cells have.
+    dye : float
+        Area of everything stained like it in a square 1.6 red cells wide around the place, in squares of a red cell's
+        diameter; where the picture's edge cuts the square, as if the rest were like what is seen.
     """
 
     row: float
     column: float
     diameter: float
     stain: float
+    dye: float = 1.0
 
 
 def optical_density(image: np.ndarray) -> np.ndarray:
     """Natural logarithm of the lightest (95th percentile) over each pixel, float32 (H, W, 3), of uint8 (H, W, 3)."""
     light = np.percentile(image, 95, axis=(0, 1)).astype(np.float32) + 1
     return np.log(light / (image.astype(np.float32) + 1))
+
+
+def cleared(image: np.ndarray) -> np.ndarray:
+    """A field in even light and without marks: uint8 (H, W, 3), as `image`."""
+    marks = find_marks(image)
+    light = background_light(image, ignored=marks)
+    even = evenly_lit(image, light)
+    if marks.any():
+        even = even.copy() if even is image else even
+        even[marks] = np.clip(256 * np.exp(-light.middle) - 1, 0, 255).astype(np.uint8)
+    return even
 
 
 def thiazine(density: np.ndarray) -> np.ndarray:
@@ -60,69 +78,7 @@ def thiazine(density: np.ndarray) -> np.ndarray:
     return density[..., 0] + density[..., 1] - 2 * density[..., 2]
 
 
-def red_cell_diameter(image: np.ndarray) -> float | None:
-    """Measure how large the red cells of a field are: its ruler, since a red cell is 7 to 8 µm across.
-
-    Circles are inscribed in what is stained and no nucleus, so that cells that touch or overlap needn't be told apart;
-    a circle is about a seventh narrower than its cell's box.
-
-    Parameters
-    ----------
-    image : uint8 array of shape (H, W, 3)
-        RGB, 0-255. Of a large one four parts are looked at.
-
-    Returns
-    -------
-    float or None
-        Diameter in pixels; None where there are too few to measure.
-    """
-    best = np.empty(0)
-    step = 1
-    while True:
-        found = step * np.concatenate([inscribed(part) for part in _parts(image, step)])
-        if len(found) > len(best):
-            best = found
-        # cells that are too large for a part are measured in a reduced picture
-        if len(best) >= ENOUGH or PART * step >= max(image.shape[:2]) or min(image.shape[:2]) < 4 * LEAST * step:
-            break
-        step *= 2
-    if len(best) < FEWEST:
-        return None
-    # of their diameters laid end to end the middle: the circles between cells, or in a rim, are many but small
-    circles = np.sort(best)
-    along = np.cumsum(circles)
-    return float(circles[np.searchsorted(along, along[-1] / 2)])
-
-
-def _parts(image: np.ndarray, step: int) -> Iterator[np.ndarray]:
-    """The picture, or four parts of one that is larger than a part, reduced by `step`."""
-    side = PART * step
-    starts = [
-        sorted({min(max(0, middle - side // 2), max(0, length - side)) for middle in (length // 4, 3 * length // 4)})
-        for length in image.shape[:2]
-    ]
-    for top in starts[0]:
-        for left in starts[1]:
-            part = image[top : top + side, left : left + side]
-            yield part if step == 1 else np.asarray(Image.fromarray(part).reduce(step))
-
-
-def inscribed(image: np.ndarray) -> np.ndarray:
-    """Diameters, in pixels, of circles inscribed in the red cells that the picture's edge doesn't cut."""
-    density = optical_density(image)
-    green = ndimage.gaussian_filter(density[..., 1], 1)
-    cuts = _cuts(green)
-    if cuts is None:
-        return np.empty(0)
-    inside = ndimage.distance_transform_edt(ndimage.binary_fill_holes(green > cuts[0]))
-    places = peak_local_max(ndimage.gaussian_filter(inside, 1), min_distance=LEAST // 2, exclude_border=False)
-    radius = inside[tuple(places.T)]
-    to_edge = np.minimum(places, np.array(green.shape) - 1 - places).min(1)
-    red = ndimage.gaussian_filter(thiazine(density), 2)[tuple(places.T)] < RED
-    return 2 * radius[red & (to_edge > 0.9 * radius) & (2 * radius >= LEAST) & (2 * radius <= LARGEST)]
-
-
-def _cuts(green: np.ndarray) -> np.ndarray | None:
+def contrast_cuts(green: np.ndarray) -> np.ndarray | None:
     """Density between background and red cells, and between these and nuclei; None for a picture without contrast."""
     try:
         if np.ptp(green) < 0.05:
@@ -133,48 +89,80 @@ def _cuts(green: np.ndarray) -> np.ndarray | None:
         return None
 
 
-def nuclei(image: np.ndarray, diameter: float) -> list[Place]:
-    """Places where a nucleus may lie, by the colour of its dye.
+@dataclass(frozen=True)
+class Dye:
+    """Where a field is stained as nuclei are.
+
+    Attributes
+    ----------
+    places : list of Place
+        Platelets, some red cells and deposits of stain are among them; a nucleus in lobes may have several places.
+    map : bool array of shape (h, w)
+        What is stained, in a reduced picture; grains of stain are left out.
+    scale : float
+        Pixels of that picture in one of the field.
+    """
+
+    places: list[Place]
+    map: np.ndarray
+    scale: float
+
+    def within(self, box: tuple[int, int, int, int], mask: np.ndarray) -> float:
+        """Area of dye in a mask (bool) inside a box (xmin, ymin, xmax, ymax), in squared pixels of the field."""
+        left, top, right, bottom = box
+        rows, columns = (
+            np.minimum((self.scale * (np.arange(first, last) + 0.5)).astype(int), side - 1)
+            for first, last, side in ((top, bottom, self.map.shape[0]), (left, right, self.map.shape[1]))
+        )
+        return float((self.map[np.ix_(rows, columns)] & mask).sum())
+
+
+def find_dye(image: np.ndarray, diameter: float) -> Dye:
+    """Find what is stained as nuclei are, by the colour of its dye.
 
     Parameters
     ----------
     image : uint8 array of shape (H, W, 3)
-        RGB, 0-255.
+        RGB, 0-255, as `cleared` gives it.
     diameter : float
         Of a red cell, in pixels.
 
     Returns
     -------
-    list of Place
-        Platelets, some red cells and deposits of stain are among them; a nucleus in lobes may have several places.
+    Dye
     """
-    step = max(1, int(TILE / min(1.0, DETAIL / diameter)))
-    margin = int(2 * diameter) + 1
-    found = []
-    for top in range(0, image.shape[0], step):
-        for left in range(0, image.shape[1], step):
-            above, before = max(0, top - margin), max(0, left - margin)
-            tile = image[above : top + step + margin, before : left + step + margin]
-            for place in _nuclei_of_tile(tile, diameter):
-                row, column = place.row + above, place.column + before
-                if top <= row < top + step and left <= column < left + step:
-                    found.append(replace(place, row=row, column=column))
-    return found
-
-
-def _nuclei_of_tile(tile: np.ndarray, diameter: float) -> list[Place]:
     scale = min(1.0, DETAIL / diameter)
-    size = (max(1, round(scale * tile.shape[1])), max(1, round(scale * tile.shape[0])))
-    small = np.asarray(Image.fromarray(tile).resize(size, Image.Resampling.BOX))
+    height, width = (max(1, round(scale * side)) for side in image.shape[:2])
+    small = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BOX))
     red = scale * diameter
+    margin = int(2 * red) + 1
+    stained = np.zeros((height, width), bool)
+    found = []
+    for top in range(0, height, TILE):
+        for left in range(0, width, TILE):
+            above, before = max(0, top - margin), max(0, left - margin)
+            places, own = _dye_of_tile(small[above : top + TILE + margin, before : left + TILE + margin], red)
+            stained[top : top + TILE, left : left + TILE] = own[top - above :, left - before :][:TILE, :TILE]
+            for place in places:
+                row, column = place.row + above, place.column + before
+                if top <= row < top + TILE and left <= column < left + TILE:
+                    at = ((row + 0.5) / scale - 0.5, (column + 0.5) / scale - 0.5)
+                    found.append(replace(place, row=at[0], column=at[1], diameter=place.diameter / scale))
+    return Dye(found, stained, scale)
+
+
+def _dye_of_tile(small: np.ndarray, red: float) -> tuple[list[Place], np.ndarray]:
+    """Places and map of a reduced tile in which a red cell is `red` pixels wide, in its pixels."""
     density = optical_density(small)
     like = ndimage.gaussian_filter(thiazine(density), SMOOTH * red)
-    cuts = _cuts(density[..., 1])
+    cuts = contrast_cuts(density[..., 1])
     if cuts is None:
-        return []
+        return [], np.zeros(small.shape[:2], bool)
     stained = (density[..., 1] > cuts[0]) & (density[..., 1] < cuts[1])
     like -= max(0.0, float(np.median(like[stained]))) if stained.any() else 0.0
-    parts, count = ndimage.label(like > NUCLEUS)
+    # where nothing is stained deeply, as in a pale picture, a share of the deepest stain is enough
+    deepest = float(ndimage.gaussian_filter(like, DEEP * red).max())
+    parts, count = ndimage.label(like > np.clip(SHARE * deepest, LEAST_STAIN, NUCLEUS))
     numbers = np.arange(count + 1)
     across = 2 * np.sqrt(np.bincount(parts.ravel(), minlength=count + 1) / np.pi)
     stain = ndimage.mean(like, parts, numbers)
@@ -184,9 +172,14 @@ def _nuclei_of_tile(tile: np.ndarray, diameter: float) -> list[Place]:
     thick = ndimage.gaussian_filter(inside.astype(np.float32), red / 4)
     places = peak_local_max(thick, min_distance=max(1, round(APART * red)), exclude_border=False, threshold_abs=0.1)
     _, nearest = ndimage.distance_transform_edt(~inside, return_indices=True)
+    side = max(1, round(AROUND * red))
+    amount, seen = (
+        ndimage.uniform_filter(one.astype(np.float32), side, mode="constant") for one in (inside, np.ones_like(inside))
+    )
     found = []
     for row, column in places:
         number = parts[tuple(nearest[:, row, column])]
-        at = ((row + 0.5) / scale - 0.5, (column + 0.5) / scale - 0.5)
-        found.append(Place(*at, float(across[number] / scale), float(stain[number])))
-    return found
+        dye = AROUND**2 * float(amount[row, column] / seen[row, column])
+        found.append(Place(float(row), float(column), float(across[number]), float(stain[number]), dye))
+    grains = max(1, round(GRAIN * red))
+    return found, ndimage.binary_opening(inside, iterations=grains)

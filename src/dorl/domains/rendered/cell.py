@@ -42,7 +42,7 @@ def paint_cell(
     radius: float,
     red_diameter: float,
     neighbours: list[Circle],
-    size: int,
+    size: tuple[int, int],
     rng: np.random.Generator,
 ) -> WhiteCell:
     """Paint one cell of the class `label`.
@@ -57,14 +57,14 @@ def paint_cell(
         Radius of the cell and diameter of a red cell, in pixels.
     neighbours : list of (x, y, radius)
         Red cells, in pixels, that press into its outline.
-    size : int
-        Side of the picture in pixels.
+    size : (int, int)
+        Height and width of the picture in pixels.
     rng : numpy.random.Generator
     """
     anatomy = ANATOMY[label]
     reach = 1.35 * radius + 3
-    left, right = max(int(centre[0] - reach), 0), min(int(centre[0] + reach) + 1, size)
-    top, bottom = max(int(centre[1] - reach), 0), min(int(centre[1] + reach) + 1, size)
+    left, right = max(int(centre[0] - reach), 0), min(int(centre[0] + reach) + 1, size[1])
+    top, bottom = max(int(centre[1] - reach), 0), min(int(centre[1] + reach) + 1, size[0])
     shape = (bottom - top, right - left)
     x = np.broadcast_to((np.arange(left, right, dtype=np.float32) - centre[0]) / radius, shape)
     y = np.broadcast_to((np.arange(top, bottom, dtype=np.float32) - centre[1])[:, None] / radius, shape)

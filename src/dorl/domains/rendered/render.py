@@ -68,7 +68,7 @@ def render_cell(label: str, style: LabStyle, rng: np.random.Generator, size: int
 
     low, high = anatomy.moulding
     pressing = neighbours_of(centre, radius, red_diameter, int(rng.integers(low, high + 1)), rng)
-    white = paint_cell(label, centre, radius, red_diameter, pressing, size, rng)
+    white = paint_cell(label, centre, radius, red_diameter, pressing, (size, size), rng)
     circles = scatter(size, centre, radius, red_diameter, style.density, pressing, rng)
 
     stains = np.zeros((4, size, size), np.float32)

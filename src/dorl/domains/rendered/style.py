@@ -224,33 +224,40 @@ def random_style(rng: np.random.Generator) -> LabStyle:
     )
 
 
-def develop(stains: np.ndarray, style: LabStyle, rng: np.random.Generator) -> np.ndarray:
+def develop(
+    stains: np.ndarray, style: LabStyle, rng: np.random.Generator, *, lamp: np.ndarray | None = None
+) -> np.ndarray:
     """Turn stain into a photograph.
 
     Parameters
     ----------
-    stains : ndarray, float32, (4, S, S)
+    stains : ndarray, float32, (4, H, W)
         Concentrations of eosin, azure, blue and haemoglobin.
     style : LabStyle
+        Its lengths in pixels are for a width of 224 pixels.
     rng : numpy.random.Generator
         Draws the direction of the light and the noise.
+    lamp : ndarray, float32, (H, W, 3), optional
+        The light of the empty field, 1 being white, in place of the style's background, gradient and vignette.
 
     Returns
     -------
-    ndarray, uint8, (S, S, 3)
+    ndarray, uint8, (H, W, 3)
         0–255, RGB.
     """
-    size = stains.shape[1]
+    height, size = stains.shape[1:]
     vectors = np.array([style.eosin, style.azure, style.blue, style.haemoglobin], np.float32)
     density = np.tensordot(stains, np.float32(style.strength) * vectors, axes=(0, 0))
     light = np.exp(np.negative(density, out=density), out=density)
-    ramp = np.linspace(-1, 1, size, dtype=np.float32)
-    way = rng.uniform(0, 2 * np.pi)
-    lamp = 1 + np.float32(0.5 * style.gradient) * (
-        np.float32(np.cos(way)) * ramp[None] + np.float32(np.sin(way)) * ramp[:, None]
-    )
-    lamp -= np.float32(0.5 * style.vignette) * (ramp[None] ** 2 + ramp[:, None] ** 2)
-    light *= lamp[..., None] * (np.array(style.background, np.float32) / 255)
+    if lamp is None:
+        across, down = (np.linspace(-1, 1, side, dtype=np.float32) for side in (size, height))
+        way = rng.uniform(0, 2 * np.pi)
+        fall = 1 + np.float32(0.5 * style.gradient) * (
+            np.float32(np.cos(way)) * across[None] + np.float32(np.sin(way)) * down[:, None]
+        )
+        fall -= np.float32(0.5 * style.vignette) * (across[None] ** 2 + down[:, None] ** 2)
+        lamp = fall[..., None] * (np.array(style.background, np.float32) / 255)
+    light *= lamp
     if style.gamma != 1:
         light = np.maximum(light, 0) ** np.float32(style.gamma)
     if style.saturation != 1:
@@ -268,7 +275,7 @@ def develop(stains: np.ndarray, style: LabStyle, rng: np.random.Generator) -> np
     if style.sharpen:
         picture = picture.filter(ImageFilter.UnsharpMask(2.0 * size / 224, int(100 * style.sharpen), 0))
     if style.noise:
-        grain = rng.standard_normal((size, size, 3), dtype=np.float32)
+        grain = rng.standard_normal((height, size, 3), dtype=np.float32)
         grain *= np.float32(style.noise)
         grain += np.asarray(picture)
         picture = Image.fromarray(np.clip(grain, 0, 255, out=grain).astype(np.uint8))

@@ -62,9 +62,11 @@ def scatter(
     return circles
 
 
-def _window(x: float, y: float, reach: float, size: int) -> tuple[slice, slice, np.ndarray, np.ndarray] | None:
-    left, right = max(int(x - reach), 0), min(int(x + reach) + 2, size)
-    top, bottom = max(int(y - reach), 0), min(int(y + reach) + 2, size)
+def _window(
+    x: float, y: float, reach: float, shape: tuple[int, ...]
+) -> tuple[slice, slice, np.ndarray, np.ndarray] | None:
+    left, right = max(int(x - reach), 0), min(int(x + reach) + 2, shape[1])
+    top, bottom = max(int(y - reach), 0), min(int(y + reach) + 2, shape[0])
     if left >= right or top >= bottom:
         return None
     columns = np.arange(left, right, dtype=np.float32)[None] - np.float32(x)
@@ -84,11 +86,10 @@ def paint_red_cells(stains: np.ndarray, circles: list[Circle], pallor: float, rn
         How much paler (0–1) their middle is.
     rng : numpy.random.Generator
     """
-    size = stains.shape[1]
     ring = rng.uniform(0.1, 0.35)
     hollow = rng.uniform(0.35, 0.65)
     for x, y, radius in circles:
-        found = _window(x, y, 1.25 * radius, size)
+        found = _window(x, y, 1.25 * radius, stains.shape[1:])
         if found is None:
             continue
         edge = outline(rng, 0.012, elongation=abs(rng.normal(0, 0.05)))
@@ -124,23 +125,35 @@ def paint_debris(
         radius = red_diameter * rng.uniform(0.1, 0.22)
         if np.hypot(x - clear[0], y - clear[1]) < clear[2] + 1.4 * radius:
             continue
-        found = _window(x, y, 1.8 * radius, size)
-        if found is None:
-            continue
-        rows, columns, dx, dy = found
-        shape = (dy.size, dx.size)
-        field = blob(np.broadcast_to(dx, shape), dy, outline(rng, 0.12, elongation=0.1), radius) / radius
-        cover = coverage(field, 0.5)
-        core = grains(rng, shape, int(rng.integers(8, 20)), max(0.2 * radius, 0.7))
-        # A platelet lies in a clear halo: it pushes aside the plasma and thins the red cell beneath it.
-        stains[3, rows, columns] *= 1 - 0.7 * coverage(field - 0.25, 0.4)
-        stains[1, rows, columns] += cover * (0.3 + 0.5 * core)
-        stains[2, rows, columns] += cover * 0.12
+        paint_platelet(stains, (x, y, radius), rng)
     specks = int(rng.poisson(0.35 * debris))
     for _ in range(specks):
         x, y = rng.uniform(0, size, 2)
         radius = rng.uniform(0.015, 0.06) * red_diameter + 0.4
-        found = _window(x, y, 2 * radius, size)
-        if found is not None:
-            rows, columns, dx, dy = found
-            stains[1, rows, columns] += rng.uniform(0.6, 1.8) * coverage(np.hypot(dx, dy) - radius, 1.5)
+        paint_speck(stains, (x, y, radius), rng)
+
+
+def paint_platelet(stains: np.ndarray, place: Circle, rng: np.random.Generator) -> None:
+    """Add a platelet, (x, y, radius) in pixels, to `stains` (4, H, W), in place."""
+    x, y, radius = place
+    found = _window(x, y, 1.8 * radius, stains.shape[1:])
+    if found is None:
+        return
+    rows, columns, dx, dy = found
+    shape = (dy.size, dx.size)
+    field = blob(np.broadcast_to(dx, shape), dy, outline(rng, 0.12, elongation=0.1), radius) / radius
+    cover = coverage(field, 0.5)
+    core = grains(rng, shape, int(rng.integers(8, 20)), max(0.2 * radius, 0.7))
+    # A platelet lies in a clear halo: it pushes aside the plasma and thins the red cell beneath it.
+    stains[3, rows, columns] *= 1 - 0.7 * coverage(field - 0.25, 0.4)
+    stains[1, rows, columns] += cover * (0.3 + 0.5 * core)
+    stains[2, rows, columns] += cover * 0.12
+
+
+def paint_speck(stains: np.ndarray, place: Circle, rng: np.random.Generator) -> None:
+    """Add a speck of precipitated stain, (x, y, radius) in pixels, to `stains` (4, H, W), in place."""
+    x, y, radius = place
+    found = _window(x, y, 2 * radius, stains.shape[1:])
+    if found is not None:
+        rows, columns, dx, dy = found
+        stains[1, rows, columns] += rng.uniform(0.6, 1.8) * coverage(np.hypot(dx, dy) - radius, 1.5)
