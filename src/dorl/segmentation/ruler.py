@@ -21,7 +21,7 @@ FINE = 24
 #: what has more `thiazine` than this isn't measured as a red cell
 RED = 0.5
 #: where the autocorrelation of round cells is half, where it ends, and where it is least, in their diameters; medians
-#: over rendered fields and the even-numbered BCCD fields
+#: over rendered fields, and over samples of the BCCD, BCD and Raabin fields with their boxes of red cells
 HALF, END, MINIMUM = 0.28, 0.78, 1.0
 #: what is stained has at least this optical density, summed over the channels; of stain, this many medians count
 STAINED, CAPPED = 0.1, 1.5
