@@ -63,7 +63,7 @@ def test_cells_of_a_cluster_are_given_one_mind() -> None:
     assert np.allclose(agreed.sum(1), 1)
 
 
-@pytest.mark.filterwarnings("ignore:Number of distinct clusters", "ignore:invalid value")
+@pytest.mark.filterwarnings("error")
 def test_few_or_equal_cells_are_no_error() -> None:
     views, _ = lab(0, 3)
     for some in (views, views[:1], np.repeat(views[:1], 40, 0)):
