@@ -174,11 +174,11 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         if self.shared:
             said = (2 * self.first_proba(cells) + said) / 3
         for _ in range(rounds):
-            if clusters is not None:
-                said = clusters.agreed(said)
-            if expected is not None:
+            if expected is not None:  # first: whole clusters are wrong in the same way, single cells less
                 learnt = np.maximum(other.counts_ / other.counts_.sum(), LEAST)
                 said = replace(expected, source=learnt).corrected(said, unlike=True)
+            if clusters is not None:
+                said = clusters.agreed(said)
             index, taken = surest(said, share)
             taken &= common[index]
             if not taken.any():
