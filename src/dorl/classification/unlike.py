@@ -10,16 +10,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import cholesky, solve_triangular
 
 from dorl.classification.folds import stratified
+from dorl.representation.discriminant import Moments, whitening
 
 #: share of the held-out cells that is called unlike
 CALLED = 0.05
 #: parts that the cells are divided into to set the threshold, and cells of a class that this takes at least
 FOLDS = 3
-#: of the covariance within classes towards a multiple of the identity
-SHRINKAGE = 0.1
 #: with fewer cells nothing is learnt of their lab
 FEWEST = 100
 
@@ -66,7 +64,7 @@ class Unlike:
         Parameters
         ----------
         X : float array of shape (N, F)
-            Features s.
+            Descriptions of cells, means over their views; as published features s.
         y : array of str, shape (N,)
         groups : int array of shape (N,), optional
             The same number for copies of a cell, which lie in one fold.
@@ -103,7 +101,7 @@ class Unlike:
         Parameters
         ----------
         X : float array of shape (N, F)
-            Features s.
+            As for `fit`.
 
         Returns
         -------
@@ -156,14 +154,10 @@ class Unlike:
 def _learnt(features: NDArray[np.float32], labels: NDArray[np.str_]) -> Unlike:
     """What is learnt of cells (N, F), without a threshold."""
     classes, index = np.unique(labels, return_inverse=True)
-    means = np.stack([features[index == number].mean(0, dtype=np.float64) for number in range(len(classes))])
-    apart = (features - means[index]).astype(np.float32)
-    scale = 1 / np.maximum(features.std(0, dtype=np.float64), 1e-6)
-    within = (apart.T @ apart).astype(np.float64) / len(apart) * scale * scale[:, None]
-    size = max(float(np.trace(within)) / len(within), 1e-6)
-    within *= 1 - SHRINKAGE
-    within[np.diag_indices_from(within)] += SHRINKAGE * size
-    whiten = solve_triangular(cholesky(within, lower=True), np.diag(scale), lower=True).T
+    learnt = Moments.of(features[:, None], index, len(classes))
+    means = learnt.means
+    _, scale, within = learnt.spread()
+    whiten = whitening(within, scale)
     middle = means.mean(0)
     placed = ((means - middle) @ whiten).astype(np.float32)
     kept = middle.astype(np.float32), whiten.astype(np.float32)

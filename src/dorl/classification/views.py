@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
+from scipy.linalg import cho_factor, cho_solve
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dorl.classification.mix import LEAST, Expected
 from dorl.representation.clusters import Clusters, cell_space
-from dorl.representation.discriminant import CHUNK, Array, Moments, asked, chunks, sliceable, surest
+from dorl.representation.discriminant import CHUNK, Array, Moments, asked, chunks, sliceable, surest, whitening
 from dorl.taxonomy import UNCOMMON
 
 #: with fewer cells than this nothing is learnt from them without their classes
@@ -105,7 +105,7 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         self.adapted_ = False
         middle, scale, within = self._moments().spread(self.shrinkage)
         # rows times this have the identity as their covariance within classes
-        whiten = solve_triangular(cholesky(within, lower=True), np.diag(scale), lower=True).T
+        whiten = whitening(within, scale)
         drawn = self._drawn(cells, index, weight)
         most = len(drawn[0]) * cells.shape[1]
         learnt = np.empty((most, cells.shape[2]), np.float32), np.empty(most, np.intp), np.empty(most)

@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
 
 from dorl.representation.clusters import Clusters, cell_space
-from dorl.representation.discriminant import SHRINKAGE, Array, Moments, asked, sliceable, surest
+from dorl.representation.discriminant import SHRINKAGE, Array, Moments, asked, shrunk, sliceable, surest, whitening
 
 #: numbers of the feature s
 WIDTH = 16
@@ -141,13 +140,10 @@ def discriminants(between: Array, within: Array) -> Array:
     """
     size = np.sqrt(np.diag(between) + np.diag(within))
     scale = np.where(size > 1e-6 * size.max(), 1 / np.maximum(size, 1e-12), 0)
-    between, within = between * scale * scale[:, None], within * scale * scale[:, None]
-    within = (1 - SHRINKAGE) * within
-    within[np.diag_indices_from(within)] += SHRINKAGE / (1 - SHRINKAGE) * np.trace(within) / len(within)
-    white = solve_triangular(cholesky(within, lower=True), np.eye(len(within)), lower=True).T
+    white = whitening(shrunk(within * scale * scale[:, None], SHRINKAGE), scale)
     parting, axes = np.linalg.eigh(white.T @ between @ white)
     order = parting.argsort()[::-1][:WIDTH]
-    return (white @ axes[:, order]) * np.sqrt(parting[order].clip(0)) * scale[:, None]
+    return (white @ axes[:, order]) * np.sqrt(parting[order].clip(0))
 
 
 def _drawn(lab: Any, seed: int) -> NDArray[np.float32]:

@@ -10,12 +10,11 @@ import warnings
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, solve_triangular
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
-from dorl.representation.discriminant import Array
+from dorl.representation.discriminant import Array, shrunk, whitening
 
 #: of what restaining changes, towards a multiple of the identity: what restaining leaves alone isn't blown up
 SHRINKAGE = 0.3
@@ -43,29 +42,44 @@ def cell_space(views: NDArray[np.floating], plain: int) -> Array:
     ----------
     Hatch et al., *Within-class covariance normalization*, Interspeech 2006, with each cell as a class of its own.
     """
-    width = views.shape[2]
+    own, scale, within = within_cells(views, plain)
+    white = whitening(shrunk(within, SHRINKAGE), scale)
+    placed = (own - own.mean(0)) @ white
+    if len(placed) < len(white):
+        axes = np.linalg.svd(placed, full_matrices=False)[2]
+    else:
+        axes = np.linalg.eigh(placed.T @ placed)[1].T[::-1]
+    return white @ axes[:KEPT].T
+
+
+def within_cells(views: NDArray[np.floating], plain: int) -> tuple[Array, Array, Array]:
+    """What restaining changes: cells, the scale of the features, and the covariance of scaled views within cells.
+
+    Parameters
+    ----------
+    views, plain
+        As for `cell_space`. Where no view is restained, the plain ones are compared.
+
+    Returns
+    -------
+    own : float64 array of shape (N, F)
+        Mean over the plain views of each cell.
+    scale : float64 array of shape (F,)
+        One over the deviation of all views; 0 for a constant.
+    covariance : float64 array of shape (F, F)
+    """
     own = np.asarray(views[:, :plain], np.float64).mean(1)
     there = ~np.isnan(views[..., 0])
-    scale = views[there].astype(np.float64).std(0)
-    scale = np.where(scale > 1e-6, 1 / np.maximum(scale, 1e-6), 0)
-    within = np.zeros((width, width))
-    count = 0
-    first = plain if there[:, plain:].any() else 0  # plain ones, where there are no others
+    deviation = views[there].astype(np.float64).std(0)
+    scale = np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0)
+    within, count = np.zeros((len(scale), len(scale))), 0
+    first = plain if there[:, plain:].any() else 0
     for number in range(first, views.shape[1]):
         rows = there[:, number]
         apart = ((views[rows, number] - own[rows]) * scale).astype(np.float32)
         within += apart.T @ apart
         count += int(rows.sum())
-    within /= max(1, count)
-    size = max(float(np.trace(within)) / width, 1e-6)
-    within = (1 - SHRINKAGE) * within + SHRINKAGE * size * np.eye(width)
-    white = solve_triangular(cholesky(within, lower=True), np.diag(scale), lower=True).T
-    placed = (own - own.mean(0)) @ white
-    if len(placed) < width:
-        axes = np.linalg.svd(placed, full_matrices=False)[2]
-    else:
-        axes = np.linalg.eigh(placed.T @ placed)[1].T[::-1]
-    return white @ axes[:KEPT].T
+    return own, scale, within / max(1, count)
 
 
 class Clusters:

@@ -6,6 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from dorl.representation.clusters import within_cells
+from dorl.representation.discriminant import shrunk, whitening
+
 #: shrinkage of the covariance of what restaining changes, towards a multiple of the identity
 SHRINKAGE = 0.1
 
@@ -38,22 +41,12 @@ class Describer(nn.Module):
 
     def fit(self, descriptions: np.ndarray, plain: int) -> None:
         """Find the basis from descriptions (N, V, F) of views of many cells, of which the first `plain` are plain."""
-        count, views, width = descriptions.shape
-        flat = descriptions.reshape(-1, width)
-        scale = flat.std(0) + 1e-4
-        own = descriptions[:, :plain].mean(1)
-        within = np.zeros((width, width))
-        for view in range(plain, views):
-            apart = ((descriptions[:, view] - own) / scale).astype(np.float64)
-            within += apart.T @ apart
-        within /= max(1, count * (views - plain))
-        size = max(float(np.trace(within)) / width, 1e-6)
-        within = (1 - SHRINKAGE) * within + SHRINKAGE * size * np.eye(width)
-        turn = np.linalg.cholesky(np.linalg.inv(within)) / scale[:, None]
+        own, scale, within = within_cells(descriptions, plain)
+        turn = whitening(shrunk(within, SHRINKAGE), scale)
         middle = own.mean(0)
         _, sizes, axes = np.linalg.svd((own - middle) @ turn, full_matrices=False)
         kept = min(len(self.weight), len(sizes))
-        sizes = sizes[:kept] / np.sqrt(count)
+        sizes = sizes[:kept] / np.sqrt(len(own))
         self.middle.copy_(torch.from_numpy(middle))
         self.basis[:, :kept] = torch.from_numpy(turn @ axes[:kept].T / np.maximum(sizes, 1e-6)).float()
         self.weight[:kept] = torch.from_numpy(sizes / sizes[0]).float()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, cholesky, solve_triangular
 from scipy.special import softmax
 
 #: cells that are read at once
@@ -78,11 +78,7 @@ class Moments(NamedTuple):
         variance = np.diag(self.scatter) / total + self.counts @ (self.means - middle) ** 2 / total
         telling = variance > 1e-12 * variance.max()  # a constant tells nothing
         scale = np.where(telling, 1 / np.sqrt(np.where(telling, variance, 1)), 0)
-        within = self.scatter / total * scale * scale[:, None]
-        size = max(float(np.trace(within)) / len(within), 1e-6)
-        within *= 1 - shrinkage
-        within[np.diag_indices_from(within)] += max(shrinkage, 1e-6) * size
-        return middle, scale, within
+        return middle, scale, shrunk(self.scatter / total * scale * scale[:, None], shrinkage)
 
     def analysis(self, shrinkage: float = SHRINKAGE) -> tuple[Array, Array]:
         """Weights (C, F) and offsets (C,) of the discriminant analysis; a class without a cell is never chosen.
@@ -99,6 +95,24 @@ class Moments(NamedTuple):
         offsets = np.where(known, np.log(share), -np.inf) - 0.5 * (weights * apart).sum(1)
         weights = weights * scale
         return weights, offsets - weights @ middle
+
+
+def shrunk(covariance: Array, shrinkage: float) -> Array:
+    """A covariance (F, F), shrunk by a share of 0 to 1 towards a multiple of the identity: one that can be inverted."""
+    size = max(float(np.trace(covariance)) / len(covariance), 1e-6)
+    return (1 - shrinkage) * covariance + max(shrinkage, 1e-6) * size * np.eye(len(covariance))
+
+
+def whitening(covariance: Array, scale: Array) -> Array:
+    """What rows are multiplied by so that their covariance is the identity: (F, F).
+
+    Parameters
+    ----------
+    covariance : float array of shape (F, F)
+        Of the rows times `scale`; it can be inverted.
+    scale : float array of shape (F,)
+    """
+    return solve_triangular(cholesky(covariance, lower=True), np.diag(scale), lower=True).T
 
 
 def asked(X: NDArray[np.floating], weights: Array, offsets: Array) -> Array:
