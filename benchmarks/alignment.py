@@ -52,7 +52,7 @@ def features(source: np.ndarray, others: dict[str, np.ndarray], seed: int) -> di
 
     def aligned(*labs: np.ndarray) -> Feature:
         learnt = align(labs, plain=PLAIN, seed=seed)
-        return lambda X: (X - learnt.middle) @ learnt.basis
+        return lambda X: (X - learnt.mean) @ learnt.basis
 
     alone = aligned(source)
     everything = aligned(source, *others.values())

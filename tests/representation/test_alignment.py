@@ -33,7 +33,7 @@ def plain_alone(views: np.ndarray) -> np.ndarray:
 
 
 def shared(alignment, views: np.ndarray) -> np.ndarray:
-    return (views[:, :PLAIN].mean(1) - alignment.middle) @ alignment.basis
+    return (views[:, :PLAIN].mean(1) - alignment.mean) @ alignment.basis
 
 
 def test_cells_of_a_class_cluster_together_though_no_class_is_told() -> None:

@@ -10,7 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dorl.representation.clusters import Clusters, cell_space
-from dorl.representation.discriminant import SHRINKAGE, Array, Moments, asked, shrunk, sliceable, surest, whitening
+from dorl.representation.discriminant import (
+    SHRINKAGE,
+    Array,
+    Moments,
+    asked,
+    class_means,
+    shrunk,
+    sliceable,
+    surest,
+    whitening,
+)
 
 #: numbers of the feature s
 WIDTH = 16
@@ -28,9 +38,8 @@ class Alignment:
 
     Attributes
     ----------
-    middle : float array of shape (F,)
     basis : float array of shape (F, WIDTH)
-        s is a description less `middle`, times `basis`.
+        s is a description less `mean`, times `basis`.
     counts, means : float arrays of shape (P,) and (P, F)
         Of the first lab's clusters, those of all `PARTS` one behind the other; views of a cell count one each.
     mean, covariance : float arrays of shape (F,) and (F, F)
@@ -39,7 +48,6 @@ class Alignment:
         From `cell_space`.
     """
 
-    middle: Array
     basis: Array
     counts: Array
     means: Array
@@ -117,18 +125,17 @@ def align(labs: Sequence[Any], *, plain: int, seed: int = 0) -> Alignment:
     space = cell_space(first, plain)
     clusters = Clusters(first[:, :plain].mean(1), space, seed)
     everything = Moments.of(first, np.zeros(len(first), np.intp), 1)
-    parted = [Moments.of(first, clusters.found(count), count) for count in PARTS]
+    parted = [class_means(first, clusters.found(count), count, np.ones(len(first))) for count in PARTS]
     mean, covariance = everything.means[0], everything.scatter / everything.counts[0]
     begun = Alignment(
-        middle=mean,
         basis=np.empty(0),
-        counts=np.concatenate([part.counts for part in parted]),
-        means=np.concatenate([part.means for part in parted]),
+        counts=np.concatenate([counts for counts, _ in parted]),
+        means=np.concatenate([means for _, means in parted]),
         mean=mean,
         covariance=covariance,
         space=space,
     )
-    others = [lab for number, lab in enumerate(labs) if number != largest]
+    others = [lab for number, lab in enumerate(drawn) if number != largest]
     return begun.with_labs(others, plain=plain, seed=seed)
 
 

@@ -211,8 +211,9 @@ class CrossDomainAutoencoder(nn.Module):
         if self.shared is None:
             return self.encode(tokens)
         assert self.encoder.cell is not None
-        return self.encoder.cell.described(self._flat(tokens.to(self.shared.middle.device).float()))
+        return self.encoder.cell.described(self._flat(tokens.to(self.shared.mean.device).float()))
 
+    @torch.inference_mode()
     def completed(self, described: np.ndarray) -> np.ndarray:
         """What classifiers take: s, and behind it the description, float16 (…, D + F), of what `describe` gives (…, F).
 
@@ -220,9 +221,8 @@ class CrossDomainAutoencoder(nn.Module):
         """
         if self.shared is None:
             return np.asarray(described, np.float16)
-        middle, basis = (buffer.cpu().numpy() for buffer in (self.shared.middle, self.shared.basis))
-        shared = (np.asarray(described, np.float32) - middle) @ basis
-        return np.concatenate([shared, described], -1, dtype=np.float16, casting="same_kind")
+        shared = self.shared(torch.from_numpy(np.asarray(described, np.float32)).to(self.shared.mean.device))
+        return np.concatenate([shared.cpu().numpy(), described], -1, dtype=np.float16, casting="same_kind")
 
     @property
     def alignment(self) -> Alignment | None:

@@ -90,7 +90,6 @@ def _weights(tokens: Tensor) -> Tensor:
 class Shared(nn.Module):
     """What labs share, as buffers that are saved with the network: see `dorl.representation.alignment.Alignment`."""
 
-    middle: Tensor
     basis: Tensor
     counts: Tensor
     means: Tensor
@@ -101,7 +100,7 @@ class Shared(nn.Module):
     def __init__(self, described: int) -> None:
         super().__init__()
         clusters = sum(PARTS)
-        shapes = {"middle": (described,), "basis": (described, WIDTH), "counts": (clusters,)}
+        shapes: dict[str, tuple[int, ...]] = {"basis": (described, WIDTH), "counts": (clusters,)}
         shapes |= {"means": (clusters, described), "mean": (described,), "covariance": (described, described)}
         shapes |= {"space": (described, min(KEPT, described))}
         for name, shape in shapes.items():
@@ -123,4 +122,4 @@ class Shared(nn.Module):
 
     def forward(self, description: Tensor) -> Tensor:
         """From descriptions (B, F) to s (B, D)."""
-        return (description - self.middle) @ self.basis
+        return (description - self.mean) @ self.basis

@@ -43,15 +43,9 @@ class Moments(NamedTuple):
         cls, X: Any, index: NDArray[np.intp], classes: int, weight: Array | None = None, *, skip: int = 0
     ) -> Moments:
         """Of views (N, V, skip + F) that aren't NaN, by the index (N,) of each cell's class, and its weight (N,)."""
-        width = X.shape[2] - skip
         weight = np.ones(len(X)) if weight is None else weight
-        counts, sums = np.zeros(classes), np.zeros((classes, width))
-        for rows, of, weighs in chunks(X, index, weight, skip):
-            marks = np.eye(classes)[of] * weighs[:, None]
-            counts += marks.sum(0)
-            sums += marks.T @ rows
-        means = sums / np.where(counts > 0, counts, 1)[:, None]
-        scatter = np.zeros((width, width))
+        counts, means = class_means(X, index, classes, weight, skip=skip)
+        scatter = np.zeros((means.shape[1], means.shape[1]))
         for rows, of, weighs in chunks(X, index, weight, skip):
             apart = ((rows - means[of]) * np.sqrt(weighs)[:, None]).astype(np.float32)
             scatter += apart.T @ apart
@@ -95,6 +89,16 @@ class Moments(NamedTuple):
         offsets = np.where(known, np.log(share), -np.inf) - 0.5 * (weights * apart).sum(1)
         weights = weights * scale
         return weights, offsets - weights @ middle
+
+
+def class_means(X: Any, index: NDArray[np.intp], classes: int, weight: Array, *, skip: int = 0) -> tuple[Array, Array]:
+    """Counts (C,) and means (C, F) of views; arguments as for `Moments.of`."""
+    counts, sums = np.zeros(classes), np.zeros((classes, X.shape[2] - skip))
+    for rows, of, weighs in chunks(X, index, weight, skip):
+        marks = np.eye(classes)[of] * weighs[:, None]
+        counts += marks.sum(0)
+        sums += marks.T @ rows
+    return counts, sums / np.where(counts > 0, counts, 1)[:, None]
 
 
 def shrunk(covariance: Array, shrinkage: float) -> Array:
