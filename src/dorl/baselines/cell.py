@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from dorl.baselines.cells import Cells, Source
 from dorl.baselines.method import Fitted
-from dorl.cells.views import Views, finer_channels, token_channels
+from dorl.cells.views import Views
 from dorl.classification import VIEWS, calibrate, expected_accuracy, make_classifier
 from dorl.inference import over_batches
 from dorl.pipeline.autoencoders import bundled
 from dorl.progress import track
 from dorl.representation.alignment import WIDTH
 from dorl.representation.autoencoder import CrossDomainAutoencoder
-from dorl.representation.config import PARTS, AutoencoderConfig
-from dorl.representation.features import see_crops
+from dorl.representation.config import PARTS
+from dorl.representation.features import see_crops, shape_for
 from dorl.segmentation import Segmenter
 
 #: features that are made already: store → what made them → row → (V, F)
@@ -107,8 +107,7 @@ class OfCells:
         model = bundled(segmenter, device=self.device)
         if model is None:
             torch.manual_seed(seed)
-            shape = AutoencoderConfig.of_cells(token_channels(segmenter), segmenter.grid, finer_channels(segmenter))
-            model = CrossDomainAutoencoder(shape).to(segmenter.device).eval()
+            model = CrossDomainAutoencoder(shape_for(segmenter)).to(segmenter.device).eval()
         if self.features == "learnt":
             model.config, model.shared = replace(model.config, feature=PARTS), None
         return model

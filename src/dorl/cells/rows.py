@@ -10,6 +10,16 @@ from numpy.typing import NDArray
 
 from dorl.cells.store import CellStore
 
+#: cells that are read at once
+READ = 2048
+
+
+def plain_means(rows: StoredRows, plain: int) -> NDArray[np.float32]:
+    """The mean over the first `plain` records of each cell, float32 (N, …), of rows (N, V, …), slice by slice."""
+    views = rows[:, :plain]
+    parts = [np.asarray(views[start : start + READ], np.float32).mean(1) for start in range(0, len(views), READ)]
+    return np.concatenate(parts)
+
 
 class StoredRows:
     """Records of some cells of a store, which stay on disk.

@@ -33,7 +33,7 @@ from dorl.pipeline.runfolder import (
 )
 from dorl.pipeline.unlikeness import load_unlike
 from dorl.representation import CrossDomainAutoencoder
-from dorl.representation.features import SeenCells, mean_features, see_cells
+from dorl.representation.features import SeenCells, see_cells
 from dorl.representation.grids import described_views
 from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import find_cells
@@ -151,9 +151,8 @@ class DoRL:
 
     def features(self, inputs: np.ndarray) -> np.ndarray:
         """Features s, float32 (N, D), of what `inputs` gives: the mean over the views, where there are several."""
-        if self.config.method == PUBLISHED:
-            return inputs if inputs.ndim == 2 else np.asarray(inputs, np.float32).mean(1)
-        return mean_features(self.autoencoder, inputs, self.config.views.plain)
+        width = inputs.shape[-1] if self.of_grids else self.autoencoder.config.feature_width
+        return inputs if inputs.ndim == 2 else np.asarray(inputs[..., :width], np.float32).mean(1)
 
     def described(self, inputs: np.ndarray) -> np.ndarray:
         """The description that s is made of, float32 (N, F), likewise; as published s itself."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
-from dorl.cells.views import finer_channels, token_channels
 from dorl.errors import InputError
 from dorl.pipeline.runfolder import PUBLISHED, AutoencoderSettings
 from dorl.representation import AutoencoderConfig, CrossDomainAutoencoder, TrainingSettings
 from dorl.representation.config import ALIGNED
+from dorl.representation.features import shape_for
 from dorl.representation.learning import LearningSettings
 from dorl.representation.presets import preset as named
 from dorl.segmentation import Segmenter
@@ -109,8 +109,7 @@ def settings_of(
         if value:
             raise InputError(f"{name} is for the published method alone: leave it out, or give --method published")
     if start is None:
-        shape = AutoencoderConfig.of_cells(token_channels(network), network.grid, finer_channels(network))
-        return cell_settings(shape, start="", iterations=iterations)
+        return cell_settings(shape_for(network), start="", iterations=iterations)
     # one that was given is taken as it is, unless iterations are asked for
     aligned = given is None if iterations is None else iterations > 0
     settings = cell_settings(start.config, start=start.digest(), iterations=iterations or 0)

@@ -13,6 +13,7 @@ from PIL import Image
 from sklearn.neighbors import NearestNeighbors
 
 from dorl.cells import CellStore
+from dorl.cells.rows import StoredRows, plain_means
 from dorl.classification import VIEWS
 from dorl.classification.unlike import Unlike
 from dorl.errors import BadImageError, InputError
@@ -214,8 +215,7 @@ class RunRecogniser:
         learnt = table["domain"].isin(self._model.config.classifiers.source) & table["label"].notna()
         rows = np.flatnonzero(learnt)
         if self._model.of_grids:
-            views = self._store.batch(rows, "views")[0][:, : self._model.config.views.plain]
-            placed = np.asarray(views, np.float32).mean(1)
+            placed = plain_means(StoredRows(self._store, "views", rows), self._model.config.views.plain)
         else:
             placed = _features(run, table["key"].tolist())[rows]
         return _TrainingCells(placed, rows, table["label"].iloc[rows].tolist(), table["domain"].iloc[rows].tolist())

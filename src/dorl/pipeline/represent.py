@@ -14,7 +14,7 @@ from sklearn.pipeline import Pipeline
 
 import dorl
 from dorl.cells import CellStore
-from dorl.cells.rows import StoredRows
+from dorl.cells.rows import StoredRows, plain_means
 from dorl.cells.views import Views
 from dorl.classification import CLASSIFIERS, VIEWS, make_classifier
 from dorl.domains import Domain, read_domains
@@ -59,12 +59,10 @@ from dorl.pipeline.runfolder import (
 from dorl.processes import in_turn, is_main
 from dorl.progress import say
 from dorl.representation import CrossDomainAutoencoder, encode_cells
-from dorl.representation.features import SeenCells, mean_features
+from dorl.representation.features import SeenCells
 from dorl.segmentation import Segmenter
 from dorl.taxonomy import SharedLevel, shared_level
 
-#: cells that are read at once
-READ = 2048
 #: of ``features.h5ad``: each cell's place in the plane
 PLACED = "X_umap"
 
@@ -133,12 +131,7 @@ class Represented:
         """What s of some cells is made of, float32 (M, F): the mean over their plain views; as published s itself."""
         if self.config.method == PUBLISHED:
             return self.features[rows]
-        plain = self.config.views.plain
-        parts = [
-            np.asarray(self.store.batch(rows[start : start + READ], "views")[0][:, :plain], np.float32).mean(1)
-            for start in range(0, len(rows), READ)
-        ]
-        return np.concatenate(parts)
+        return plain_means(StoredRows(self.store, "views", rows), self.config.views.plain)
 
     def classifier(self, name: str) -> Pipeline:
         """An unfitted classifier that takes what `inputs` gives."""
@@ -377,12 +370,8 @@ def represented_without(
 
 def stored_features(store: CellStore, model: CrossDomainAutoencoder) -> np.ndarray:
     """Features s of stored cells, float32 (N, D): the mean over their plain views."""
-    plain = Views().plain
-    parts = []
-    for start in range(0, len(store), READ):
-        views = store.batch(np.arange(start, min(start + READ, len(store))), "views")[0][:, :plain]
-        parts.append(mean_features(model, model.completed(views), plain))
-    return np.concatenate(parts)
+    rows = StoredRows(store, "views", np.arange(len(store)), then=model.completed)
+    return plain_means(rows, Views().plain)[:, : model.config.feature_width]
 
 
 def write_features(path: Path, features: np.ndarray, cells: pd.DataFrame, placed: np.ndarray | None = None) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from dorl.cells.pool import Picture, fill_pool
-from dorl.cells.views import Views, finer_channels
+from dorl.cells.views import Views
 from dorl.domains.boxes import Field
 from dorl.domains.rendered import CELL_CLASSES, random_style, render_cell
 from dorl.files import atomic, write_json
@@ -20,7 +20,7 @@ from dorl.pretraining.bank import SIDE, from_field
 from dorl.pretraining.heldout import Chosen
 from dorl.representation.alignment import CELLS
 from dorl.representation.autoencoder import CrossDomainAutoencoder
-from dorl.representation.config import AutoencoderConfig
+from dorl.representation.features import shape_for
 from dorl.representation.learning import LearningSettings, align_pool, learn
 from dorl.segmentation import Segmenter
 from dorl.training import seeded
@@ -106,7 +106,7 @@ def train_on_cells(
     A second start goes on where the first was interrupted.
     """
     pool = fill_pool(out / "pool", segmenter, pictures, VIEWS, seed=seed, what="embedding views of cells")
-    config = AutoencoderConfig.of_cells(pool.channels, segmenter.grid, finer_channels(segmenter))
+    config = shape_for(segmenter)
     counts = pd.Series(pool.labs)[pool.lab].value_counts().to_dict()
     about = {"segmenter": segmenter.digest(), "pictures": counts, "settings": asdict(settings), "views": asdict(VIEWS)}
     about |= {"seed": seed, **(card or {})}

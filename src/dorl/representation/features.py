@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from dorl.cells.crop import square_crop
-from dorl.cells.views import Pictures, Views, alone, cell_pictures, view_tokens
+from dorl.cells.views import Pictures, Views, alone, cell_pictures, finer_channels, token_channels, view_tokens
 from dorl.inference import batch_size
 from dorl.representation.autoencoder import CrossDomainAutoencoder
+from dorl.representation.config import AutoencoderConfig
 from dorl.segmentation import Segmenter
 
 
@@ -32,6 +33,11 @@ class SeenCells(NamedTuple):
     descriptions: list[np.ndarray]
     first: Pictures
     tokens: Tensor
+
+
+def shape_for(segmenter: Segmenter) -> AutoencoderConfig:
+    """The shape of an autoencoder of a segmenter's cells, as the bundled one has it."""
+    return AutoencoderConfig.of_cells(token_channels(segmenter), segmenter.grid, finer_channels(segmenter))
 
 
 def see_cells(
@@ -110,14 +116,3 @@ def see_crops(
 def reconstructed(autoencoder: CrossDomainAutoencoder, seen: SeenCells) -> tuple[np.ndarray, np.ndarray]:
     """What the autoencoder is to draw of cells, and what it draws: uint8 (B, S, S, 3) each, RGB, 0-255."""
     return alone(seen.first, autoencoder.config.image_size), autoencoder.draw(seen.tokens).cpu().numpy()
-
-
-def mean_features(autoencoder: CrossDomainAutoencoder, views: np.ndarray, plain: int) -> np.ndarray:
-    """The feature s of cells (N, D), float32: the mean over their plain views.
-
-    Parameters
-    ----------
-    views : array of shape (N, V, D + F)
-        As `CrossDomainAutoencoder.completed` gives them.
-    """
-    return np.asarray(views[:, :plain, : autoencoder.config.feature_width], np.float32).mean(1)
