@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -299,18 +299,7 @@ def test_load_runs_no_code_of_the_file(tmp_path: Path, how: str) -> None:
 
 
 #: of cells: two channels of tokens, and mean and deviation of two finer ones
-CELLS = AutoencoderConfig(
-    width=16,
-    depth=1,
-    heads=2,
-    decoder_depth=1,
-    grid=4,
-    image_channels=(8, 8, 8, 8),
-    channels=8,
-    seen=12,
-    finer=(1, 1),
-    feature="aligned",
-)
+CELLS = replace(TINY, channels=8, seen=12, finer=(1, 1), feature="aligned")
 
 
 def cell_tokens(batch: int, seed: int = 0) -> torch.Tensor:

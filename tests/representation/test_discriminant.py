@@ -26,10 +26,10 @@ def test_its_analysis_is_scikit_learns() -> None:
 def test_joined_sums_are_those_of_all_cells() -> None:
     (X, y), (more, other) = views(60), views(30, seed=1)
     both = Moments.of(np.concatenate([X, more]), np.r_[y, other], 3)
-    joined = Moments.of(X, y, 3).with_weight(Moments.of(more, other, 3), 1)
+    joined = Moments.of(X, y, 3).joined(Moments.of(more, other, 3), 4 * len(more))
     for one, two in zip(both, joined, strict=True):
         assert np.allclose(one, two, rtol=1e-4, atol=1e-3)
-    assert Moments.of(X, y, 3).joined(Moments.of(more, other, 3), 0.25).counts.sum() == pytest.approx(1.25 * 240)
+    assert Moments.of(X, y, 3).joined(Moments.of(more, other, 3), 60).counts.sum() == pytest.approx(1.25 * 240)
 
 
 def test_columns_are_skipped_and_missing_views_passed_over() -> None:

@@ -10,7 +10,7 @@ from tests.segmentation.test_smear import NUCLEUS, RED, field, grid
 
 from dorl.domains.rendered import STYLES
 from dorl.domains.rendered.field import Scene, render_field
-from dorl.segmentation.ruler import SURE, Ruler, measure, of_one_folder, red_cell_diameter
+from dorl.segmentation.ruler import SURE, Ruler, measure, of_one_folder
 from dorl.segmentation.smear import cleared, find_dye
 
 
@@ -19,13 +19,13 @@ from dorl.segmentation.smear import cleared, find_dye
 )
 def test_red_cells_are_the_ruler_at_any_magnification(radius: int, shape: tuple[int, int]) -> None:
     image = field(shape, *grid(shape, radius, 2.6 * radius))
-    assert red_cell_diameter(image) == pytest.approx(2 * radius, rel=0.1)
+    assert measure(image).diameter == pytest.approx(2 * radius, rel=0.1)
 
 
 def test_red_cells_that_overlap_and_a_white_cell_do_not_stretch_the_ruler() -> None:
     pairs = [(row, column + shift, 40, RED) for row, column, *_ in grid((480, 640), 40, 160) for shift in (-30, 30)]
     image = field((480, 640), *pairs, (240, 320, 90, NUCLEUS))
-    assert red_cell_diameter(image) == pytest.approx(80, rel=0.25)
+    assert measure(image).diameter == pytest.approx(80, rel=0.25)
 
 
 @pytest.mark.parametrize("shape", [(200, 300), (8, 8), (12, 900)])

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import cho_factor, cho_solve
-from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -19,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from dorl.classification.mix import LEAST, Expected
 from dorl.representation.clusters import Clusters, cell_space
-from dorl.representation.discriminant import CHUNK, Array, Moments, asked, chunks, sliceable, surest, whitening
+from dorl.representation.discriminant import CHUNK, Array, Moments, asked, chunks, sliceable, surest, told, whitening
 from dorl.taxonomy import UNCOMMON
 
 #: with fewer cells than this nothing is learnt from them without their classes
@@ -184,7 +183,7 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
             if not taken.any():
                 return self
             found = Moments.of(descriptions[taken], index[taken], len(self.classes_))
-            other._keep(own.joined(found, weight))
+            other._keep(own.joined(found, weight * own.counts.sum()))
             analysis = other._moments().analysis(self.shrinkage)
             said = asked(descriptions, *analysis)
         other.adapted_coef_, other.adapted_intercept_ = analysis
@@ -222,17 +221,13 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
 
     def suited(self, X: ArrayLike, expected: Expected | None = None) -> ViewsClassifier:
         """`adapted` to cells where there are `FEWEST` of them or more, and they are another lab's; else itself."""
-        if len(sliceable(X)) < FEWEST or not self.of_another_lab(X):
+        if len(sliceable(X)) < FEWEST or np.median(self.distance(X)) <= UNLIKE:
             return self
         return self.adapted(X, expected=expected)
 
-    def of_another_lab(self, X: ArrayLike) -> bool:
-        """Whether the median `distance` of cells is above `UNLIKE`."""
-        return bool(np.median(self.distance(X)) > UNLIKE)
-
-    def agreement(self, X: ArrayLike, expected: Expected | None = None) -> float | None:
+    def agreement(self, X: ArrayLike) -> float | None:
         """Share of cells, 0-1, to which it and what `suited` gives give one class; None where that is itself."""
-        if self.adapted_ or (other := self.suited(X, expected)) is self:
+        if self.adapted_ or (other := self.suited(X)) is self:
             return None
         return float((self.predict(X) == other.predict(X)).mean())
 
@@ -296,15 +291,13 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         return found
 
     def _first(self, rows: Array) -> Array:
-        described = softmax(rows[..., self.shared :] @ self.coef_.T + self.intercept_, axis=2)
+        described = told(rows[..., self.shared :], self.coef_, self.intercept_)
         if not self.shared:
             return described
-        return (
-            described + softmax(rows[..., : self.shared] @ self.shared_coef_.T + self.shared_intercept_, axis=2)
-        ) / 2
+        return (told(rows[..., : self.shared], self.shared_coef_, self.shared_intercept_) + described) / 2
 
     def _analysed(self, rows: Array) -> Array:
-        return softmax(rows[..., self.shared :] @ self.adapted_coef_.T + self.adapted_intercept_, axis=2)
+        return told(rows[..., self.shared :], self.adapted_coef_, self.adapted_intercept_)
 
 
 def _regression(

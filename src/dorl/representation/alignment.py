@@ -81,7 +81,8 @@ class Alignment:
                 joined = first
                 for lab, own in zip(drawn, clusters, strict=True):
                     index, taken = surest(own.agreed(asked(lab[:, :plain], *weights)), SHARE)
-                    joined = joined.with_weight(*_weighed(first, lab[taken], index[taken]))
+                    learnt = Moments.of(lab[taken], index[taken], len(first.counts))
+                    joined = joined.joined(learnt, WEIGHT * first.counts.sum())
             total = joined.counts.sum()
             apart = (joined.means - joined.counts @ joined.means / total) * np.sqrt(joined.counts / total)[:, None]
             between += apart.T @ apart / len(PARTS)
@@ -156,9 +157,3 @@ def discriminants(between: Array, within: Array) -> Array:
 def _drawn(lab: Any, seed: int) -> NDArray[np.float32]:
     rows = np.sort(np.random.default_rng(seed).permutation(len(lab))[:CELLS])
     return np.asarray(sliceable(lab)[rows], np.float32)
-
-
-def _weighed(first: Moments, cells: NDArray[np.floating], index: NDArray[np.intp]) -> tuple[Moments, float]:
-    """What is learnt of a lab's cells, and its weight: all of them together, `WEIGHT` of the first lab's."""
-    learnt = Moments.of(cells, index, len(first.counts))
-    return learnt, WEIGHT * first.counts.sum() / learnt.counts.sum()

@@ -51,12 +51,9 @@ class Moments(NamedTuple):
             scatter += apart.T @ apart
         return cls(counts, means, scatter)
 
-    def joined(self, other: Moments, share: float) -> Moments:
-        """These and the `other`, all of which together weigh `share` times as much as these."""
-        return self.with_weight(other, share * self.counts.sum() / other.counts.sum())
-
-    def with_weight(self, other: Moments, times: float) -> Moments:
-        """These, and `times` the `other`."""
+    def joined(self, other: Moments, weight: float) -> Moments:
+        """These and the `other`, all views of which weigh so much together; a view of these weighs 1."""
+        times = weight / other.counts.sum()
         learnt = times * other.counts
         counts = self.counts + learnt
         apart = other.means - self.means
@@ -124,8 +121,13 @@ def asked(X: NDArray[np.floating], weights: Array, offsets: Array) -> Array:
     found = np.empty((len(X), len(weights)))
     for start in range(0, len(X), CHUNK):
         rows = np.asarray(X[start : start + CHUNK], np.float64)
-        found[start : start + CHUNK] = softmax(rows @ weights.T + offsets, axis=2).mean(1)
+        found[start : start + CHUNK] = told(rows, weights, offsets).mean(1)
     return found
+
+
+def told(rows: Array, weights: Array, offsets: Array) -> Array:
+    """Softmax of a linear function of views: (n, V, C) of (n, V, F)."""
+    return np.asarray(softmax(rows @ weights.T + offsets, axis=2))
 
 
 def surest(probabilities: Array, share: float) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:

@@ -14,7 +14,7 @@ from skimage.morphology import isotropic_dilation, isotropic_opening
 from skimage.segmentation import clear_border
 from torch.nn import functional as F
 
-from dorl.segmentation.crop import largest_component
+from dorl.segmentation.crop import NEIGHBOURS, largest_component
 from dorl.segmentation.pixels import prepare
 from dorl.segmentation.segmenter import Segmenter
 
@@ -32,7 +32,6 @@ SMALL, REACH = 0.3, 2.5
 #: standard deviation of the smoothing of what the decoder says, in its pixels, and radius of the opening that takes
 #: threads off a mask, as a share of the square root of its area
 SMOOTH, THREAD = 0.5, 0.06
-NEIGHBOURS = np.ones((3, 3), bool)
 
 
 @dataclass(frozen=True)

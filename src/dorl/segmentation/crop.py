@@ -6,6 +6,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+#: pixels that touch by a side or a corner are one part
+NEIGHBOURS = np.ones((3, 3), bool)
 #: side of a crop, in pixels
 CROP_SIZE = 128
 #: what everything outside the cell is painted with (0-255)
@@ -16,7 +18,7 @@ BORDER = 10
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
     """Keep the largest 8-connected part of a bool mask (H, W); an empty mask stays empty."""
-    parts, count = ndimage.label(mask, structure=np.ones((3, 3), bool))
+    parts, count = ndimage.label(mask, structure=NEIGHBOURS)
     if count <= 1:
         return mask.astype(bool, copy=False)
     sizes = np.bincount(parts.ravel())

@@ -10,8 +10,7 @@ from scipy import ndimage
 from skimage.measure import regionprops
 from skimage.segmentation import watershed
 
-from dorl.segmentation.cell import NEIGHBOURS
-from dorl.segmentation.crop import largest_component
+from dorl.segmentation.crop import NEIGHBOURS, largest_component
 from dorl.segmentation.smear import Place
 
 #: least diameter of a white cell, in diameters of a red cell, and least share of its convex hull

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
-from dorl.segmentation.cell import CUT, NEIGHBOURS, expected_dice, probabilities, without_threads
+from dorl.segmentation.cell import CUT, expected_dice, probabilities, without_threads
+from dorl.segmentation.crop import NEIGHBOURS
 from dorl.segmentation.fieldcells import (
     SHARED,
     FieldCell,

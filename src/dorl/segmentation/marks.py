@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from dorl.segmentation.crop import NEIGHBOURS
+
 #: a mark lets less than this share of the field's light pass, in every channel; nuclei let more blue light pass
 DARK = 0.1
 #: a white mark has at least this value in every channel, 0-255, where the field's light has at most the second one
@@ -17,7 +19,6 @@ EDGE, LEAST_EDGE = 0.004, 2
 INSIDE_NUCLEUS = 0.45
 #: of the largest diameter that a grain of stain has, as a share of the shorter side; a mark is longer
 LEAST_LENGTH = 0.02
-NEIGHBOURS = np.ones((3, 3), bool)
 
 
 def find_marks(image: np.ndarray) -> np.ndarray:

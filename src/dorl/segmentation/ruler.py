@@ -61,11 +61,6 @@ class Ruler:
         return self.diameter is not None and self.confidence >= SURE
 
 
-def red_cell_diameter(image: np.ndarray) -> float | None:
-    """Measure how large the red cells of a field are; see `measure`, whose `diameter` this is."""
-    return measure(image).diameter
-
-
 def measure(image: np.ndarray) -> Ruler:
     """Measure how large the red cells of a field are: its ruler, since a red cell is 7 to 8 µm across.
 
