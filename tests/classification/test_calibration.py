@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dorl.classification import Calibration, calibrate, calibration_error, load_calibration, make_classifier
-from dorl.classification.calibration import FEWEST, save_calibration
+from dorl.classification.calibration import save_calibration
+from dorl.classification.heldout import FEWEST
 from dorl.errors import InputError
 
 GOOD = Calibration(1.5, 0.2, 0.6, 0.9, 200, 0.1, 0.02)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logit
-from sklearn.model_selection import cross_val_predict
 
-from dorl.classification.folds import stratified
+from dorl.classification.heldout import HeldOut, ask_held_out
 from dorl.errors import InputError
 from dorl.files import write_json
 
-#: parts that the source cells are divided into, each asked about once
-FOLDS = 3
-#: with fewer held-out cells nothing is said
-FEWEST = 30
 #: of held-out cells, with fewer wrong ones than this the fit is held back
 LEAST_WRONG = 10
 #: probabilities below this count as this much: a forest may say nought
@@ -211,26 +205,18 @@ def calibrate(
     Calibration or None
         None where there are too few cells to say anything.
     """
-    y = np.asarray(y).astype(str)
-    names, index, counts = np.unique(y, return_inverse=True, return_counts=True)
-    # a class of a single cell is not learnt when that cell is asked about, which teaches nothing of confidence
-    known = counts[index] > 1
-    if (counts > 1).sum() < 2 or known.sum() < FEWEST or counts.max() < FOLDS:
-        return None
-    if groups is not None and len(np.unique(groups)) < FOLDS:
-        return None
-    folds = stratified(y, groups, folds=FOLDS, seed=seed, patients=patients)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of small classes, and the iteration limits, which are the paper's
-        held = cross_val_predict(model, X, y, cv=folds, method="predict_proba")[known]
-    index = index[known]
-    right = held.argmax(axis=1) == index
-    slope, offset = _platt(_logit(held), right)
-    found = Calibration(slope, offset, 0.0, float(right.mean()), len(right), calibration_error(held, right), 0.0)
-    said = found.apply(held)
-    threshold = float(np.quantile(said.max(axis=1), 1 - right.mean()))
-    shares = {str(name): float(share) for name, share in zip(names, counts / counts.sum(), strict=True)}
-    return replace(found, threshold=threshold, error_after=calibration_error(said, right), shares=shares)
+    held = ask_held_out(model, X, y, groups=groups, patients=patients, seed=seed)
+    return None if held is None else calibrated(held)
+
+
+def calibrated(held: HeldOut) -> Calibration:
+    """Fit what a classifier says of held-out cells to what was right."""
+    said, right = held.probabilities, held.probabilities.argmax(axis=1) == held.labels
+    slope, offset = _platt(_logit(said), right)
+    found = Calibration(slope, offset, 0.0, float(right.mean()), len(right), calibration_error(said, right), 0.0)
+    corrected = found.apply(said)
+    threshold = float(np.quantile(corrected.max(axis=1), 1 - right.mean()))
+    return replace(found, threshold=threshold, error_after=calibration_error(corrected, right), shares=held.shares)
 
 
 def _platt(values: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[float, float]:

@@ -59,6 +59,12 @@ def count(
     expect: Expect = "blood",
     sure: Sure = None,
     reject: Reject = False,
+    edge: Annotated[
+        bool, typer.Option("--edge/--no-edge", help="Count cells that a field's edge cuts, or leave them out.")
+    ] = True,
+    wbc: Annotated[
+        float | None, typer.Option(help="Leukocytes of the blood, 10⁹/l: absolute counts, too; of one sample.")
+    ] = None,
     even_light: Annotated[
         bool, typer.Option("--even-light", help="Draw annotated/ over the fields in even light, without scale bars.")
     ] = False,
@@ -66,6 +72,7 @@ def count(
 ) -> None:
     """Every white cell of smear fields, and a differential count: cells.csv, counts.csv, annotated pictures."""
     from dorl.pipeline import count as run_count
+    from dorl.pipeline.differentials import lines
 
     counts = run_count(
         fields,
@@ -77,11 +84,13 @@ def count(
         expect=expect,
         sure=sure,
         reject=reject,
+        edge=edge,
+        wbc=wbc,
         even_light=even_light,
         device=device,
     ).counts
-    for name, cells, share, low, high in counts.itertuples(index=False, name=None):
-        print(f"{cells:6d}  {name}" + (f"  {share:.1%} ({low:.1%} to {high:.1%})" if share == share else ""))
+    for line in lines(counts):
+        print(line)
 
 
 @app.command()

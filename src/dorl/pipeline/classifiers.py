@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import make_pipeline
 
-from dorl.classification import VIEWS, calibrate, save_calibration, save_classifier
+from dorl.classification import VIEWS, save_calibration, save_classifier
+from dorl.classification.calibration import calibrated
 from dorl.classification.classifiers import appetite
+from dorl.classification.heldout import ask_held_out
 from dorl.classification.mix import Expected
 from dorl.classification.parallel import in_parallel
 from dorl.classification.unlike import Unlike
 from dorl.classification.views import FEWEST, ViewsClassifier
 from dorl.pipeline.expected import expected_on
+from dorl.pipeline.heldouts import ENDING, save_held_out
 from dorl.pipeline.mixes import DEFAULT, expected_mix
 from dorl.pipeline.represent import Represented, learnt_level
 from dorl.pipeline.runfolder import CLASSIFIERS, UNLIKE, slug
@@ -62,8 +65,10 @@ def fit_classifiers(made: Represented, out: Path, *, expect: str = DEFAULT) -> l
             model.fit(features, learnt)
         place = out / CLASSIFIERS / f"{slug(name)}.skops"
         groups, patients = made.groups[rows], made.patients[rows]
-        calibration = calibrate(model, features, learnt, groups=groups, patients=patients, seed=made.config.seed)
-        if calibration:
+        held = ask_held_out(model, features, learnt, groups=groups, patients=patients, seed=made.config.seed)
+        calibration = None if held is None else calibrated(held)
+        if held and calibration:
+            save_held_out(held, place.with_suffix(ENDING))
             save_calibration(calibration, place.with_suffix(".json"))
         if name == VIEWS and len(others):
             adapt = adapted_beside if few else ViewsClassifier.suited

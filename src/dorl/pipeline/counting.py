@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dorl.classification.counts import differential
 from dorl.domains import read_image
 from dorl.errors import BadImageError, InputError
 from dorl.files import digest_of
 from dorl.inference import over_batches
 from dorl.names import file_of
+from dorl.pipeline.differentials import differentials, tell_counts, to_review
 from dorl.pipeline.fieldstore import FieldStore, FoundField
 from dorl.pipeline.gathering import gather, place_of, tell_left_out
 from dorl.pipeline.mixes import DEFAULT, check_expect
@@ -37,11 +37,9 @@ from dorl.sheets import write_sheet
 #: columns of ``cells.csv`` and of ``fields.csv``
 CELLS = (
     *("path", "xmin", "ymin", "xmax", "ymax", "class", "probability", "node"),
-    *("found", "confidence", "touches_border", "distance", "unlike"),
+    *("found", "confidence", "touches_border", "distance", "unlike", "sample", "counted"),
 )
 FIELDS = ("path", "width", "height", "red_cell", "cells")
-#: what ``counts.csv`` calls all classes together
-ALL = "all"
 
 
 @dataclass
@@ -50,8 +48,8 @@ class Counted:
 
     Attributes
     ----------
-    cells, fields, counts : DataFrame
-        As written to ``cells.csv``, ``fields.csv`` and ``counts.csv``.
+    cells, fields, counts, samples, review : DataFrame
+        As written to ``cells.csv``, ``fields.csv``, ``counts.csv``, ``samples.csv`` and ``review.csv``.
     left_out : list of (str, str)
         Path and reason of each file that could not be read, is grey, or has red and blue swapped.
     """
@@ -59,6 +57,8 @@ class Counted:
     cells: pd.DataFrame
     fields: pd.DataFrame
     counts: pd.DataFrame
+    samples: pd.DataFrame
+    review: pd.DataFrame
     left_out: list[tuple[str, str]]
 
 
@@ -73,6 +73,8 @@ def count(
     expect: str = DEFAULT,
     sure: float | None = None,
     reject: bool = False,
+    edge: bool = True,
+    wbc: float | None = None,
     even_light: bool = False,
     device: str | None = None,
 ) -> Counted:
@@ -81,10 +83,12 @@ def count(
     Parameters
     ----------
     fields : sequence of str or Path
-        Images, or folders of images (searched below, too).
+        Images, folders of images (searched below, too), or manifests. The fields of one patient, where a manifest tells
+        it, are one sample; else those of one folder.
     out : str or Path
-        Folder for ``cells.csv``, ``counts.csv``, ``fields.csv``, ``annotated/<stem>.png`` (outlines and classes) and
-        ``masks/<stem>.png`` (16 bits; 0 outside cells, 1 in the first cell of the field, and so on). What was found is
+        Folder for ``cells.csv``, ``counts.csv``, ``samples.csv``, ``review.csv``, ``fields.csv``,
+        ``annotated/<stem>.png`` (outlines and classes) and ``masks/<stem>.png`` (16 bits; 0 outside cells, 1 in the
+        first cell of the field, and so on). What was found is
         kept by the content of the fields, so that an interrupted count goes on, and new fields can be added; pictures
         of fields that aren't asked for any more are taken away.
     run : str or Path, optional
@@ -97,8 +101,12 @@ def count(
     adapt : bool
         As for `predict`: let the classifier over views adapt to the cells of all fields together.
     expect, sure, reject
-        As for `predict`; a cell without a class, or whose class is a node above those of the run, is in the count of
-        all cells alone.
+        As for `predict`. A cell whose class is a node above those of the run has a line of its own in the count.
+    edge : bool
+        Count cells that a field's edge cuts; ``cells.csv`` lists them in any case.
+    wbc : float, optional
+        Leukocytes of the blood, 10⁹/l, without erythroblasts: absolute counts are given, too. The fields must be of one
+        sample.
     even_light : bool
         Draw ``annotated/`` over the fields as they are searched: in even light, without scale bars and frames.
     device : str, optional
@@ -114,6 +122,10 @@ def count(
     """
     if red_cell is not None and not 4 <= red_cell < math.inf:
         raise InputError(f"red cell is {red_cell}: give the diameter of a red cell in pixels, 4 or more")
+    if wbc is not None and not 0 < wbc < math.inf:
+        raise InputError(f"--wbc {wbc}: give the leukocytes in 10⁹/l, above 0, for example 6.2")
+    if wbc is not None and run is None:
+        raise InputError("--wbc: absolute counts need classes; give --run, too")
     if run is not None and segmenter is not None:
         raise InputError("a run has its own segmenter: give --run or --segmenter, not both")
     check_expect(expect)
@@ -121,7 +133,9 @@ def count(
     out = Path(out)
     check_folder(out)
     refuse_run(out)
-    images, left_out = _listed(fields, out)
+    images, samples, left_out = _listed(fields, out)
+    if wbc is not None and (several := len(set(samples.values()))) > 1:
+        raise InputError(f"--wbc {wbc}: the fields are of {several} samples; count each of them by itself")
     model = None if run is None else DoRL.load(run, device=device)
     if model is not None and model.classifier is None:
         raise InputError(f"{run}: has no classifiers, since no lab of it had labels; count without --run, or fit again")
@@ -131,13 +145,27 @@ def count(
     found = [field for shown, _ in images if (field := store.get(shown)) is not None]
     if not found:
         raise InputError("not one field could be counted: give other images")
-    cells, counts = _classified(found, model, adapt=adapt, expect=expect, sure=sure, reject=reject)
+    cells, suited = _classified(found, model, adapt=adapt, expect=expect, sure=sure, reject=reject)
+    cells["sample"] = [samples[path] for path in cells["path"]]
+    cells["counted"] = edge | ~cells["touches_border"].astype(bool)
+    counts, by_sample = differentials(
+        cells, suited, list(dict.fromkeys(samples[field.path] for field in found)), wbc=wbc
+    )
     sizes = [(field.path, *field.size, field.red_cell, len(field.boxes)) for field in found]
-    result = Counted(cells, pd.DataFrame(sizes, columns=list(FIELDS)), counts, left_out)
+    result = Counted(
+        cells,
+        pd.DataFrame(sizes, columns=list(FIELDS)),
+        counts,
+        by_sample,
+        to_review(cells) if suited is not None else to_review(cells.iloc[:0]),
+        left_out,
+    )
+    if suited is not None:
+        tell_counts(counts, by_sample, each_unlike=suited.each_unlike)
     _draw(found, cells, store, even_light=even_light)
     store.tidy([field.path for field in found])
-    for name, table in (("cells", result.cells), ("fields", result.fields), ("counts", result.counts)):
-        write_sheet(out / f"{name}.csv", table, number=".4f")
+    for name in ("cells", "fields", "counts", "samples", "review"):
+        write_sheet(out / f"{name}.csv", getattr(result, name), number=".4f")
     cut = int(cells["touches_border"].sum())
     say(
         f"{len(cells)} white cells in {len(found)} fields, {cut} of them cut by a field's edge, "
@@ -150,8 +178,8 @@ def count(
 Listed = tuple[str, Path]
 
 
-def _listed(fields: Sequence[str | Path], out: Path) -> tuple[list[Listed], list[tuple[str, str]]]:
-    """Every field once, in the order given, and the files left out."""
+def _listed(fields: Sequence[str | Path], out: Path) -> tuple[list[Listed], dict[str, str], list[tuple[str, str]]]:
+    """Every field once, in the order given, the sample of each by its path, and the files left out."""
     if not fields:
         raise InputError("no field given: give images, or folders of images")
     place = out.resolve()
@@ -164,7 +192,11 @@ def _listed(fields: Sequence[str | Path], out: Path) -> tuple[list[Listed], list
     if any(path.resolve().is_relative_to(place) for _, path in images):
         raise InputError(f"{out}: holds one of the fields; choose another folder for --out")
     tell_left_out(lab)
-    return images, list(lab.left_out.itertuples(index=False, name=None))
+    samples = {
+        path: patient if isinstance(patient, str) and patient else Path(path).parent.as_posix()
+        for path, patient in zip(lab.table["path"], lab.table["patient"], strict=True)
+    }
+    return images, samples, list(lab.left_out.itertuples(index=False, name=None))
 
 
 def _described(model: DoRL | None) -> str:
@@ -252,15 +284,15 @@ def _classified(
     expect: str,
     sure: float | None,
     reject: bool,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """``cells.csv`` and ``counts.csv`` of the cells of all fields."""
+) -> tuple[pd.DataFrame, DoRL | None]:
+    """The cells of all fields, and the run as it is suited to them; their sample isn't told yet."""
     rows = [
-        (field.path, *box, "", np.nan, "", True, confidence, cut, np.nan, None)
+        (field.path, *box, "", np.nan, "", True, confidence, cut, np.nan, None, "", True)
         for field in found
         for box, confidence, cut in zip(field.boxes, field.confidence, field.touches_border, strict=True)
     ]
     cells = pd.DataFrame(rows, columns=list(CELLS))
-    classes = [] if model is None else model.classes_
+    suited = model
     if model is not None and len(cells):
         inputs = np.concatenate([field.inputs for field in found if len(field.boxes)])
         agreement = None
@@ -279,9 +311,7 @@ def _classified(
             first = suited.first_probabilities(inputs)
             said = [probabilities.max(1)] if first is None else [first.max(1), probabilities.max(1)]
             tell_accuracy(suited.calibration, *said, agreement=agreement)
-    counts = differential(cells["class"], classes)
-    counts.loc[len(counts)] = [ALL, len(cells), np.nan, np.nan, np.nan]
-    return cells, counts
+    return cells, suited
 
 
 def _draw(found: Sequence[FoundField], cells: pd.DataFrame, store: FieldStore, *, even_light: bool) -> None:

@@ -13,12 +13,14 @@ from sklearn.pipeline import make_pipeline
 
 from dorl.cells.views import Views
 from dorl.classification import VIEWS, Calibration, load_calibration, load_classifier
+from dorl.classification.heldout import HeldOut
 from dorl.classification.mix import FEWEST, Expected
 from dorl.classification.unlike import Unlike
 from dorl.domains import read_image
 from dorl.errors import InputError
 from dorl.inference import over_batches
 from dorl.pipeline.embedding import prepared, stored_form
+from dorl.pipeline.heldouts import ENDING, load_held_out
 from dorl.pipeline.mixes import DEFAULT, expected_mix
 from dorl.pipeline.runfolder import (
     AUTOENCODER,
@@ -61,6 +63,12 @@ class DoRL:
         Of the classifier; None where the run had too few labels.
     unlike : Unlike or None
         Says how unlike the cells learnt a cell is; None in runs of earlier versions, or of too few labels.
+    held_out : HeldOut or None
+        What the classifier said of cells that it hadn't learnt; None in runs of earlier versions, or of too few labels.
+    elsewhere : bool
+        Whether the cells that it was made to suit (`suited`) are another lab's.
+    each_unlike : bool
+        Whether `unlike` tells single cells of those: not of another lab's that are too few to learn their common shift.
     mix : float array of shape (C,) or None
         Share of each class in the cells that it was made to suit (`suited`), by which probabilities are corrected; None
         where they aren't.
@@ -75,6 +83,7 @@ class DoRL:
         classifier_name: str = "",
         calibration: Calibration | None = None,
         unlike: Unlike | None = None,
+        held_out: HeldOut | None = None,
     ) -> None:
         self.segmenter = segmenter
         self.autoencoder = autoencoder
@@ -83,6 +92,8 @@ class DoRL:
         self.classifier_name = classifier_name
         self.calibration = calibration
         self.unlike = unlike
+        self.held_out = held_out
+        self.elsewhere, self.each_unlike = False, True
         self.mix: np.ndarray | None = None
         self._expected: Expected | None = None
 
@@ -120,6 +131,7 @@ class DoRL:
             name if known else "",
             load_calibration(place.with_suffix(".json")) if known else None,
             load_unlike(run / UNLIKE) if known else None,
+            load_held_out(place.with_suffix(ENDING)) if known else None,
         )
 
     @property
@@ -262,7 +274,18 @@ class DoRL:
             other.mix, other._expected = mix, expected
         if adapt and elsewhere and self.unlike is not None:
             other.unlike = self.unlike.suited(described, other.probabilities(inputs))
+        other.elsewhere = elsewhere
+        other.each_unlike = not elsewhere or other.unlike is not self.unlike
         return other
+
+    def confusion(self) -> np.ndarray | None:
+        """Held-out cells by true class and by what is said of them, int64 (C, C), in the mix that is corrected by.
+
+        None where no held-out cells are known.
+        """
+        if self.held_out is None or list(self.held_out.classes) != self.classes_:
+            return None
+        return self.held_out.confusion(self._corrected(self.held_out.probabilities))
 
     def distances(self, inputs: np.ndarray) -> np.ndarray:
         """How unlike the cells learnt each cell is: (N,), above 1 unlike; NaN where the run can't say."""
@@ -270,7 +293,10 @@ class DoRL:
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Probabilities (N, C) of what `inputs` gives of N cells, calibrated, and corrected by `mix`."""
-        said = self._fitted().predict_proba(features)
+        return self._corrected(self._fitted().predict_proba(features))
+
+    def _corrected(self, said: np.ndarray) -> np.ndarray:
+        """What the classifier says (N, C), calibrated, and corrected by `mix`."""
         said = said if self.calibration is None else self.calibration.apply(said)
         return said if self.mix is None or self._expected is None else self._expected.correct(said, self.mix)
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from fastapi import Response
 
-from dorl.classification.counts import differential
+from dorl.classification.differential import differential
 from dorl.serving import answers
 from dorl.serving.limits import Refused
 from dorl.serving.server import Server
