@@ -208,7 +208,8 @@ def _described(model: DoRL | None) -> str:
     if model is None:
         return ""
     views = model.config.views.plain
-    return f"{model.classifier_name}, {views} views, autoencoder {model.autoencoder.digest()[:16]}"
+    size = ", size" if model.config.views.size else ""
+    return f"{model.classifier_name}, {views} views{size}, autoencoder {model.autoencoder.digest()[:16]}"
 
 
 def _search(

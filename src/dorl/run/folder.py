@@ -67,10 +67,14 @@ class SegmenterConfig(_Part):
 
 
 class ViewsSettings(_Part):
-    """How many views of a cell were described, as it is and restained; none in runs without them."""
+    """How many views of a cell were described, as it is and restained; none in runs without them.
+
+    `size` says whether classifiers learn how large a cell is in its lab, too.
+    """
 
     plain: int = 0
     restained: int = 0
+    size: bool = False
 
 
 class AutoencoderSettings(_Part):

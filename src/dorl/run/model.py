@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from sklearn.pipeline import make_pipeline
 
+from dorl.cells.rows import with_last
+from dorl.cells.size import log_diameter, usual
 from dorl.cells.views import Views
 from dorl.classification import VIEWS, Calibration, load_calibration, load_classifier
 from dorl.classification.heldout import HeldOut
@@ -69,6 +71,8 @@ class DoRL:
         Whether the cells that it was made to suit (`suited`) are another lab's.
     each_unlike : bool
         Whether `unlike` tells single cells of those: not of another lab's that are too few to learn their common shift.
+    usual_size : float
+        The median of their `dorl.cells.size.log_diameter`; NaN where that isn't known, and each cell counts as usual.
     mix : float array of shape (C,) or None
         Share of each class in the cells that it was made to suit (`suited`), by which probabilities are corrected; None
         where they aren't.
@@ -94,6 +98,7 @@ class DoRL:
         self.unlike = unlike
         self.held_out = held_out
         self.elsewhere, self.each_unlike = False, True
+        self.usual_size = float("nan")
         self.mix: np.ndarray | None = None
         self._expected: Expected | None = None
 
@@ -169,7 +174,8 @@ class DoRL:
     def described(self, inputs: np.ndarray) -> np.ndarray:
         """The description that s is made of, float32 (N, F), likewise; as published s itself."""
         skip = 0 if self.autoencoder.shared is None else self.autoencoder.config.feature_width
-        return inputs if inputs.ndim == 2 else np.asarray(inputs[..., skip:], np.float32).mean(1)
+        end = inputs.shape[-1] - (1 if self.config.views.size else 0)
+        return inputs if inputs.ndim == 2 else np.asarray(inputs[..., skip:end], np.float32).mean(1)
 
     def predict_proba(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
         """Probabilities (N, number of classes), in the order of `classes_`; input as for `transform`.
@@ -188,9 +194,9 @@ class DoRL:
     def inputs(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """What the classifier takes of one batch of uint8 images, and the confidence of each cell's outline.
 
-        Of each plain view s and the description that it is made of, float16 (B, plain, D + F); as published s of the
-        whole image, float32 (B, D). The confidence is that of `dorl.segmentation.cell.FoundCell`: float64 (B,), 0 to 1,
-        0 where no cell was found.
+        Of each plain view s and the description that it is made of, and `dorl.cells.size.log_diameter` where the run
+        learns sizes, float16 (B, plain, D + F + 1); as published s of the whole image, float32 (B, D). The confidence
+        is that of `dorl.segmentation.cell.FoundCell`: float64 (B,), 0 to 1, 0 where no cell was found.
         """
         looked = self._views if self.several else self._whole
         parts = [part for _, part in over_batches(looked, images, device=self.segmenter.device)]
@@ -224,7 +230,26 @@ class DoRL:
             return described_views(self.segmenter, images, masks, self.config.views.plain)
         if self.config.method == PUBLISHED:
             return self._encoded(prepared(images, self.segmenter.image_size))[0]
-        return self.autoencoder.completed(np.stack(self.seen(images, masks).descriptions))
+        return self.completed(self.seen(images, masks), masks)
+
+    def completed(self, seen: SeenCells, masks: Sequence[np.ndarray]) -> np.ndarray:
+        """What the classifier takes of cells that were seen already, as `inputs` gives it."""
+        found = self.autoencoder.completed(np.stack(seen.descriptions))
+        if not self.config.views.size:
+            return found
+        return with_last(found, np.array([[log_diameter(mask)] for mask in masks]))
+
+    def _sized(self, inputs: np.ndarray, usual_size: float | None = None) -> np.ndarray:
+        """`inputs` with each cell's size less `usual_size`, as the classifier learns it; 0 where that is unknown."""
+        if not self.config.views.size:
+            return inputs
+        found = np.array(inputs, np.float32)
+        found[..., -1] = np.nan_to_num(found[..., -1] - (self.usual_size if usual_size is None else usual_size))
+        return found
+
+    def _usual(self, inputs: np.ndarray) -> float:
+        """The median size of some cells; NaN where there are too few, or sizes aren't learnt."""
+        return usual(inputs[:, 0, -1]) if self.config.views.size else float("nan")
 
     def seen(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> SeenCells:
         """Cells whose masks are known already in their plain views; arguments as for `inputs_of`."""
@@ -263,8 +288,9 @@ class DoRL:
         expected = expected_mix(expect, self.classes_, learnt)
         other = copy(self)
         other.mix, other._expected = None, None
+        other.usual_size = self._usual(inputs)
         if adapt and self.classifier_name == VIEWS:
-            suited = self._fitted()[-1].suited(inputs, expected)
+            suited = self._fitted()[-1].suited(other._sized(inputs), expected)
             if suited is not self._fitted()[-1]:
                 other.classifier = make_pipeline(suited)
         described = self.described(inputs)
@@ -293,7 +319,7 @@ class DoRL:
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Probabilities (N, C) of what `inputs` gives of N cells, calibrated, and corrected by `mix`."""
-        return self._corrected(self._fitted().predict_proba(features))
+        return self._corrected(self._fitted().predict_proba(self._sized(features)))
 
     def _corrected(self, said: np.ndarray) -> np.ndarray:
         """What the classifier says (N, C), calibrated, and corrected by `mix`."""
@@ -304,12 +330,14 @@ class DoRL:
         """`probabilities` as they were before the classifier adapted to any lab; None where it hasn't."""
         if self.classifier_name != VIEWS or not self._fitted()[-1].adapted_:
             return None
-        said = self._fitted()[-1].first_proba(inputs)
+        said = self._fitted()[-1].first_proba(self._sized(inputs))
         return said if self.calibration is None else self.calibration.apply(said)
 
     def agreement(self, inputs: np.ndarray) -> float | None:
         """Share of cells whose class would stay if the classifier adapted to them; None where it wouldn't adapt."""
-        return self._fitted()[-1].agreement(inputs) if self.classifier_name == VIEWS else None
+        if self.classifier_name != VIEWS:
+            return None
+        return self._fitted()[-1].agreement(self._sized(inputs, self._usual(inputs)))
 
     def predict(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
         """The likeliest class of each image, None where no cell was found: object array (N,) of str or None.

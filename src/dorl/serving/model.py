@@ -185,7 +185,7 @@ class RunRecogniser:
                 inputs = model.autoencoder.encode(given).cpu().numpy()
         else:
             seen = model.seen(images, [cell.mask for cell in cells])
-            inputs = model.autoencoder.completed(np.stack(seen.descriptions))
+            inputs = model.completed(seen, [cell.mask for cell in cells])
             crops, drawn = reconstructed(model.autoencoder, seen)
         rows = model.features(inputs)
         neighbours = self._train.nearest(rows)
