@@ -112,8 +112,21 @@ def test_absolute_counts_are_those_of_one_sample(
         count([smear], out=again, run=fitted, wbc=10)
     with pytest.raises(InputError, match="--wbc 0: give the leukocytes in 10⁹/l"):
         count([smear], out=again, run=fitted, wbc=0)
-    with pytest.raises(InputError, match="--wbc: absolute counts need classes"):
+    with pytest.raises(InputError, match="--wbc: needs classes; give --run"):
         count([smear], out=tmp_path / "new", wbc=6)
+
+
+def test_a_manual_differential_stands_beside_it(
+    smear: Path, again: Path, fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manual = tmp_path / "manual.csv"
+    manual.write_text("sample,class,cells\nagain,Lymphocytes,60\nagain,Segs,140\n")
+    count([smear], out=again, run=fitted, manual=manual)
+    comparison, agreement = (pd.read_csv(again / f"{name}.csv") for name in ("comparison", "agreement"))
+    assert set(comparison["sample"]) == {(smear / "again").as_posix()}
+    assert (comparison["manual_of"] == 200).all()
+    assert set(agreement["class"]) == set(comparison["class"])
+    assert f"of {len(comparison)} shares lie within Rümke's limits" in capsys.readouterr().err
 
 
 def test_a_manifest_tells_the_patient_of_each_field(smear: Path, tmp_path: Path) -> None:

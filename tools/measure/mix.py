@@ -28,7 +28,7 @@ from sklearn.pipeline import make_pipeline
 from dorl.cells.rows import with_last
 from dorl.cells.size import log_diameter, relative
 from dorl.cells.views import Views
-from dorl.classification import calibrate
+from dorl.classification import calibrate, expected_accuracy
 from dorl.classification.folds import stratified
 from dorl.classification.mix import Expected, shares_of
 from dorl.classification.unlike import Unlike
@@ -245,9 +245,10 @@ def expected(source: Lab, targets: list[Lab]) -> None:
         rows = next(iter(stratified(source.y, None, folds=2, seed=seed)))[0]
         model = Model(source.X[rows], source.y[rows])
         for lab in targets:
+            mix = Expected(model.source, shares_of("blood", model.classes, model.source))
+            adapted = model.classifier.suited(lab.X, mix)
+            share, low, high = (100 * v for v in expected_accuracy(model.calibration, adapted, lab.X, mix))
             said = model.probabilities(lab.X, adapt=True, expect="blood")
-            first = model.calibration.apply(model.classifier.predict_proba(lab.X))
-            share, low, high = (100 * v for v in model.calibration.estimate(first.max(1), said.max(1)))
             truth, young = scores(model, said, lab.y)
             held, count = held + (low <= truth <= high), count + 1
             print(
@@ -263,17 +264,19 @@ def main() -> None:
     parser.add_argument("targets", nargs="+")
     parser.add_argument("--cells", type=int, default=160)
     parser.add_argument("--cache", type=Path, default=Path("mix-cache"))
+    parser.add_argument("--only-expected", action="store_true", help="print the last part alone")
     parser.add_argument("--no-size", action="store_true", help="hide how large the cells are")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     source = Lab(given.source, given.cells, given.cache, sized=not given.no_size)
     targets = [Lab(target, None, given.cache, sized=not given.no_size) for target in given.targets]
     print(f"{source.name}: {len(source.y)} cells; " + "; ".join(f"{lab.name}: {len(lab.y)}" for lab in targets))
-    model = Model(source.X, source.y)
-    parts(model, targets)
-    own_mixes(source)
-    unlike(source, targets)
-    called(model, targets)
+    if not given.only_expected:
+        model = Model(source.X, source.y)
+        parts(model, targets)
+        own_mixes(source)
+        unlike(source, targets)
+        called(model, targets)
     expected(source, targets)
 
 

@@ -17,6 +17,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logit
 
 from dorl.classification.heldout import HeldOut, ask_held_out
+from dorl.classification.mix import FEWEST, Expected
 from dorl.errors import InputError
 from dorl.files import write_json
 
@@ -24,6 +25,9 @@ from dorl.files import write_json
 LEAST_WRONG = 10
 #: probabilities below this count as this much: a forest may say nought
 FLOOR = 1e-4
+#: standard deviation, from lab to lab, of what a classifier that has adapted is worth around what it expects. Chosen so
+#: that an interval of 300 cells is 25 points wide; ``tools/measure/mix.py`` shows how often it holds.
+LAB_SPREAD = 0.057
 #: of the standard normal distribution, for an interval of 95 %
 Z95 = 1.959964
 
@@ -88,8 +92,9 @@ class Calibration:
         """How many of some cells without labels are likely to be classified rightly.
 
         The share of cells that are more confident than `threshold` (average thresholded confidence, Garg et al. 2022,
-        arXiv 2201.04234). The interval covers what comes from the number of cells, here and held out; it doesn't cover
-        that another lab's cells may be wrong with confidence.
+        arXiv 2201.04234). The interval covers what comes from the number of cells, here and held out. Where the
+        classifier has adapted it covers that labs differ, too (`LAB_SPREAD`); else it doesn't cover that another lab's
+        cells may be wrong with confidence.
 
         Parameters
         ----------
@@ -97,12 +102,12 @@ class Calibration:
             Calibrated probability of each cell's likeliest class; N at least 1.
         adapted : array of shape (N,), optional
             The same of the classifier after it has adapted to these cells. What it said before knows nothing of what
-            adapting brings, and what it says now it has taught itself: the middle is taken, and the interval holds
-            those of both.
+            adapting brings, and what it says now it has taught itself: the middle is taken.
         agreement : float, optional
-            Share of the cells, 0-1, to which the classifier would give the same class after adapting, where it could
-            but hasn't. That, too, tells how many are right (Jiang et al. 2022, arXiv 2106.13799): again the middle is
-            taken, and the interval holds both.
+            Share of the cells, 0-1, to which the classifier gives the same class before and after adapting; it may be
+            known where it could adapt but hasn't. That, too, tells how many are right (Jiang et al. 2022, arXiv
+            2106.13799): the middle of all is taken. Unless the classifier has adapted, and this is known, the interval
+            holds those of each.
 
         Returns
         -------
@@ -116,23 +121,28 @@ class Calibration:
         if agreement is not None:
             found.append(self._reach(agreement, count))
         shares, low, high = zip(*found, strict=True)
-        return sum(shares) / len(shares), min(low), max(high)
+        middle = sum(shares) / len(shares)
+        if adapted is not None and agreement is not None:
+            return self._reach(middle, count, between=LAB_SPREAD)
+        return middle, min(low), max(high)
 
     def _share(self, confidence: ArrayLike) -> float:
         return float((np.asarray(confidence, np.float64) >= self.threshold).mean())
 
-    def _reach(self, share: float, count: int) -> tuple[float, float, float]:
-        """A share of so many cells, and its interval."""
+    def _reach(self, share: float, count: int, *, between: float = 0.0) -> tuple[float, float, float]:
+        """A share of so many cells, and its interval; `between` is a deviation that no number of cells takes away."""
         # a cell of each kind is added, so that no interval is empty
         spread = sum(
             (right + 1) / (cells + 2) * (1 - (right + 1) / (cells + 2)) / (cells + 2)
             for right, cells in ((share * count, count), (self.accuracy * self.cells, self.cells))
         )
-        reach = Z95 * math.sqrt(spread)
+        reach = Z95 * math.sqrt(spread + between**2)
         return share, max(0.0, share - reach), min(1.0, share + reach)
 
 
-def expected_accuracy(calibration: Calibration, model: Any, X: ArrayLike) -> tuple[float, float, float]:
+def expected_accuracy(
+    calibration: Calibration, model: Any, X: ArrayLike, expected: Expected | None = None
+) -> tuple[float, float, float]:
     """`Calibration.estimate` of what a classifier says of cells, and said before it adapted or would say after it.
 
     Parameters
@@ -141,13 +151,22 @@ def expected_accuracy(calibration: Calibration, model: Any, X: ArrayLike) -> tup
         Of the classifier before it adapted.
     model : scikit-learn classifier
         Fitted; a `ViewsClassifier` may have adapted.
-    X : array, as `model` takes it
+    X : array of N cells, as `model` takes it
+    expected : Expected, optional
+        The classes' shares that are expected of these cells, to which it has adapted with that in mind: what it says is
+        corrected by the mix that is estimated, before adapting and after.
     """
     if not hasattr(model, "agreement"):
         return calibration.estimate(calibration.apply(model.predict_proba(X)).max(1))
-    kinds = [model.first_proba, model.predict_proba] if model.adapted_ else [model.predict_proba]
-    said = [calibration.apply(kind(X)).max(1) for kind in kinds]
-    return calibration.estimate(*said, agreement=model.agreement(X))
+    said = calibration.apply(model.predict_proba(X))
+    if not model.adapted_:
+        return calibration.estimate(said.max(1), agreement=model.agreement(X))
+    first = calibration.apply(model.first_proba(X))
+    if expected is None or len(first) < FEWEST:
+        return calibration.estimate(first.max(1), said.max(1))
+    before, after = (expected.corrected(one, unlike=True) for one in (first, said))
+    stays = float((before.argmax(1) == after.argmax(1)).mean())
+    return calibration.estimate(first.max(1), after.max(1), agreement=stays)
 
 
 def _logit(probabilities: ArrayLike) -> NDArray[np.float64]:

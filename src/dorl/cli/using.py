@@ -67,6 +67,9 @@ def count(
     wbc: Annotated[
         float | None, typer.Option(help="Leukocytes of the blood, 10⁹/l: absolute counts, too; of one sample.")
     ] = None,
+    manual: Annotated[
+        Path | None, typer.Option(help="A manual differential to compare with: CSV with class,cells, or sample, too.")
+    ] = None,
     even_light: Annotated[
         bool, typer.Option("--even-light", help="Draw annotated/ over the fields in even light, without scale bars.")
     ] = False,
@@ -88,6 +91,7 @@ def count(
         reject=reject,
         edge=edge,
         wbc=wbc,
+        manual=manual,
         even_light=even_light,
         device=device,
     )

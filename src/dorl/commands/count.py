@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dorl.commands.predict import check_sure, said_of, spread, suited_to, tell_accuracy, tell_unlike
+from dorl.commands.predict import check_sure, said_of, suited_to, tell_accuracy, tell_unlike
 from dorl.commands.segment import mask_names
 from dorl.domains import read_image
 from dorl.domains.gathering import gather, place_of, tell_left_out
@@ -21,6 +21,7 @@ from dorl.names import file_of
 from dorl.run.countfolder import FieldStore, FoundField
 from dorl.run.differentials import differentials, lines, tell_counts, to_review
 from dorl.run.folder import check_folder, refuse_run
+from dorl.run.manual import beside_manual, read_manual
 from dorl.run.mixes import DEFAULT, check_expect
 from dorl.run.model import DoRL
 from dorl.runtime.inference import over_batches
@@ -79,6 +80,7 @@ def count(
     reject: bool = False,
     edge: bool = True,
     wbc: float | None = None,
+    manual: str | Path | None = None,
     even_light: bool = False,
     device: str | None = None,
 ) -> Counted:
@@ -111,6 +113,9 @@ def count(
     wbc : float, optional
         Leukocytes of the blood, 10⁹/l, without erythroblasts: absolute counts are given, too. The fields must be of one
         sample.
+    manual : str or Path, optional
+        A manual differential (`dorl.run.manual.read_manual`): ``comparison.csv`` and ``agreement.csv`` tell how far the
+        two agree, class by class.
     even_light : bool
         Draw ``annotated/`` over the fields as they are searched: in even light, without scale bars and frames.
     device : str, optional
@@ -128,8 +133,9 @@ def count(
         raise InputError(f"red cell is {red_cell}: give the diameter of a red cell in pixels, 4 or more")
     if wbc is not None and not 0 < wbc < math.inf:
         raise InputError(f"--wbc {wbc}: give the leukocytes in 10⁹/l, above 0, for example 6.2")
-    if wbc is not None and run is None:
-        raise InputError("--wbc: absolute counts need classes; give --run, too")
+    for option, given in (("wbc", wbc), ("manual", manual)):
+        if given is not None and run is None:
+            raise InputError(f"--{option}: needs classes; give --run, too")
     if run is not None and segmenter is not None:
         raise InputError("a run has its own segmenter: give --run or --segmenter, not both")
     check_expect(expect)
@@ -140,6 +146,7 @@ def count(
     images, samples, left_out = _listed(fields, out)
     if wbc is not None and (several := len(set(samples.values()))) > 1:
         raise InputError(f"--wbc {wbc}: the fields are of {several} samples; count each of them by itself")
+    by_hand = None if manual is None else read_manual(manual, sorted(set(samples.values())))
     model = None if run is None else DoRL.load(run, device=device)
     if model is not None and model.classifier is None:
         raise InputError(f"{run}: has no classifiers, since no lab of it had labels; count without --run, or fit again")
@@ -166,10 +173,13 @@ def count(
     )
     if suited is not None:
         tell_counts(counts, by_sample, each_unlike=suited.each_unlike)
+    tables = {name: getattr(result, name) for name in ("cells", "fields", "counts", "samples", "review")}
+    if by_hand is not None:
+        tables["comparison"], tables["agreement"] = beside_manual(by_hand, counts, by_sample)
     _draw(found, cells, store, even_light=even_light)
     store.tidy([field.path for field in found])
-    for name in ("cells", "fields", "counts", "samples", "review"):
-        write_sheet(out / f"{name}.csv", getattr(result, name), number=".4f")
+    for name, table in tables.items():
+        write_sheet(out / f"{name}.csv", table, number=".4f")
     cut = int(cells["touches_border"].sum())
     say(
         f"{len(cells)} white cells in {len(found)} fields, {cut} of them cut by a field's edge, "
@@ -300,9 +310,6 @@ def _classified(
     suited = model
     if model is not None and len(cells):
         inputs = np.concatenate([field.inputs for field in found if len(field.boxes)])
-        agreement = None
-        if not adapt and model.calibration is not None:
-            agreement = model.agreement(inputs[spread(len(inputs))])
         suited = suited_to(model, inputs, expect=expect, adapt=adapt)
         probabilities = suited.probabilities(inputs)
         told = said_of(suited, inputs, probabilities, sure=sure, reject=reject)
@@ -315,7 +322,7 @@ def _classified(
         if suited.calibration is not None:
             first = suited.first_probabilities(inputs)
             said = [probabilities.max(1)] if first is None else [first.max(1), probabilities.max(1)]
-            tell_accuracy(suited.calibration, *said, agreement=agreement)
+            tell_accuracy(suited.calibration, *said, agreement=suited.stays)
     return cells, suited
 
 

@@ -126,9 +126,6 @@ def predict(
         paths, inputs, outlines = _held(model, lab, result, held)
         found = outlines > 0
         cells = np.flatnonzero(found)
-        agreement = None
-        if not adapt and model.calibration is not None and len(cells):
-            agreement = model.agreement(np.asarray(inputs[cells[spread(len(cells))]]))
         if len(cells):
             before, model = model, suited_to(model, inputs, cells, expect=expect, adapt=adapt)
             result.adapted = model.classifier is not before.classifier
@@ -157,7 +154,7 @@ def predict(
                 result.unlike += unlike is True
     if model.calibration is not None and len(cells):
         said = [np.concatenate(values) for values in (at_first, confidence) if values]
-        result.accuracy = tell_accuracy(model.calibration, *said, agreement=agreement)
+        result.accuracy = tell_accuracy(model.calibration, *said, agreement=model.stays)
     tell_unlike(model, result.unlike, len(cells), reject=reject)
     say(
         f"{len(cells)} images classified, {result.without_cell} without a cell that could be made out, "

@@ -76,7 +76,7 @@ def fit_classifiers(made: Represented, out: Path, *, expect: str = DEFAULT) -> l
         save_classifier(model, place)
         if name != settings.default or not calibration:
             return []
-        asked = [expected_on(made, lab, name, model, calibration, settings.source) for lab in elsewhere]
+        asked = [expected_on(made, lab, name, model, calibration, settings.source, expected) for lab in elsewhere]
         return [row for row in asked if row is not None]
 
     sizes = [appetite(name, made.features.nbytes) for name in settings.names]

@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from dorl.classification import VIEWS, Calibration, calibrate, expected_accuracy
+from dorl.classification.mix import Expected
 from dorl.run.features import Represented, learnt_level
 from dorl.runtime.progress import track
 
 
 def expected_on(
-    made: Represented, lab: str, name: str, model: Pipeline, calibration: Calibration, source: Sequence[str]
+    made: Represented,
+    lab: str,
+    name: str,
+    model: Pipeline,
+    calibration: Calibration,
+    source: Sequence[str],
+    expected: Expected | None = None,
 ) -> dict[str, Any] | None:
     """The accuracy expected of a classifier on a lab's cells, labelled or not.
 
@@ -34,6 +41,8 @@ def expected_on(
         Of the model before it adapted.
     source : sequence of str
         Labs that it learnt from.
+    expected : Expected, optional
+        The mix of classes that it has adapted with.
 
     Returns
     -------
@@ -45,7 +54,7 @@ def expected_on(
     if not len(rows):
         return None
     asked = model[-1] if name == VIEWS else model
-    accuracy, low, high = expected_accuracy(calibration, asked, made.inputs(rows))
+    accuracy, low, high = expected_accuracy(calibration, asked, made.inputs(rows), expected)
     adapted = bool(getattr(model[-1], "adapted_", False))
     found = {"source": list(source), "lab": lab, "cells": len(rows), "adapted": adapted}
     return {**found, "accuracy": round(accuracy, 4), "low": round(low, 4), "high": round(high, 4)}

@@ -73,6 +73,9 @@ class DoRL:
         Whether `unlike` tells single cells of those: not of another lab's that are too few to learn their common shift.
     usual_size : float
         The median of their `dorl.cells.size.log_diameter`; NaN where that isn't known, and each cell counts as usual.
+    stays : float or None
+        Share of them, 0-1, whose class stays as it was before the classifier adapted, each corrected by its mix; where
+        it could adapt but wasn't to, whose class would stay. None where there is nothing to adapt to.
     mix : float array of shape (C,) or None
         Share of each class in the cells that it was made to suit (`suited`), by which probabilities are corrected; None
         where they aren't.
@@ -99,6 +102,7 @@ class DoRL:
         self.held_out = held_out
         self.elsewhere, self.each_unlike = False, True
         self.usual_size = float("nan")
+        self.stays: float | None = None
         self.mix: np.ndarray | None = None
         self._expected: Expected | None = None
 
@@ -302,7 +306,17 @@ class DoRL:
             other.unlike = self.unlike.suited(described, other.probabilities(inputs))
         other.elsewhere = elsewhere
         other.each_unlike = not elsewhere or other.unlike is not self.unlike
+        other.stays = other._stays(inputs) if adapt else self.agreement(inputs)
         return other
+
+    def _stays(self, inputs: np.ndarray) -> float | None:
+        """Share of cells that it is suited to whose class stays as before the classifier adapted; None if it didn't."""
+        first = self.first_probabilities(inputs)
+        if first is None or not len(first):
+            return None
+        if self.mix is not None and self._expected is not None:
+            first = self._expected.corrected(first, unlike=self.elsewhere)
+        return float((first.argmax(1) == self.probabilities(inputs).argmax(1)).mean())
 
     def confusion(self) -> np.ndarray | None:
         """Held-out cells by true class and by what is said of them, int64 (C, C), in the mix that is corrected by.

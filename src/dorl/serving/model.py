@@ -148,8 +148,7 @@ class RunRecogniser:
         if model.calibration is not None:
             first = model.first_probabilities(rows)
             said = [some.max(1) for some in (first, probabilities) if some is not None]
-            agreement = None if self._adapt else self._model.agreement(rows)
-            accuracy = model.calibration.estimate(*said, agreement=agreement)
+            accuracy = model.calibration.estimate(*said, agreement=model.stays)
         adapted = model.classifier is not self._model.classifier
         mix = None if model.mix is None else dict(zip(self.classes, model.mix.tolist(), strict=True))
         return Together(adapted, accuracy, probabilities, np.nan_to_num(model.distances(rows)), mix)
