@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dorl.cli.app import app
-from dorl.cli.options import Adapt, Classifier, Device, Expect, Reject, RunFolder, Seed, Sure
+from dorl.cli.options import Adapt, Classifier, Device, ExpectOfRun, Reject, RunFolder, Seed, Sure
 from dorl.runtime.memory import without_collection
 
 
@@ -19,7 +19,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="CSV file to write; /dev/stdout or a pipe, too.")],
     classifier: Classifier = None,
     adapt: Adapt = True,
-    expect: Expect = "blood",
+    expect: ExpectOfRun = None,
     sure: Sure = None,
     reject: Reject = False,
     device: Device = None,
@@ -58,7 +58,7 @@ def count(
         bool,
         typer.Option("--adapt/--no-adapt", help="Let the classifier adapt to a hundred cells or more of a new lab."),
     ] = True,
-    expect: Expect = "blood",
+    expect: ExpectOfRun = None,
     sure: Sure = None,
     reject: Reject = False,
     edge: Annotated[
@@ -134,7 +134,7 @@ def serve(
     ] = None,
     classifier: Classifier = None,
     adapt: Adapt = True,
-    expect: Expect = "blood",
+    expect: ExpectOfRun = None,
     max_images: Annotated[int, typer.Option(help="Of one upload.")] = 5000,
     max_megabytes: Annotated[int, typer.Option(help="Of one upload.")] = 1024,
     device: Device = None,

@@ -22,7 +22,7 @@ from dorl.run.countfolder import FieldStore, FoundField
 from dorl.run.differentials import differentials, lines, tell_counts, to_review
 from dorl.run.folder import check_folder, refuse_run
 from dorl.run.manual import beside_manual, read_manual
-from dorl.run.mixes import DEFAULT, check_expect
+from dorl.run.mixes import check_expect
 from dorl.run.model import DoRL
 from dorl.runtime.inference import over_batches
 from dorl.runtime.progress import say, track
@@ -75,7 +75,7 @@ def count(
     segmenter: str | Path | None = None,
     red_cell: float | None = None,
     adapt: bool = True,
-    expect: str = DEFAULT,
+    expect: str | None = None,
     sure: float | None = None,
     reject: bool = False,
     edge: bool = True,
@@ -296,7 +296,7 @@ def _classified(
     model: DoRL | None,
     *,
     adapt: bool,
-    expect: str,
+    expect: str | None,
     sure: float | None,
     reject: bool,
 ) -> tuple[pd.DataFrame, DoRL | None]:

@@ -176,7 +176,7 @@ def fit(
         Names of the labs whose labels are learnt; all labelled ones by default.
     expect : {"blood", "marrow", "source", "none"} or str
         The mix of classes expected of the labs that the default classifier adapts to, or a CSV file with the columns
-        class and share.
+        class and share. It is kept for `predict`, `count` and `serve`.
 
     Returns
     -------
@@ -201,6 +201,7 @@ def fit(
         views=views,
         classes=classes,
         source=source,
+        expect=expect,
         folds=folds,
         preset=preset,
         epochs=epochs,
@@ -213,7 +214,7 @@ def fit(
     if is_main():
         expected = []
         if made.config.classifiers.names:
-            expected = fit_classifiers(made, out, expect=expect)
+            expected = fit_classifiers(made, out)
         else:
             say("no classifier is fitted: that needs labels of two classes or more")
         result = run_protocols(made, device=device) if trainable(made.labs) else None

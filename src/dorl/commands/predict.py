@@ -18,7 +18,7 @@ from dorl.domains.gathering import Given, each_given, gather, place_of, read_ima
 from dorl.errors import BadImageError, InputError
 from dorl.files import atomic, behind_links, is_stream
 from dorl.run.folder import check_file, make_folder
-from dorl.run.mixes import DEFAULT, check_expect, tell_mix
+from dorl.run.mixes import check_expect, tell_mix
 from dorl.run.model import BATCH, DoRL
 from dorl.runtime.progress import say, track
 from dorl.runtime.training import prefetch
@@ -67,7 +67,7 @@ def predict(
     out: str | Path,
     classifier: str | None = None,
     adapt: bool = True,
-    expect: str = DEFAULT,
+    expect: str | None = None,
     sure: float | None = None,
     reject: bool = False,
     device: str | None = None,
@@ -90,9 +90,10 @@ def predict(
     adapt : bool
         Let the classifier over views adapt to these images where there are a hundred or more and they look like
         another lab's (`dorl.classification.ViewsClassifier.suited`). An image's class then depends on the others, too.
-    expect : {"blood", "marrow", "source", "none"} or str
-        The mix of classes that is expected, or a CSV file with the columns class and share. From 30 cells on, that of
-        these is estimated, and probabilities are corrected by it; ``"none"`` leaves them as the classifier gives them.
+    expect : {"blood", "marrow", "source", "none"} or str, optional
+        The mix of classes that is expected, or a CSV file with the columns class and share; the run's by default. From
+        30 cells on, that of these is estimated, and probabilities are corrected by it; ``"none"`` leaves them as the
+        classifier gives them.
     sure : float, optional
         Least probability of ``node``, 0-1, `SURE` by default; where it is given, ``class`` and ``probability`` are the
         node's, too.
@@ -175,7 +176,7 @@ def check_sure(sure: float | None) -> None:
 
 
 def suited_to(
-    model: DoRL, inputs: np.ndarray, cells: np.ndarray | None = None, *, expect: str = DEFAULT, adapt: bool = True
+    model: DoRL, inputs: np.ndarray, cells: np.ndarray | None = None, *, expect: str | None = None, adapt: bool = True
 ) -> DoRL:
     """`DoRL.suited` to cells, and what it did is said.
 
@@ -197,7 +198,7 @@ def suited_to(
             "labels (--no-adapt leaves it as it is)"
         )
     if other.mix is not None:
-        tell_mix(expect, other.classes_, other.mix, len(rows))
+        tell_mix(model.expects(expect), other.classes_, other.mix, len(rows))
     return other
 
 

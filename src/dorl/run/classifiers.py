@@ -20,22 +20,23 @@ from dorl.run.expected import expected_on
 from dorl.run.features import Represented, learnt_level
 from dorl.run.folder import CLASSIFIERS, UNLIKE, slug
 from dorl.run.heldouts import ENDING, save_held_out
-from dorl.run.mixes import DEFAULT, expected_mix
+from dorl.run.mixes import expected_mix, listed
 from dorl.run.unlikeness import save_unlike
-from dorl.runtime.progress import track
+from dorl.runtime.progress import say, track
 
 #: a lab whose labels are learnt weighs at least this share of the one with most labels
 LEAST_LAB = 1 / 3
 
 
-def fit_classifiers(made: Represented, out: Path, *, expect: str = DEFAULT) -> list[dict[str, Any]]:
+def fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
     """Fit each on the source labs' labels, calibrate it where there are labels enough, and save it.
 
     The one over views then adapts to the other labs' cells where they look unlike what it has learnt; where a source
     lab has few labels beside another, to those and to its own cells without a label in any case (`adapted_beside`).
 
-    Its pseudo-labels come from probabilities corrected by the mix of those cells, which is expected as `expect` says
-    (`dorl.run.mixes.expected_mix`). Beside the classifiers is written how unlike the cells learnt a cell is.
+    Its pseudo-labels come from probabilities corrected by the mix of those cells, which is expected as the run's
+    settings say (`dorl.run.mixes.expected_mix`). Beside the classifiers is written how unlike the cells learnt a cell
+    is.
 
     Returns what the default one is expected to do on the other labs.
     """
@@ -55,7 +56,9 @@ def fit_classifiers(made: Represented, out: Path, *, expect: str = DEFAULT) -> l
     if unlike is not None:
         save_unlike(unlike, out / UNLIKE)
     classes, counts = np.unique(learnt, return_counts=True)
-    expected = expected_mix(expect, classes.tolist(), dict(zip(classes.tolist(), counts.tolist(), strict=True)))
+    expected = expected_mix(
+        settings.shares or settings.expect, classes.tolist(), dict(zip(classes.tolist(), counts.tolist(), strict=True))
+    )
 
     def fit_one(name: str) -> list[dict[str, Any]]:
         model, features = made.classifier(name), made.inputs(rows)
@@ -82,7 +85,14 @@ def fit_classifiers(made: Represented, out: Path, *, expect: str = DEFAULT) -> l
     sizes = [appetite(name, made.features.nbytes) for name in settings.names]
     done = in_parallel(fit_one, settings.names, sizes)
     accuracies = dict(track(done, total=len(settings.names), what="fitting the run's classifiers"))
-    return accuracies.get(settings.default, [])
+    found = accuracies.get(settings.default, [])
+    for row in found:
+        if mix := row.get("mix"):
+            say(
+                f"{row['lab']}: mix of its {row['cells']} cells, expected as {settings.expect} and estimated from "
+                f"them: {listed(list(mix), list(mix.values()))}"
+            )
+    return found
 
 
 def lab_weights(labs: np.ndarray) -> np.ndarray:

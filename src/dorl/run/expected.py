@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from dorl.classification import VIEWS, Calibration, calibrate, expected_accuracy
-from dorl.classification.mix import Expected
+from dorl.classification.mix import FEWEST, Expected
 from dorl.run.features import Represented, learnt_level
 from dorl.runtime.progress import track
 
@@ -47,8 +47,8 @@ def expected_on(
     Returns
     -------
     dict or None
-        ``source``, ``lab``, ``cells``, ``accuracy`` with its 95 % interval ``low`` and ``high`` (0-1), ``adapted``.
-        None where no cell was found.
+        ``source``, ``lab``, ``cells``, ``accuracy`` with its 95 % interval ``low`` and ``high`` (0-1), ``adapted``, and
+        the estimated ``mix`` of classes, where one is expected. None where no cell was found.
     """
     rows = _found_in(made, lab)
     if not len(rows):
@@ -56,7 +56,10 @@ def expected_on(
     asked = model[-1] if name == VIEWS else model
     accuracy, low, high = expected_accuracy(calibration, asked, made.inputs(rows), expected)
     adapted = bool(getattr(model[-1], "adapted_", False))
-    found = {"source": list(source), "lab": lab, "cells": len(rows), "adapted": adapted}
+    found: dict[str, Any] = {"source": list(source), "lab": lab, "cells": len(rows), "adapted": adapted}
+    if expected is not None and len(rows) >= FEWEST:
+        mix = expected.estimate(calibration.apply(asked.predict_proba(made.inputs(rows))), unlike=adapted)
+        found["mix"] = {str(name): round(float(share), 4) for name, share in zip(asked.classes_, mix, strict=True)}
     return {**found, "accuracy": round(accuracy, 4), "low": round(low, 4), "high": round(high, 4)}
 
 

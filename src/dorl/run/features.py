@@ -53,6 +53,7 @@ from dorl.run.folder import (
     refuse_among_images,
     release,
 )
+from dorl.run.mixes import DEFAULT, file_shares
 from dorl.run.presets import (
     DEFAULT_CLASSIFIER,
     check_seed,
@@ -236,6 +237,7 @@ def represent(
     views: bool = True,
     classes: Sequence[str] = (),
     protocols: Sequence[str] = ("transductive",),
+    expect: str = DEFAULT,
     folds: int = 5,
     preset: str = "auto",
     epochs: int | None = None,
@@ -309,6 +311,8 @@ def represent(
             source=source,
             classes=[] if level is None else list(level.classes),
             folds=folds,
+            expect=text_of(expect),
+            shares=file_shares(expect),
         ),
     )
     new = in_turn(lambda: claim(out, config), lambda: False)

@@ -112,13 +112,19 @@ class AutoencoderSettings(_Part):
 
 
 class ClassifierSettings(_Part):
-    """Whose labels the classifiers learn from, at which classes (as the labs name them if none), and which predicts."""
+    """Whose labels the classifiers learn from, at which classes (as the labs name them if none), and which predicts.
+
+    `expect` is the mix of classes that other labs' cells are expected in, by the words of ``--expect`` or a file's
+    path, and `shares` what that file said.
+    """
 
     names: list[str]
     default: str
     source: list[str]
     classes: list[str] = Field(default_factory=list)
     folds: int
+    expect: str = "blood"
+    shares: dict[str, float] = Field(default_factory=dict)
 
 
 class RunConfig(_Part):

@@ -36,7 +36,7 @@ from dorl.run.folder import (
     slug,
 )
 from dorl.run.heldouts import ENDING, load_held_out
-from dorl.run.mixes import DEFAULT, expected_mix
+from dorl.run.mixes import expected_mix
 from dorl.run.unlikeness import load_unlike
 from dorl.runtime.inference import over_batches
 from dorl.segmentation import Segmenter
@@ -263,17 +263,21 @@ class DoRL:
         """Views of so many cells, and their keys, which what isn't restained doesn't need."""
         return [Views(self.config.views.plain, 0)] * count, [""] * count
 
-    def suited(self, inputs: np.ndarray, *, expect: str = DEFAULT, adapt: bool = True) -> DoRL:
+    def expects(self, expect: str | None = None) -> str:
+        """The mix of classes that is expected: what is given, else the run's, in the words of ``--expect``."""
+        return self.config.classifiers.expect if expect is None else expect
+
+    def suited(self, inputs: np.ndarray, *, expect: str | None = None, adapt: bool = True) -> DoRL:
         """The same for other cells without labels: adapted to them, and to their mix of classes, where that is of use.
 
         Parameters
         ----------
         inputs : array of shape (N, V, F), or (N, F) as published
             As `inputs` gives them.
-        expect : {"blood", "marrow", "source", "none"} or str
+        expect : {"blood", "marrow", "source", "none"} or str, optional
             The mix that is expected, or a CSV file with the columns class and share
-            (`dorl.run.mixes.expected_mix`). From 30 cells on, theirs is estimated, and probabilities are corrected
-            by it; ``"none"`` leaves them.
+            (`dorl.run.mixes.expected_mix`); the run's by default. From 30 cells on, theirs is estimated, and
+            probabilities are corrected by it; ``"none"`` leaves them.
         adapt : bool
             Let the classifier over views adapt where there is something to adapt to (`ViewsClassifier.suited`).
 
@@ -289,7 +293,8 @@ class DoRL:
             If `expect` can't be used.
         """
         learnt = {} if self.calibration is None else self.calibration.shares
-        expected = expected_mix(expect, self.classes_, learnt)
+        own = self.config.classifiers.shares if expect is None else None
+        expected = expected_mix(own or self.expects(expect), self.classes_, learnt)
         other = copy(self)
         other.mix, other._expected = None, None
         other.usual_size = self._usual(inputs)
