@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -194,7 +194,7 @@ def _limits(
         return np.where(white[:, None], limits, limits / (1 - limits))
 
 
-def _place(classes: Sequence[str]):
+def _place(classes: Sequence[str]) -> Callable[[str], tuple[bool, int, int, str]]:
     """Order of rows: leukocytes, then others, those of the classifier first."""
     order = {name: number for number, name in enumerate(classes)}
     last = {UNCLASSIFIED: 1, UNLIKE: 2}

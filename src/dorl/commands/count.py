@@ -11,13 +11,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dorl.commands.predict import check_sure, said_of, suited_to, tell_accuracy, tell_unlike
-from dorl.commands.segment import mask_names
 from dorl.domains import read_image
 from dorl.domains.gathering import gather, place_of, tell_left_out
 from dorl.errors import BadImageError, InputError
 from dorl.files import digest_of
 from dorl.names import file_of
+from dorl.run.assess import check_sure
 from dorl.run.countfolder import FieldStore, FoundField
 from dorl.run.differentials import differentials, lines, tell_counts, to_review
 from dorl.run.folder import check_folder, refuse_run
@@ -26,6 +25,7 @@ from dorl.run.mixes import check_expect
 from dorl.run.model import DoRL
 from dorl.runtime.inference import over_batches
 from dorl.runtime.progress import say, track
+from dorl.runtime.results import result_names
 from dorl.segmentation import Segmenter
 from dorl.segmentation.colours import colour_fault
 from dorl.segmentation.fieldcells import cut_out
@@ -44,7 +44,7 @@ FIELDS = ("path", "width", "height", "red_cell", "cells")
 
 
 @dataclass
-class Counted:
+class CountResult:
     """What `count` found.
 
     Attributes
@@ -83,7 +83,7 @@ def count(
     manual: str | Path | None = None,
     even_light: bool = False,
     device: str | None = None,
-) -> Counted:
+) -> CountResult:
     """Find, outline, classify and count the white cells of smear fields.
 
     Parameters
@@ -122,7 +122,7 @@ def count(
 
     Returns
     -------
-    Counted
+    CountResult
 
     Raises
     ------
@@ -163,7 +163,7 @@ def count(
         cells, suited, list(dict.fromkeys(samples[field.path] for field in found)), wbc=wbc
     )
     sizes = [(field.path, *field.size, field.red_cell, len(field.boxes)) for field in found]
-    result = Counted(
+    result = CountResult(
         cells,
         pd.DataFrame(sizes, columns=list(FIELDS)),
         counts,
@@ -231,7 +231,7 @@ def _search(
     left_out: list[tuple[str, str]],
 ) -> None:
     """Find the cells of each field that isn't in the store yet."""
-    names = mask_names([path.resolve().as_posix().lstrip("/") for _, path in images])
+    names = result_names([path.resolve().as_posix().lstrip("/") for _, path in images])
     contents = {shown: digest_of(path) for shown, path in images}
     store.name({shown: name for (shown, _), name in zip(images, names, strict=True)}, contents)
     todo = [listed for listed in images if store.get(listed[0]) is None]
@@ -310,19 +310,15 @@ def _classified(
     suited = model
     if model is not None and len(cells):
         inputs = np.concatenate([field.inputs for field in found if len(field.boxes)])
-        suited = suited_to(model, inputs, expect=expect, adapt=adapt)
-        probabilities = suited.probabilities(inputs)
-        told = said_of(suited, inputs, probabilities, sure=sure, reject=reject)
+        assessed = model.assess(inputs, expect=expect, adapt=adapt)
+        suited = assessed.model
+        told = assessed.table(sure=sure, reject=reject)
         for name in told.columns:
             cells[name] = told[name].to_numpy(object)
         cells["class"] = cells["class"].fillna("")
         cells["probability"] = cells["probability"].astype(float)
         cells["distance"] = cells["distance"].astype(float)
-        tell_unlike(suited, int((told["unlike"] == True).sum()), len(cells), reject=reject)  # noqa: E712
-        if suited.calibration is not None:
-            first = suited.first_probabilities(inputs)
-            said = [probabilities.max(1)] if first is None else [first.max(1), probabilities.max(1)]
-            tell_accuracy(suited.calibration, *said, agreement=suited.stays)
+        assessed.tell(expect=expect, reject=reject)
     return cells, suited
 
 
