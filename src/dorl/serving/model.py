@@ -144,7 +144,11 @@ class RunRecogniser:
         rows = np.stack([self._unpacked(told) for told in inputs])
         found = self._model.assess(rows, expect=self._expect, adapt=self._adapt)
         distances = np.nan_to_num(found.distances)
-        return SampleResult(found.adapted, found.accuracy, found.probabilities, distances, found.mix or None)
+        suited = found.model
+        return SampleResult(
+            *(found.adapted, found.accuracy, found.probabilities, distances, found.mix or None),
+            *(suited.confusion(), suited.elsewhere, suited.each_unlike),
+        )
 
     def training_picture(self, row: int) -> bytes:
         """Training cell of a row of the cell store, cut out, as JPEG."""
