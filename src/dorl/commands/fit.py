@@ -17,6 +17,7 @@ from dorl.reporting import write_results, write_tables
 from dorl.reporting.figures.run import FOLDER, draw_run
 from dorl.reporting.mistakes import confident_mistakes, draw_mistakes
 from dorl.reporting.report import read_results, write_run_report
+from dorl.reporting.unusual import KIND, most_unlike
 from dorl.run.autoencoders import AUTO
 from dorl.run.card import write_card
 from dorl.run.classifiers import fit_classifiers
@@ -236,7 +237,9 @@ def _finish(
     write_features(out / FEATURES, made.features, made.cells, placed)
     mistakes = [] if result is None else confident_mistakes(made, result)
     draw_mistakes(made, mistakes, out / FOLDER)
-    more = {"expected": expected, "distances": distances(made), "mistakes": mistakes}
+    unlike = most_unlike(made, out)
+    draw_mistakes(made, unlike, out / FOLDER, KIND)
+    more = {"expected": expected, "distances": distances(made), "mistakes": mistakes, "unlike": unlike}
     metrics = measured(made, result, time.monotonic() - started) | more
     if made.config.kind == "run":
         write_card(out, made.config, metrics)
