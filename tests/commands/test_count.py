@@ -100,6 +100,26 @@ def test_cells_at_an_edge_are_left_out_on_request(smear: Path, tmp_path: Path) -
     assert kept.counts["cells"].iat[-1] - left.counts["cells"].iat[-1] == cut.sum()
 
 
+def test_a_cell_in_two_fields_that_overlap_is_counted_once(
+    smear: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = np.concatenate([np.asarray(Image.open(smear / name)) for name in ("one.png", "two.png")], axis=1)
+    width = image.shape[1]
+    fields = tmp_path / "fields"
+    fields.mkdir()
+    for name, left in (("left", 0), ("right", width // 4)):
+        Image.fromarray(image[:, left : left + 3 * width // 4]).save(fields / f"{name}.png")
+    Image.fromarray(image).save(tmp_path / "whole.png")
+    result = count([fields], out=tmp_path / "out")
+    whole = count([tmp_path / "whole.png"], out=tmp_path / "all")
+    twice = result.cells["same_as"] != ""
+    assert twice.sum() > 0
+    assert (result.cells["counted"] == ~twice).all()
+    assert (~twice).sum() == len(whole.cells)
+    assert result.counts["cells"].iat[-1] == len(whole.cells)
+    assert f"{twice.sum()} cells stand in two fields" in capsys.readouterr().err
+
+
 def test_absolute_counts_are_those_of_one_sample(
     smear: Path, again: Path, fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

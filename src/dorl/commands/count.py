@@ -30,6 +30,7 @@ from dorl.segmentation import Segmenter
 from dorl.segmentation.colours import colour_fault
 from dorl.segmentation.fieldcells import cut_out
 from dorl.segmentation.fields import search
+from dorl.segmentation.overlap import details, repeated
 from dorl.segmentation.overlay import draw_cells
 from dorl.segmentation.ruler import FELLOWS, Ruler, measure, of_one_folder
 from dorl.segmentation.smear import cleared
@@ -38,7 +39,7 @@ from dorl.sheets import write_sheet
 #: columns of ``cells.csv`` and of ``fields.csv``
 CELLS = (
     *("path", "xmin", "ymin", "xmax", "ymax", "class", "probability", "node"),
-    *("found", "confidence", "touches_border", "distance", "unlike", "sample", "counted"),
+    *("found", "confidence", "touches_border", "distance", "unlike", "sample", "counted", "same_as"),
 )
 FIELDS = ("path", "width", "height", "red_cell", "cells")
 
@@ -109,7 +110,8 @@ def count(
     expect, sure, reject
         As for `predict`. A cell whose class is a node above those of the run has a line of its own in the count.
     edge : bool
-        Count cells that a field's edge cuts; ``cells.csv`` lists them in any case.
+        Count cells that a field's edge cuts; ``cells.csv`` lists them in any case. A cell that stands in two fields of
+        a folder that overlap is counted once, where no edge cuts it.
     wbc : float, optional
         Leukocytes of the blood, 10⁹/l, without erythroblasts: absolute counts are given, too. The fields must be of one
         sample.
@@ -158,7 +160,8 @@ def count(
         raise InputError("not one field could be counted: give other images")
     cells, suited = _classified(found, model, adapt=adapt, expect=expect, sure=sure, reject=reject)
     cells["sample"] = [samples[path] for path in cells["path"]]
-    cells["counted"] = edge | ~cells["touches_border"].astype(bool)
+    cells["same_as"] = _repeated(found)
+    cells["counted"] = (edge | ~cells["touches_border"].astype(bool)) & (cells["same_as"] == "")
     counts, by_sample = differentials(
         cells, suited, list(dict.fromkeys(samples[field.path] for field in found)), wbc=wbc
     )
@@ -291,6 +294,37 @@ def _rulers(images: Sequence[Listed], network: Segmenter) -> dict[str, Ruler]:
     }
 
 
+def _repeated(found: Sequence[FoundField]) -> list[str]:
+    """For each cell of all fields the path of another field where it is counted, since the two overlap; "" for most."""
+    folders: dict[Path, list[int]] = {}
+    for number, field in enumerate(found):
+        if len(field.boxes):
+            folders.setdefault(Path(field.path).parent, []).append(number)
+    same = [[""] * len(field.boxes) for field in found]
+    for numbers in folders.values():
+        if len(numbers) < 2:
+            continue
+        try:
+            pictures = [details(read_image(file_of(found[number].path))) for number in numbers]
+        except BadImageError as error:
+            say(f"not compared with its folder's other fields: {error}")
+            continue
+        own = [found[number] for number in numbers]
+        pairs = repeated(pictures, [field.boxes for field in own], [field.size for field in own])
+        for (one, other), cells in pairs.items():
+            for first, second in cells:
+                # where an edge cuts it in the later field alone, or in neither, it is counted in the earlier one
+                here, there = (numbers[one], first), (numbers[other], second)
+                if own[one].touches_border[first] and not own[other].touches_border[second]:
+                    here, there = there, here
+                if not same[here[0]][here[1]]:
+                    same[there[0]][there[1]] = found[here[0]].path
+    told = [path for of_field in same for path in of_field]
+    if twice := sum(path != "" for path in told):
+        say(f"{twice} cells stand in two fields that overlap: each is counted once (same_as in cells.csv)")
+    return told
+
+
 def _classified(
     found: Sequence[FoundField],
     model: DoRL | None,
@@ -302,7 +336,7 @@ def _classified(
 ) -> tuple[pd.DataFrame, DoRL | None]:
     """The cells of all fields, and the run as it is suited to them; their sample isn't told yet."""
     rows = [
-        (field.path, *box, "", np.nan, "", True, confidence, cut, np.nan, None, "", True)
+        (field.path, *box, "", np.nan, "", True, confidence, cut, np.nan, None, "", True, "")
         for field in found
         for box, confidence, cut in zip(field.boxes, field.confidence, field.touches_border, strict=True)
     ]
