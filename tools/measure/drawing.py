@@ -35,10 +35,15 @@ def rendered(most: int) -> Iterator[tuple[str, list[Load]]]:
     """Cells of every class in each of the styles."""
     for name, style in STYLES.items():
         kinds = [CELL_CLASSES[number % len(CELL_CLASSES)] for number in range(most)]
-        yield name, [
-            lambda kind=kind, style=style, number=number: render_cell(kind, style, seeded(0, number), size=224).image
-            for number, kind in enumerate(kinds)
-        ]
+        yield (
+            name,
+            [
+                lambda kind=kind, style=style, number=number: (
+                    render_cell(kind, style, seeded(0, number), size=224).image
+                )
+                for number, kind in enumerate(kinds)
+            ],
+        )
 
 
 def drawn(segmenter: Segmenter, model: CrossDomainAutoencoder, load: Load, key: str) -> tuple[Tensor, ...] | None:

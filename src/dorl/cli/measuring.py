@@ -116,9 +116,7 @@ def benchmark(
     ] = None,
     unlabelled: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="LAB", help="A lab that isn't tested, looked at in unseen, too; may be given again."
-        ),
+        typer.Option(metavar="LAB", help="A lab that isn't tested, looked at in unseen, too; may be given again."),
     ] = None,
     efficientnet_weights: Annotated[Path | None, typer.Option(help="ImageNet weights, a .pth file.")] = None,
     resnext_weights: Annotated[Path | None, typer.Option(help="ImageNet weights, a .pth file.")] = None,

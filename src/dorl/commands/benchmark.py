@@ -151,8 +151,8 @@ def benchmark(
     copies = search_copies(images, out, copies_of)
     found = with_groups(found, copies)
     tested = {lab.name: found[lab.name] for lab in known}
-    for lab in others:
-        found[lab.name], more = without_copies(found[lab.name], tested.values())
+    for other in others:
+        found[other.name], more = without_copies(found[other.name], tested.values())
         notes += more
     for name in sources:
         draw(found[name], per_class=drawing.per_class, folds=folds, number=0, seed=seed, first=seed)
