@@ -70,6 +70,8 @@ class Plan:
         Tested lab → digest of the weights used for it in "unseen"; key "" for all else.
     own : bool
         Test on the source's held-out fold, too.
+    unlabelled : sequence of str
+        Labs that aren't tested, and may be looked at in either protocol by rows that see all labs.
     """
 
     sources: Sequence[str]
@@ -77,6 +79,7 @@ class Plan:
     protocols: Sequence[str]
     segmenters: Mapping[str, str]
     own: bool = True
+    unlabelled: Sequence[str] = ()
 
 
 def plan(rows: Iterable[tuple[Row, int]], given: Plan) -> list[Job]:
@@ -91,7 +94,7 @@ def plan(rows: Iterable[tuple[Row, int]], given: Plan) -> list[Job]:
         tests = tuple(dict.fromkeys([*job.tests, test]))
         jobs[key] = replace(job, tests=tests, claims=job.claims | {(protocol, test)})
 
-    main = given.segmenters[""]
+    main, unlabelled = given.segmenters[""], tuple(given.unlabelled)
     for row, repetitions in rows:
         for source in given.sources:
             others = tuple(lab for lab in given.labs if lab != source)
@@ -99,14 +102,15 @@ def plan(rows: Iterable[tuple[Row, int]], given: Plan) -> list[Job]:
             for number in range(repetitions):
                 if "transductive" in given.protocols:
                     for other in others:
-                        targets = {"source": (), "target": (other,), "labs": others}[row.sees]
+                        targets = {"source": (), "target": (other,), "labs": others + unlabelled}[row.sees]
                         for test in (*own, other):
                             add(row, source, number, main, targets, test, "transductive")
                 if "unseen" in given.protocols and row.sees != "target":
+                    targets = unlabelled if row.sees == "labs" else ()
                     for other in others:
-                        add(row, source, number, given.segmenters.get(other, main), (), other, "unseen")
+                        add(row, source, number, given.segmenters.get(other, main), targets, other, "unseen")
                     for test in own:
-                        add(row, source, number, main, (), test, "unseen")
+                        add(row, source, number, main, targets, test, "unseen")
     return list(jobs.values())
 
 
@@ -176,7 +180,8 @@ def run_job(
     learn, held = draw(
         lab, per_class=drawing.per_class, folds=drawing.folds, number=job.number, seed=seed, first=drawing.seed
     )
-    source = Source(cells[job.source].take(learn), lab.labels[learn])
+    unseen = not set(job.tests) & set(job.targets)
+    source = Source(cells[job.source].take(learn), lab.labels[learn], unseen)
     targets = [replace(cells[name], domain=number) for number, name in enumerate(job.targets, start=1)]
     tested = {name: held if name == job.source else asked_rows(lab, labs[name]) for name in job.tests}
     results = []

@@ -114,6 +114,10 @@ def benchmark(
         list[str] | None,
         typer.Option(metavar="LAB=WEIGHTS", help="Weights trained without that lab, for unseen; may be given again."),
     ] = None,
+    unlabelled: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LAB", help="A lab that isn't tested, looked at in unseen, too; may be given again."),
+    ] = None,
     efficientnet_weights: Annotated[Path | None, typer.Option(help="ImageNet weights, a .pth file.")] = None,
     resnext_weights: Annotated[Path | None, typer.Option(help="ImageNet weights, a .pth file.")] = None,
     seed: Seed = 0,
@@ -138,6 +142,7 @@ def benchmark(
         scorer=scorer,
         segmenter=segmenter,
         unseen_segmenter=unseen_segmenter or [],
+        unlabelled=unlabelled or [],
         efficientnet_weights=efficientnet_weights,
         resnext_weights=resnext_weights,
         seed=seed,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dorl.benchmark.jobs import (
@@ -22,7 +23,7 @@ from dorl.benchmark.jobs import (
     run_job,
     write_cached,
 )
-from dorl.benchmark.labs import Lab, draw, embed_lab, prepare_lab, readable, with_groups
+from dorl.benchmark.labs import Lab, draw, embed_lab, prepare_lab, readable, with_groups, without_copies
 from dorl.benchmark.methods import ROWS, Cells, Method, Options, Row
 from dorl.benchmark.methods.selection import SCORERS
 from dorl.benchmark.table import COLUMNS, write_benchmark
@@ -60,6 +61,7 @@ def benchmark(
     scorer: str = "dev",
     segmenter: str | Path = "tiny",
     unseen_segmenter: Sequence[str] = (),
+    unlabelled: Sequence[str | Domain] = (),
     efficientnet_weights: Path | None = None,
     resnext_weights: Path | None = None,
     seed: int = 0,
@@ -98,6 +100,8 @@ def benchmark(
         As for `Segmenter.load`.
     unseen_segmenter : sequence of str
         ``LAB=WEIGHTS``: weights trained without that lab, for the protocol "unseen".
+    unlabelled : sequence of str or Domain
+        Labs that aren't tested. Rows that see all labs look at their images, in both protocols.
     efficientnet_weights, resnext_weights : Path, optional
         ImageNet weights, where the package or torchvision can't give them.
     seed : int
@@ -125,8 +129,9 @@ def benchmark(
     level = check_classes(classes)
     options = Options(profile, scorer, device, efficientnet_weights, resnext_weights)
     chosen, notes = _rows(rows, options)
-    domains = read_domains(labs)
-    refuse_among_images(out, labs, domains)
+    everything = read_domains([*labs, *unlabelled])
+    refuse_among_images(out, [*labs, *unlabelled], everything)
+    domains, others = everything[: len(labs)], everything[len(labs) :]
     sources = _sources(domains, source)
     known = [_labelled(prepare_lab(lab, level, only_source=sources == [lab.name])) for lab in domains]
     if len(known) < 2 and not own:
@@ -139,17 +144,22 @@ def benchmark(
         if slow := [row.title for row in chosen if row.slow]:
             notes.append(f"Quick profile: little training and one seed for: {'; '.join(slow)}.")
     drawing = Drawing(() if level is None else level.classes, per_class or None, folds, seed)
-    found = {lab.name: readable(lab) for lab in known}
+    nameless = [Lab(lab, np.full(len(lab), None, object)) for lab in others]
+    found = {lab.name: readable(lab) for lab in (*known, *nameless)}
     images = [lab.domain for lab in found.values()]
     copies_of = copies_key(images)
     copies = search_copies(images, out, copies_of)
     found = with_groups(found, copies)
+    tested = {lab.name: found[lab.name] for lab in known}
+    for other in others:
+        found[other.name], more = without_copies(found[other.name], tested.values())
+        notes += more
     for name in sources:
         draw(found[name], per_class=drawing.per_class, folds=folds, number=0, seed=seed, first=seed)
-        for lab in found.values():
+        for lab in tested.values():
             comparison_of(found[name], lab)
             notes += copies_note(found[name], lab)
-    weights = _weights(segmenter, unseen_segmenter, found, protocols, device)
+    weights = _weights(segmenter, unseen_segmenter, tested, protocols, device)
     make_folder(out)
     write_copies(copies, out, copies_of)
     for note in notes:
@@ -158,7 +168,7 @@ def benchmark(
     digests = {name: f"{network.digest()} {network.precision}" for name, network in weights.items()}
     networks = {digests[name]: network for name, network in weights.items()}
     repeated = [(row, 1 if profile == "quick" and row.slow else seeds) for row in chosen]
-    jobs = plan(repeated, Plan(sources, list(found), protocols, digests, own))
+    jobs = plan(repeated, Plan(sources, list(tested), protocols, digests, own, [lab.name for lab in others]))
     store = _Stores(found, networks, out, chosen)
     table: list[dict[str, Any]] = []
     for number, job in enumerate(jobs, start=1):
