@@ -92,6 +92,14 @@ def beside(
     return together if len(np.unique(together)) >= folds else groups
 
 
+def units(
+    count: int, groups: NDArray[np.int64] | None, patients: NDArray[np.object_] | None
+) -> tuple[NDArray[np.int64], bool]:
+    """Numbers of the `count` cells that belong together, copies and those of a patient; whether a patient is known."""
+    found = beside(groups, patients, 1)
+    return np.arange(count) if found is None else found, bool(_known(patients).any())
+
+
 def _known(patients: NDArray[np.object_] | None) -> NDArray[np.bool_]:
     """Which cells have a patient."""
     return np.array([isinstance(one, str) and one != "" for one in (() if patients is None else patients)], bool)
