@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from dorl.classification import CLASSIFIERS, LabFeatures, cross_lab
 from dorl.classification.answers import INTERVALS, Answers, collected, intervals_table
@@ -107,10 +108,11 @@ def near_chance(classifiers: list[str], draws: int = 20) -> tuple[dict[str, list
 )
 def test_random_labels_of_patients_are_near_chance(classifiers: list[str]) -> None:
     values, held = near_chance(classifiers)
+    limit = stats.t.ppf(1 - 0.025 / len(CLASSIFIERS), 19)  # Bonferroni's, of six classifiers
     for name, found in values.items():
-        # the mean of 20 draws within its own interval, and most draws within theirs: of 20, 17 or fewer are 1 in 13
-        assert abs(np.mean(found) - 0.5) < 2.1 * np.std(found, ddof=1) / np.sqrt(len(found)), (name, found)
-        assert held[name] >= 17, (name, held)
+        assert abs(np.mean(found) - 0.5) < limit * np.std(found, ddof=1) / np.sqrt(len(found)), (name, found)
+        # of the single intervals a few more than 5 % miss it: they don't cover what the folds learnt
+        assert held[name] >= 16, (name, held)
 
 
 def test_without_the_patients_the_same_random_labels_seem_to_be_learnt() -> None:
