@@ -115,7 +115,7 @@ def smear(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def fitted(labs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run folder; don't change it, take `run` for that."""
-    from dorl.pipeline import fit
+    from dorl.commands.fit import fit
 
     out = tmp_path_factory.mktemp("fitted") / "run"
     fit(labs, out=out, iterations=4, folds=2, seed=3)
@@ -125,7 +125,7 @@ def fitted(labs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def published(labs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run folder of the published method; don't change it."""
-    from dorl.pipeline import fit
+    from dorl.commands.fit import fit
 
     out = tmp_path_factory.mktemp("published") / "run"
     fit(labs, out=out, method="published", iterations=4, folds=2, seed=3)

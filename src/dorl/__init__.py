@@ -9,22 +9,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dorl.commands.fit import evaluate, fit
+    from dorl.commands.predict import predict
     from dorl.domains import Domain, read_domain
-    from dorl.pipeline import DoRL, evaluate, fit, load, predict
     from dorl.representation import CrossDomainAutoencoder
+    from dorl.run.model import DoRL, load
     from dorl.segmentation import Segmenter
 
 __version__ = "0.1.0"
 
 _WHERE = {
     "CrossDomainAutoencoder": "dorl.representation",
-    "DoRL": "dorl.pipeline",
+    "DoRL": "dorl.run.model",
     "Domain": "dorl.domains",
     "Segmenter": "dorl.segmentation",
-    "evaluate": "dorl.pipeline",
-    "fit": "dorl.pipeline",
-    "load": "dorl.pipeline",
-    "predict": "dorl.pipeline",
+    "evaluate": "dorl.commands.fit",
+    "fit": "dorl.commands.fit",
+    "load": "dorl.run.model",
+    "predict": "dorl.commands.predict",
     "read_domain": "dorl.domains",
 }
 
@@ -45,4 +47,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+    from dorl.runtime.memory import without_collection
+
+    with without_collection():
+        return getattr(import_module(_WHERE[name]), name)

@@ -21,7 +21,7 @@ SCRIPT = """
 import json, sys
 import numpy as np
 from dorl.cells import CellStore
-from dorl.memory import resident_memory
+from dorl.runtime.memory import resident_memory
 
 folder, cells = sys.argv[1], int(sys.argv[2])
 rng = np.random.default_rng(0)

@@ -15,7 +15,7 @@ from dorl.pretraining.network import (
     soft_targets,
     token_loss,
 )
-from dorl.segmentation.compact import CompactSpec
+from dorl.segmentation.backbones.tiny import CompactSpec
 from dorl.segmentation.losses import segmentation_loss
 
 SMALL = CompactSpec(width=32, heads=2, depth=1, image_size=64, neck=16, decoder_mlp=32)

@@ -18,9 +18,9 @@ from dorl.pretraining import train as module
 from dorl.pretraining.bank import SIDE, UNKNOWN, Bank
 from dorl.pretraining.settings import MEAN, STD, Settings
 from dorl.pretraining.train import Trainer
+from dorl.segmentation.backbones.sam import SamSpec
+from dorl.segmentation.backbones.tiny import CompactSpec
 from dorl.segmentation.checkpoints import load_base
-from dorl.segmentation.compact import CompactSpec
-from dorl.segmentation.sam import SamSpec
 from dorl.tensorfiles import load_tensors
 
 SHORT = Settings(steps=6, batch_size=2, warmup=1, rounds=(0.5,), most=2, seed=3)

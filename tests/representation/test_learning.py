@@ -101,7 +101,7 @@ def test_an_interrupted_learning_ends_the_same(pool: Any, tmp_path: Path, monkey
         return 1.0
 
     with monkeypatch.context() as patch:
-        real = __import__("dorl.training", fromlist=["warmup_cosine"]).warmup_cosine
+        real = __import__("dorl.runtime.training", fromlist=["warmup_cosine"]).warmup_cosine
         patch.setattr("dorl.representation.learning.warmup_cosine", lambda *a, **k: stop() * real(*a, **k))
         with pytest.raises(KeyboardInterrupt):
             learn(pool, out=place, config=SHAPE, settings=no_past)

@@ -1,7 +1,7 @@
 """One of several processes that train a small autoencoder: ``python train_together.py STORE OUT ACCUMULATE [DIES_AT]``.
 
-Started by tests/representation/test_together.py, with the environment that `dorl.processes.launch` would give. The last
-process dies at the batch numbered DIES_AT.
+Started by tests/representation/test_together.py, with the environment that `dorl.runtime.processes.launch` would give.
+The last process dies at the batch numbered DIES_AT.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 import torch
 
 from dorl.cells import CellStore
-from dorl.processes import count, rank
 from dorl.representation import AutoencoderConfig, TrainingSettings, encode_cells, train_autoencoder, training
+from dorl.runtime.processes import count, rank
 
 CONFIG = AutoencoderConfig(
     width=16, depth=1, heads=2, decoder_depth=1, grid=4, z_width=5, image_channels=(8, 8, 8, 8), image_size=16

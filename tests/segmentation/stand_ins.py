@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from dorl.segmentation import SamSpec
-from dorl.segmentation.official import official_name
+from dorl.segmentation.weights.official import official_name
 
 #: a SAM of 4×4 tokens in windows of 2, run at 32 pixels; published at 64, its tables have twice the rows
 OFFICIAL = SamSpec(

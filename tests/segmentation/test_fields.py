@@ -158,7 +158,7 @@ def test_of_two_estimates_in_doubt_the_one_that_shows_a_cell_is_taken(tiny: Segm
 @pytest.mark.shared
 @pytest.mark.slow
 def test_the_white_cells_of_real_fields_are_found(tiny: Segmenter, data: Path) -> None:
-    """Every tenth of the even-numbered fields; benchmarks/fields.py measures the others."""
+    """Every tenth of the even-numbered fields; tools/measure/fields.py measures the others."""
     real = [field for field in read_fields(data / "BCCD_fields") if field.path.stem[-1] in "02468"][::10]
     hits = counted = truth = 0
     for field in real:

@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 from dorl.domains.rendered import CELL_CLASSES, STYLES, render_cell
 from dorl.errors import InputError
+from dorl.runtime.training import seeded
 from dorl.segmentation import Segmenter
+from dorl.segmentation.backbones.sam import build_sam
 from dorl.segmentation.losses import overlap_scores, segmentation_loss
-from dorl.segmentation.sam import build_sam
-from dorl.training import seeded
 
 from .small import SMALL, assert_agree, noise, render, small_segmenter, train_a_little
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from dorl.pipeline.serving import listen
+from dorl.commands.serve import listen
 
 
 @contextmanager

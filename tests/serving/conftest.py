@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from dorl.pipeline.recognition import RunRecogniser
 from dorl.serving.app import make_app
 from dorl.serving.limits import Limits
+from dorl.serving.model import RunRecogniser
 
 from .asking import ADDRESS
 

@@ -15,8 +15,8 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from dorl.domains import read_domain
-from dorl.pipeline import DoRL
-from dorl.pipeline.recognition import RunRecogniser
+from dorl.run.model import DoRL
+from dorl.serving.model import RunRecogniser
 
 from .asking import send, zipped
 

@@ -14,9 +14,9 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
-from dorl.pipeline.recognition import RunRecogniser
 from dorl.serving.app import make_app
 from dorl.serving.limits import Limits
+from dorl.serving.model import RunRecogniser
 
 from .asking import ADDRESS, png, send, zipped
 

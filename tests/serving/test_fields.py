@@ -16,10 +16,10 @@ import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from dorl.commands.count import count
 from dorl.domains import read_domain
-from dorl.pipeline import count
-from dorl.pipeline.recognition import RunRecogniser
 from dorl.serving.database import _TABLES, FORMAT, Database
+from dorl.serving.model import RunRecogniser
 
 from .asking import send, send_fields, zipped
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from dorl.pipeline.recognition import RunRecogniser
 from dorl.serving.app import make_app
+from dorl.serving.model import RunRecogniser
 
 from .asking import zipped
 from .browsing import listening, watched

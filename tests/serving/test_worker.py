@@ -12,9 +12,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from dorl.errors import InputError
-from dorl.pipeline.recognition import RunRecogniser
 from dorl.serving.app import make_app
 from dorl.serving.database import Database
+from dorl.serving.model import RunRecogniser
 from dorl.serving.recogniser import SeenCell
 
 from .asking import send

@@ -13,8 +13,8 @@ from dorl.cells.crop import square_crop
 from dorl.cells.store import CellStore
 from dorl.cells.views import Views, alone, cell_pictures, token_channels, view_tokens
 from dorl.errors import BadImageError
-from dorl.inference import over_batches
-from dorl.progress import say, track
+from dorl.runtime.inference import over_batches
+from dorl.runtime.progress import say, track
 from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import find_cells
 

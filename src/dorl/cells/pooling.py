@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dorl.cells.store import CellStore
-from dorl.progress import track
+from dorl.runtime.progress import track
 
 #: cells of a store that are averaged at once
 BATCH = 64

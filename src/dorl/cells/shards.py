@@ -8,8 +8,8 @@ from itertools import groupby
 from pathlib import Path
 
 from dorl.cells.store import CellStore
-from dorl.processes import rank
-from dorl.progress import track
+from dorl.runtime.processes import rank
+from dorl.runtime.progress import track
 
 
 class Shards:

@@ -26,7 +26,7 @@ from dorl.errors import InputError
 FEWEST = 30
 #: weight of the expected mix in cells, for each cell at hand: where these are like those learnt from, and where they
 #: are another lab's. There many cells are wrong in the same way, so that many say no more than few. Chosen on
-#: Acevedo-20's held-out cells, restained, in six mixes each (``benchmarks/mix.py``), and from JTSC and BCCD to it.
+#: Acevedo-20's held-out cells, restained, in six mixes each (``tools/measure/mix.py``), and from JTSC and BCCD to it.
 WEIGHT_ALIKE, WEIGHT_UNLIKE = 1 / 3, 3.0
 #: no class is expected in a smaller share than this
 LEAST = 1e-3

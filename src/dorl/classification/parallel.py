@@ -11,7 +11,7 @@ from joblib import cpu_count
 from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
-from dorl.memory import give_back_memory
+from dorl.runtime.memory import give_back_memory
 
 T = TypeVar("T")
 R = TypeVar("R")

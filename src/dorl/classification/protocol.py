@@ -19,7 +19,7 @@ from dorl.classification.folds import lab_folds, units, without_copies
 from dorl.classification.parallel import in_parallel
 from dorl.classification.views import ViewsClassifier
 from dorl.errors import InputError
-from dorl.progress import track
+from dorl.runtime.progress import track
 
 #: columns of `ProtocolResult.mistakes`, one row for each wrong answer
 MISTAKES = ("train", "test", "method", "classifier", "fold", "cell", "true", "predicted", "probability")

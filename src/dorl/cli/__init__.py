@@ -1,4 +1,4 @@
-"""The commands: each reads its arguments, calls one function of `dorl.pipeline`, and adds nothing of its own."""
+"""The commands: each reads its arguments, calls one function of `dorl.commands`, and adds nothing of its own."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Any
 from dorl.cli import learning, measuring, using, exchange  # isort: skip
 from dorl.cli.app import app
 from dorl.errors import DorlError, InputError
-from dorl.memory import keep_memory, own_process
 from dorl.names import printable
-from dorl.processes import LOST, SUPERVISED, is_main, lost_another
-from dorl.progress import print_anything
+from dorl.runtime.memory import keep_memory, own_process
+from dorl.runtime.processes import LOST, SUPERVISED, is_main, lost_another
+from dorl.runtime.progress import print_anything
 
 __all__ = ["app", "exchange", "learning", "main", "measuring", "using"]
 

@@ -8,7 +8,7 @@ import typer
 
 import dorl
 from dorl.errors import InputError
-from dorl.processes import several
+from dorl.runtime.processes import several
 
 #: commands that several processes may do together
 DIVISIBLE = ("embed", "fit", "evaluate")

@@ -10,6 +10,7 @@ import typer
 from dorl.cli.app import app
 from dorl.cli.options import Device, RunFolder
 from dorl.errors import InputError
+from dorl.runtime.memory import without_collection
 
 
 @app.command("import")
@@ -25,7 +26,8 @@ def import_(
     device: Device = None,
 ) -> None:
     """A run folder from the published weights."""
-    from dorl.pipeline import import_official
+    with without_collection():
+        from dorl.commands.convert import import_official
 
     import_official(sam=sam, adapter=adapter, cae=cae, out=out, mean=mean, std=std, device=device)
 
@@ -37,7 +39,9 @@ def export(
     onnx: Annotated[Path | None, typer.Option(help="Folder for segmenter.onnx and encoder.onnx.")] = None,
 ) -> None:
     """A run's segmenter and autoencoder in the published layouts, as ONNX, or both."""
-    from dorl.pipeline import export_official, export_onnx
+    with without_collection():
+        from dorl.commands.convert import export_official
+        from dorl.commands.export_onnx import export_onnx
 
     if out is None and onnx is None:
         raise InputError("nothing to write: give --out for the published layouts, --onnx for ONNX, or both")

@@ -32,6 +32,7 @@ from dorl.cli.options import (
     listed,
     numbers,
 )
+from dorl.runtime.memory import without_collection
 
 
 @app.command()
@@ -42,7 +43,8 @@ def demo(
     seed: Seed = 0,
 ) -> None:
     """The whole road on three rendered labs, offline."""
-    from dorl.pipeline import demo as run
+    with without_collection():
+        from dorl.commands.demo import demo as run
 
     print(f"report: {run(out=out, cells=cells, iterations=iterations, seed=seed)}")
 
@@ -54,7 +56,8 @@ def inspect(
     mask_value: MaskValue = "",
 ) -> None:
     """What was read: layout, classes, sizes, bad files; grey-level and class figures."""
-    from dorl.pipeline import inspect as run
+    with without_collection():
+        from dorl.commands.inspect import inspect as run
 
     for lab in run(labs, out=out, mask_value=numbers(mask_value)):
         print(lab.summary())
@@ -75,7 +78,8 @@ def segment(
     device: Device = None,
 ) -> None:
     """Masks: DIR/<stem>.png, 0 and 255, at the image's own size; confidences in DIR/cells.csv."""
-    from dorl.pipeline import segment as run
+    with without_collection():
+        from dorl.commands.segment import segment as run
 
     run(
         labs,
@@ -104,7 +108,8 @@ def finetune(
     device: Device = None,
 ) -> None:
     """LoRA-SAM from images with masks."""
-    from dorl.pipeline import finetune as run
+    with without_collection():
+        from dorl.commands.finetune import finetune as run
 
     run(
         labs,
@@ -136,7 +141,8 @@ def embed(
 ) -> None:
     """Frozen features: the bundled autoencoder's s, or an encoder's tokens averaged inside each cell's mask."""
     divide(processes)
-    from dorl.pipeline import embed as run
+    with without_collection():
+        from dorl.commands.embed import embed as run
 
     run(labs, out=out, segmenter=segmenter, encoder=encoder, features=features, precision=precision, device=device)
 
@@ -168,7 +174,8 @@ def fit(
 ) -> None:
     """Segment, embed, train the autoencoder, extract features, train classifiers."""
     divide(processes)
-    from dorl.pipeline import fit as run
+    with without_collection():
+        from dorl.commands.fit import fit as run
 
     run(
         labs,

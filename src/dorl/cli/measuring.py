@@ -29,7 +29,8 @@ from dorl.cli.options import (
     divide,
     listed,
 )
-from dorl.processes import is_main
+from dorl.runtime.memory import without_collection
+from dorl.runtime.processes import is_main
 
 
 @app.command()
@@ -57,7 +58,8 @@ def evaluate(
 ) -> None:
     """The protocol: train on each lab, test on each; results.csv, table.md, figures, a report."""
     divide(processes)
-    from dorl.pipeline import evaluate as run
+    with without_collection():
+        from dorl.commands.fit import evaluate as run
 
     run(
         labs,
@@ -118,7 +120,8 @@ def benchmark(
     device: Device = None,
 ) -> None:
     """DoRL and what one would pick instead, on the same cells: results.csv, table.md."""
-    from dorl.pipeline.benchmark import benchmark as run
+    with without_collection():
+        from dorl.commands.benchmark import benchmark as run
 
     run(
         labs,

@@ -10,7 +10,7 @@ import typer
 
 from dorl.errors import InputError
 from dorl.names import composed
-from dorl.processes import launch, several
+from dorl.runtime.processes import launch, several
 
 Labs = Annotated[list[str], typer.Argument(metavar="LAB...", help="name=path, or a path.")]
 Out = Annotated[Path, typer.Option(help="Folder to write into: new, or of the same run interrupted.")]

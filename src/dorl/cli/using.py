@@ -9,6 +9,7 @@ import typer
 
 from dorl.cli.app import app
 from dorl.cli.options import Adapt, Classifier, Device, Expect, Reject, RunFolder, Seed, Sure
+from dorl.runtime.memory import without_collection
 
 
 @app.command()
@@ -24,7 +25,8 @@ def predict(
     device: Device = None,
 ) -> None:
     """Classes of new images: path, class, probability, how unlike those learnt, and every class's probability."""
-    from dorl.pipeline import predict as predict_images
+    with without_collection():
+        from dorl.commands.predict import predict as predict_images
 
     predict_images(
         run,
@@ -65,7 +67,8 @@ def count(
     device: Device = None,
 ) -> None:
     """Every white cell of smear fields, and a differential count: cells.csv, counts.csv, annotated pictures."""
-    from dorl.pipeline import count as run_count
+    with without_collection():
+        from dorl.commands.count import count as run_count
 
     counts = run_count(
         fields,
@@ -94,7 +97,8 @@ def suggest(
     device: Device = None,
 ) -> None:
     """The cells whose labels would help most, as a manifest whose column label waits to be filled in."""
-    from dorl.pipeline import suggest as run_suggest
+    with without_collection():
+        from dorl.commands.suggest import suggest as run_suggest
 
     run_suggest(run, images, out=out, n=n, seed=seed, device=device)
 
@@ -124,7 +128,8 @@ def serve(
     device: Device = None,
 ) -> None:
     """A web page and a JSON API: see each cell's class and what it rests on, correct it, export."""
-    from dorl.pipeline import serve as run_server
+    with without_collection():
+        from dorl.commands.serve import serve as run_server
 
     run_server(
         run,
@@ -145,6 +150,7 @@ def serve(
 @app.command()
 def report(run: RunFolder) -> None:
     """One self-contained HTML file, made anew from what lies in the folder."""
-    from dorl.pipeline import write_run_report
+    with without_collection():
+        from dorl.reporting.report import write_run_report
 
     print(write_run_report(run))

@@ -22,7 +22,7 @@ from dorl.domains.masks import conclude
 from dorl.domains.sources import FileSource
 from dorl.errors import BadImageError, InputError
 from dorl.names import composed, text_of
-from dorl.progress import say
+from dorl.runtime.progress import say
 
 LAYOUTS = ("auto", "acevedo", "matek", "folders", "flat", "manifest", "bloodmnist")
 

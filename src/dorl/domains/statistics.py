@@ -10,7 +10,7 @@ from PIL import Image
 
 from dorl.domains.domain import Domain
 from dorl.errors import BadImageError
-from dorl.progress import say
+from dorl.runtime.progress import say
 from dorl.taxonomy import NODES
 
 

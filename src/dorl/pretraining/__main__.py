@@ -10,7 +10,6 @@ from pathlib import Path
 from dorl.domains import parse_lab, read_domain
 from dorl.domains.boxes import read_fields
 from dorl.errors import DorlError, InputError
-from dorl.memory import keep_memory
 from dorl.pretraining.bank import build_bank
 from dorl.pretraining.cells import learn_shared, pictures_of, train_on_cells
 from dorl.pretraining.heldout import choose
@@ -18,8 +17,9 @@ from dorl.pretraining.settings import Settings
 from dorl.pretraining.train import Trainer
 from dorl.representation.autoencoder import BUNDLED, CrossDomainAutoencoder
 from dorl.representation.learning import LearningSettings
+from dorl.runtime.memory import keep_memory
 from dorl.segmentation import Segmenter
-from dorl.segmentation.compact import imagenet_state
+from dorl.segmentation.backbones.tiny import imagenet_state
 from dorl.tensorfiles import read_notes, read_pth
 
 

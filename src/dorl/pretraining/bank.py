@@ -21,8 +21,8 @@ from dorl.domains.rendered import CELL_CLASSES, random_style, render_cell
 from dorl.errors import BadImageError
 from dorl.files import atomic, write_json
 from dorl.pretraining.heldout import choose
-from dorl.progress import say, track
-from dorl.training import seeded
+from dorl.runtime.progress import say, track
+from dorl.runtime.training import seeded
 
 #: side of a stored picture, in pixels; a little more than the network's input, so that zooming in stays sharp
 SIDE = 256

@@ -22,8 +22,8 @@ from dorl.representation.alignment import CELLS
 from dorl.representation.autoencoder import CrossDomainAutoencoder
 from dorl.representation.features import shape_for
 from dorl.representation.learning import LearningSettings, align_pool, learn
+from dorl.runtime.training import seeded
 from dorl.segmentation import Segmenter
-from dorl.training import seeded
 
 #: views of a cell that are embedded beforehand
 VIEWS = Views(plain=2, restained=6)

@@ -13,7 +13,7 @@ import numpy as np
 from dorl.domains import Domain
 from dorl.domains.boxes import Field
 from dorl.domains.duplicates import CAUTIOUS, find_copies, reduced_all, reduced_lab
-from dorl.progress import say
+from dorl.runtime.progress import say
 
 #: names of dropped copies that are printed
 NAMED = 10

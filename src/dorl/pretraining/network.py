@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dorl.pretraining.bank import BACKGROUND, CELL, NUCLEUS, UNKNOWN
-from dorl.segmentation.compact import CompactSpec
-from dorl.segmentation.sam import SamSpec
+from dorl.segmentation.backbones.sam import SamSpec
+from dorl.segmentation.backbones.tiny import CompactSpec
 
 #: numbers that a cell is told from its lab's other cells by
 CODE = 128

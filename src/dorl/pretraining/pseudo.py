@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from dorl.pretraining.bank import BACKGROUND, CELL, SIDE, UNKNOWN, Bank
 from dorl.pretraining.views import look
-from dorl.progress import say, track
+from dorl.runtime.progress import say, track
 
 #: side of the grid that views are compared on
 COMPARED = 128

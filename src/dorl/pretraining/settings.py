@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dorl.segmentation.compact import CompactSpec
-from dorl.segmentation.sam import SamSpec
+from dorl.segmentation.backbones.sam import SamSpec
+from dorl.segmentation.backbones.tiny import CompactSpec
 
 #: the two designs that were compared
 DESIGNS: dict[str, CompactSpec | SamSpec] = {

@@ -36,10 +36,8 @@ from dorl.pretraining.network import (
 from dorl.pretraining.pseudo import pseudo_masks
 from dorl.pretraining.settings import DESIGNS, MEAN, STD, Settings
 from dorl.pretraining.views import draw_geometry, look, nearby_geometry, token_places
-from dorl.progress import say, track
-from dorl.segmentation.checkpoints import save_base
-from dorl.segmentation.segmenter import Segmenter
-from dorl.training import (
+from dorl.runtime.progress import say, track
+from dorl.runtime.training import (
     default_device,
     drawing_threads,
     load_progress,
@@ -49,6 +47,8 @@ from dorl.training import (
     set_learning_rate,
     warmup_cosine,
 )
+from dorl.segmentation.checkpoints import save_base
+from dorl.segmentation.segmenter import Segmenter
 
 #: seconds between two checkpoints
 CHECKPOINT_EVERY = 180.0

@@ -21,8 +21,8 @@ from dorl.representation.alignment import Alignment, align
 from dorl.representation.blocks import Block
 from dorl.representation.celltokens import LITTLE, CellTokens, Shared
 from dorl.representation.config import ALIGNED, CLASS_TOKEN, AutoencoderConfig
+from dorl.runtime.training import default_device
 from dorl.tensorfiles import load_into, load_tensors, save_tensors, weights_digest
-from dorl.training import default_device
 
 #: version of the file's layout
 FORMAT = 1

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from dorl.training import seeded
+from dorl.runtime.training import seeded
 
 
 class Cells(Protocol):

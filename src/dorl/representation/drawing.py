@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dorl.cells.pool import Pool
-from dorl.progress import track
 from dorl.representation.autoencoder import CrossDomainAutoencoder
 from dorl.representation.losses import ssim
 from dorl.representation.pooled import PLAIN, LearningSettings, cell_tokens, draw_rows
-from dorl.training import prefetch, seeded, set_learning_rate, warmup_cosine
+from dorl.runtime.progress import track
+from dorl.runtime.training import prefetch, seeded, set_learning_rate, warmup_cosine
 
 #: steps of the learning rate's warm-up
 WARMUP = 20

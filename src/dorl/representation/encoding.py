@@ -7,11 +7,11 @@ import math
 import numpy as np
 import torch
 
-from dorl.processes import gathered, share
-from dorl.progress import track
 from dorl.representation.autoencoder import CrossDomainAutoencoder
 from dorl.representation.batches import Cells
-from dorl.training import prefetch
+from dorl.runtime.processes import gathered, share
+from dorl.runtime.progress import track
+from dorl.runtime.training import prefetch
 
 
 def encode_cells(

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from dorl.cells.crop import square_crop
 from dorl.cells.views import Pictures, Views, alone, cell_pictures, finer_channels, token_channels, view_tokens
-from dorl.inference import batch_size
 from dorl.representation.autoencoder import CrossDomainAutoencoder
 from dorl.representation.config import AutoencoderConfig
+from dorl.runtime.inference import batch_size
 from dorl.segmentation import Segmenter
 
 

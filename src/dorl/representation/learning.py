@@ -23,7 +23,6 @@ from torch.nn import functional as F
 from dorl.cells.pool import Pool
 from dorl.cells.views import MARKS
 from dorl.errors import InputError
-from dorl.progress import say, track
 from dorl.representation.autoencoder import CrossDomainAutoencoder
 from dorl.representation.celltokens import CellTokens
 from dorl.representation.config import AutoencoderConfig
@@ -31,7 +30,8 @@ from dorl.representation.description import Describer
 from dorl.representation.drawing import learn_to_draw
 from dorl.representation.losses import Past, agreement_loss, kernel_discrepancy, ssim
 from dorl.representation.pooled import Batch, LearningSettings, cell_tokens, make_batch
-from dorl.training import (
+from dorl.runtime.progress import say, track
+from dorl.runtime.training import (
     default_device,
     load_progress,
     prefetch,

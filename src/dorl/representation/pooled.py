@@ -15,7 +15,7 @@ from dorl.errors import InputError
 from dorl.representation.autoencoder import CrossDomainAutoencoder
 from dorl.representation.celltokens import CellTokens
 from dorl.representation.config import AutoencoderConfig
-from dorl.training import seeded
+from dorl.runtime.training import seeded
 
 #: share of the cells whose second view is a plain one
 PLAIN = 0.5

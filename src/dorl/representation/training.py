@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from dorl.errors import InputError
-from dorl.processes import count, is_main, rank, several, wait
-from dorl.progress import say, track
 from dorl.representation.autoencoder import CrossDomainAutoencoder, Reconstruction
 from dorl.representation.batches import Cells, training_jobs
 from dorl.representation.config import AutoencoderConfig
 from dorl.representation.losses import mmd_loss, ssim, token_loss, total_loss
-from dorl.training import (
+from dorl.runtime.processes import count, is_main, rank, several, wait
+from dorl.runtime.progress import say, track
+from dorl.runtime.training import (
     default_device,
     has_bf16,
     load_progress,

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dorl.files import atomic, digest_of, write_text
 from dorl.names import shortened
-from dorl.progress import say
+from dorl.runtime.progress import say
 
 #: the note, a JSON line a file; and where files go that somebody else changed
 NOTE, EARLIER = ".results.jsonl", "earlier"

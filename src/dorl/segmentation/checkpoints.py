@@ -8,9 +8,14 @@ from typing import Any
 import torch
 
 from dorl.errors import InputError
-from dorl.segmentation import hub
+from dorl.segmentation.backbones.sam import TIED
 from dorl.segmentation.lora import adapter_state, base_digest
-from dorl.segmentation.official import (
+from dorl.segmentation.paired import pair_again
+from dorl.segmentation.pixels import PUBLISHED_MEAN, PUBLISHED_STD
+from dorl.segmentation.segmenter import Segmenter
+from dorl.segmentation.weights import hub
+from dorl.segmentation.weights.convert import spec_from_dict
+from dorl.segmentation.weights.official import (
     SAM_MEAN,
     SAM_STD,
     load_official_adapter,
@@ -18,11 +23,6 @@ from dorl.segmentation.official import (
     read_official_adapter,
     read_official_sam,
 )
-from dorl.segmentation.paired import pair_again
-from dorl.segmentation.pixels import PUBLISHED_MEAN, PUBLISHED_STD
-from dorl.segmentation.sam import TIED
-from dorl.segmentation.segmenter import Segmenter
-from dorl.segmentation.transplant import spec_from_dict
 from dorl.tensorfiles import load_into, load_tensors, save_tensors, write_pth
 
 #: version of the adapter file's layout

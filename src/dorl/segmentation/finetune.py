@@ -16,15 +16,8 @@ from torch.nn import functional as F
 
 from dorl.errors import InputError
 from dorl.files import atomic
-from dorl.progress import say, track
-from dorl.segmentation.augment import augment
-from dorl.segmentation.checkpoints import save_base
-from dorl.segmentation.lora import base_digest
-from dorl.segmentation.losses import overlap_scores, segmentation_loss
-from dorl.segmentation.pixels import prepare
-from dorl.segmentation.segmenter import Segmenter
-from dorl.tensorfiles import load_into, load_tensors
-from dorl.training import (
+from dorl.runtime.progress import say, track
+from dorl.runtime.training import (
     has_bf16,
     load_progress,
     prefetch,
@@ -33,6 +26,13 @@ from dorl.training import (
     set_learning_rate,
     warmup_cosine,
 )
+from dorl.segmentation.augment import augment
+from dorl.segmentation.checkpoints import save_base
+from dorl.segmentation.lora import base_digest
+from dorl.segmentation.losses import overlap_scores, segmentation_loss
+from dorl.segmentation.pixels import prepare
+from dorl.segmentation.segmenter import Segmenter
+from dorl.tensorfiles import load_into, load_tensors
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from dorl.errors import InputError
-from dorl.segmentation import dinobloom, hub
+from dorl.runtime.training import default_device, has_bf16
+from dorl.segmentation.backbones import dinobloom
 from dorl.segmentation.pixels import normalise, prepare
 from dorl.segmentation.segmenter import Segmenter, SegmenterOutput
+from dorl.segmentation.weights import hub
 from dorl.tensorfiles import weights_digest
-from dorl.training import default_device, has_bf16
 
 
 class Embedder:

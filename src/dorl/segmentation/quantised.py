@@ -24,12 +24,12 @@ from torch import Tensor
 
 from dorl.errors import InputError
 from dorl.files import atomic
-from dorl.inference import CPU_BATCH
-from dorl.progress import say
+from dorl.runtime.inference import CPU_BATCH
+from dorl.runtime.progress import say
 from dorl.segmentation.graph import SegmenterGraph
-from dorl.segmentation.hub import weights_folder
 from dorl.segmentation.pixels import prepare
 from dorl.segmentation.segmenter import Segmenter
+from dorl.segmentation.weights.hub import weights_folder
 
 #: rendered cells that ranges of activations are read from, where no images are given
 RENDERED = 48
@@ -65,7 +65,7 @@ class Quantised:
             calibration = _rendered(size) if images is None else [prepare(image, size) for image in images]
             _write(segmenter, calibration, folder)
         threads = segmenter.threads
-        # a stream a thread, as `dorl.inference.over_batches` works
+        # a stream a thread, as `dorl.runtime.inference.over_batches` works
         options = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": threads}
         self._compiled: Any = openvino.Core().compile_model(folder / "model.xml", "CPU", options)
         self._own = threading.local()

@@ -15,12 +15,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dorl.errors import InputError
-from dorl.inference import batch_size
+from dorl.runtime.inference import batch_size
+from dorl.runtime.training import default_device, has_bf16
 from dorl.segmentation.lora import LORA, LoRAQueryValue, add_lora, lora_modules
 from dorl.segmentation.pixels import PUBLISHED_MEAN, PUBLISHED_STD, normalise, prepare
-from dorl.segmentation.transplant import Spec
+from dorl.segmentation.weights.convert import Spec
 from dorl.tensorfiles import weights_digest
-from dorl.training import default_device, has_bf16
 
 #: what inference may compute in
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from dorl.serving import answers
+from dorl.serving import schemas as answers
 from dorl.serving.intake import Place, Taken, take_folder, take_uploaded
 from dorl.serving.limits import Refused, in_words
 from dorl.serving.multipart import new_folder, receive

@@ -35,7 +35,7 @@ def make_app(
     Parameters
     ----------
     recogniser : Recogniser
-        `dorl.pipeline.recognition.RunRecogniser` of a run.
+        `dorl.serving.model.RunRecogniser` of a run.
     folder : str or Path
         For uploads and the database; made if need be.
     allowed : mapping of str to Path, optional

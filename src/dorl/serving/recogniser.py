@@ -1,4 +1,4 @@
-"""What the page asks of a model; `dorl.pipeline.recognition` answers it with a run."""
+"""What the page asks of a model; `dorl.serving.model` answers it with a run."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import numpy as np
 from fastapi import Response
 
 from dorl.classification.counts import differential
-from dorl.serving import answers
+from dorl.serving import schemas as answers
 from dorl.serving.limits import Refused
 from dorl.serving.server import Server
 

@@ -13,7 +13,7 @@ from starlette.background import BackgroundTask
 
 import dorl
 from dorl.errors import InputError
-from dorl.serving import answers
+from dorl.serving import schemas as answers
 from dorl.serving.adding import add_adding
 from dorl.serving.cells import Order, Show
 from dorl.serving.export import write_lab, write_table

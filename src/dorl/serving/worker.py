@@ -14,7 +14,7 @@ import numpy as np
 from dorl.domains import read_image
 from dorl.errors import BadImageError
 from dorl.files import digest_of
-from dorl.progress import say
+from dorl.runtime.progress import say
 from dorl.serving.fields import Fields
 from dorl.serving.intake import Place, Places
 from dorl.serving.recogniser import Recogniser

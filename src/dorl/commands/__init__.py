@@ -1,0 +1,1 @@
+"""The commands, a verb a file. They do not know each other."""

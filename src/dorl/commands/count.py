@@ -1,0 +1,309 @@
+"""`dorl count`: every white cell of smear fields, and a differential count; saved field by field."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dorl.classification.counts import differential
+from dorl.commands.predict import check_sure, said_of, spread, suited_to, tell_accuracy, tell_unlike
+from dorl.commands.segment import mask_names
+from dorl.domains import read_image
+from dorl.domains.gathering import gather, place_of, tell_left_out
+from dorl.errors import BadImageError, InputError
+from dorl.files import digest_of
+from dorl.names import file_of
+from dorl.run.countfolder import FieldStore, FoundField
+from dorl.run.folder import check_folder, refuse_run
+from dorl.run.mixes import DEFAULT, check_expect
+from dorl.run.model import DoRL
+from dorl.runtime.inference import over_batches
+from dorl.runtime.progress import say, track
+from dorl.segmentation import Segmenter
+from dorl.segmentation.colours import colour_fault
+from dorl.segmentation.fieldcells import cut_out
+from dorl.segmentation.fields import search
+from dorl.segmentation.overlay import draw_cells
+from dorl.segmentation.ruler import FELLOWS, Ruler, measure, of_one_folder
+from dorl.segmentation.smear import cleared
+from dorl.sheets import write_sheet
+
+#: columns of ``cells.csv`` and of ``fields.csv``
+CELLS = (
+    *("path", "xmin", "ymin", "xmax", "ymax", "class", "probability", "node"),
+    *("found", "confidence", "touches_border", "distance", "unlike"),
+)
+FIELDS = ("path", "width", "height", "red_cell", "cells")
+#: what ``counts.csv`` calls all classes together
+ALL = "all"
+
+
+@dataclass
+class Counted:
+    """What `count` found.
+
+    Attributes
+    ----------
+    cells, fields, counts : DataFrame
+        As written to ``cells.csv``, ``fields.csv`` and ``counts.csv``.
+    left_out : list of (str, str)
+        Path and reason of each file that could not be read, is grey, or has red and blue swapped.
+    """
+
+    cells: pd.DataFrame
+    fields: pd.DataFrame
+    counts: pd.DataFrame
+    left_out: list[tuple[str, str]]
+
+
+def count(
+    fields: Sequence[str | Path],
+    *,
+    out: str | Path,
+    run: str | Path | None = None,
+    segmenter: str | Path | None = None,
+    red_cell: float | None = None,
+    adapt: bool = True,
+    expect: str = DEFAULT,
+    sure: float | None = None,
+    reject: bool = False,
+    even_light: bool = False,
+    device: str | None = None,
+) -> Counted:
+    """Find, outline, classify and count the white cells of smear fields.
+
+    Parameters
+    ----------
+    fields : sequence of str or Path
+        Images, or folders of images (searched below, too).
+    out : str or Path
+        Folder for ``cells.csv``, ``counts.csv``, ``fields.csv``, ``annotated/<stem>.png`` (outlines and classes) and
+        ``masks/<stem>.png`` (16 bits; 0 outside cells, 1 in the first cell of the field, and so on). What was found is
+        kept by the content of the fields, so that an interrupted count goes on, and new fields can be added; pictures
+        of fields that aren't asked for any more are taken away.
+    run : str or Path, optional
+        That `fit` made: its default classifier says what each cell is. Without it cells are found and not classified.
+    segmenter : str or Path, optional
+        The run's, or ``"tiny"`` without a run.
+    red_cell : float, optional
+        Diameter of a red cell in pixels; measured in each field otherwise. A field whose measure is in doubt takes that
+        of the other fields of its folder and size.
+    adapt : bool
+        As for `predict`: let the classifier over views adapt to the cells of all fields together.
+    expect, sure, reject
+        As for `predict`; a cell without a class, or whose class is a node above those of the run, is in the count of
+        all cells alone.
+    even_light : bool
+        Draw ``annotated/`` over the fields as they are searched: in even light, without scale bars and frames.
+    device : str, optional
+
+    Returns
+    -------
+    Counted
+
+    Raises
+    ------
+    InputError
+        If the fields, the run, the segmenter, `red_cell` or `out` can't be used.
+    """
+    if red_cell is not None and not 4 <= red_cell < math.inf:
+        raise InputError(f"red cell is {red_cell}: give the diameter of a red cell in pixels, 4 or more")
+    if run is not None and segmenter is not None:
+        raise InputError("a run has its own segmenter: give --run or --segmenter, not both")
+    check_expect(expect)
+    check_sure(sure)
+    out = Path(out)
+    check_folder(out)
+    refuse_run(out)
+    images, left_out = _listed(fields, out)
+    model = None if run is None else DoRL.load(run, device=device)
+    if model is not None and model.classifier is None:
+        raise InputError(f"{run}: has no classifiers, since no lab of it had labels; count without --run, or fit again")
+    network = model.segmenter if model is not None else Segmenter.load(segmenter or "tiny", device=device)
+    store = FieldStore.open(out, {"segmenter": network.digest(), "red_cell": red_cell, "described": _described(model)})
+    _search(images, store, network, model, red_cell, left_out)
+    found = [field for shown, _ in images if (field := store.get(shown)) is not None]
+    if not found:
+        raise InputError("not one field could be counted: give other images")
+    cells, counts = _classified(found, model, adapt=adapt, expect=expect, sure=sure, reject=reject)
+    sizes = [(field.path, *field.size, field.red_cell, len(field.boxes)) for field in found]
+    result = Counted(cells, pd.DataFrame(sizes, columns=list(FIELDS)), counts, left_out)
+    _draw(found, cells, store, even_light=even_light)
+    store.tidy([field.path for field in found])
+    for name, table in (("cells", result.cells), ("fields", result.fields), ("counts", result.counts)):
+        write_sheet(out / f"{name}.csv", table, number=".4f")
+    cut = int(cells["touches_border"].sum())
+    say(
+        f"{len(cells)} white cells in {len(found)} fields, {cut} of them cut by a field's edge, "
+        f"{len(left_out)} files left out: {out}"
+    )
+    return result
+
+
+#: a field as it is shown, and where it is read
+Listed = tuple[str, Path]
+
+
+def _listed(fields: Sequence[str | Path], out: Path) -> tuple[list[Listed], list[tuple[str, str]]]:
+    """Every field once, in the order given, and the files left out."""
+    if not fields:
+        raise InputError("no field given: give images, or folders of images")
+    place = out.resolve()
+    for given in fields:
+        folder = place_of(given)
+        if folder.is_dir() and place.is_relative_to(folder.resolve()):
+            raise InputError(f"{out}: lies among the fields, pictures would be taken for them; choose another --out")
+    lab = gather(fields, full=True)
+    images = [(path, Path(file_of(path))) for path in lab.table["path"]]
+    if any(path.resolve().is_relative_to(place) for _, path in images):
+        raise InputError(f"{out}: holds one of the fields; choose another folder for --out")
+    tell_left_out(lab)
+    return images, list(lab.left_out.itertuples(index=False, name=None))
+
+
+def _described(model: DoRL | None) -> str:
+    """What of each cell is kept for the classifier, so that a count goes on with the same alone."""
+    if model is None:
+        return ""
+    views = model.config.views.plain
+    return f"{model.classifier_name}, {views} views, autoencoder {model.autoencoder.digest()[:16]}"
+
+
+def _search(
+    images: Sequence[Listed],
+    store: FieldStore,
+    network: Segmenter,
+    model: DoRL | None,
+    red_cell: float | None,
+    left_out: list[tuple[str, str]],
+) -> None:
+    """Find the cells of each field that isn't in the store yet."""
+    names = mask_names([path.resolve().as_posix().lstrip("/") for _, path in images])
+    contents = {shown: digest_of(path) for shown, path in images}
+    store.name({shown: name for (shown, _), name in zip(images, names, strict=True)}, contents)
+    todo = [listed for listed in images if store.get(listed[0]) is None]
+
+    rulers = _rulers(images, network) if todo and red_cell is None else {}
+
+    def searched(some: Sequence[Listed]) -> tuple[str, FoundField | str]:
+        ((shown, path),) = some
+        try:
+            image = read_image(path)
+        except BadImageError as error:
+            return shown, error.without(path)
+        found = search(network, image, ruler=rulers.get(shown) if red_cell is None else Ruler(red_cell, 1.0))
+        cells, measured = found.cells, found.ruler.diameter
+        if not cells and (fault := colour_fault(network, image, red_cell=measured)) is not None:
+            return shown, fault
+        inputs = None
+        if model is not None and cells:
+            crops = [cut_out(image, cell) for cell in cells]
+            inputs = model.inputs_of([crop for crop, _ in crops], [mask for _, mask in crops])
+        height, width = image.shape[:2]
+        return shown, store.put(shown, (width, height), measured, cells, inputs)
+
+    made = over_batches(searched, todo, device=network.device, size=1)
+    for _, (shown, outcome) in track(made, total=len(images), what="counting", done=len(images) - len(todo)):
+        if isinstance(outcome, str):
+            say(f"left out: {shown}: {outcome}")
+            left_out.append((shown, outcome))
+        elif outcome.red_cell is None:
+            say(f"{shown}: no red cells to measure by; give --red-cell PIXELS if cells are missing")
+
+
+def _rulers(images: Sequence[Listed], network: Segmenter) -> dict[str, Ruler]:
+    """The ruler of each field that has fellows in its folder, since a folder has one magnification as a rule.
+
+    All fields listed are measured, those that were searched before, too, so that an interrupted count ends as another.
+    """
+    folders = Counter(path.parent for _, path in images)
+    several = [(shown, path) for shown, path in images if folders[path.parent] > FELLOWS]
+
+    def measured(some: Sequence[Listed]) -> tuple[tuple[int, ...], Ruler] | None:
+        try:
+            image = read_image(some[0][1])
+        except BadImageError:
+            return None
+        return image.shape, measure(cleared(image))
+
+    groups: dict[tuple[Path, tuple[int, ...]], list[tuple[str, Ruler]]] = {}
+    made = over_batches(measured, several, device=network.device, size=1)
+    for ((shown, path),), outcome in track(made, total=len(several), what="measuring red cells"):
+        if outcome is not None:
+            groups.setdefault((path.parent, outcome[0]), []).append((shown, outcome[1]))
+    return {
+        shown: ruler
+        for own in groups.values()
+        for (shown, _), ruler in zip(own, of_one_folder([ruler for _, ruler in own]), strict=True)
+    }
+
+
+def _classified(
+    found: Sequence[FoundField],
+    model: DoRL | None,
+    *,
+    adapt: bool,
+    expect: str,
+    sure: float | None,
+    reject: bool,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """``cells.csv`` and ``counts.csv`` of the cells of all fields."""
+    rows = [
+        (field.path, *box, "", np.nan, "", True, confidence, cut, np.nan, None)
+        for field in found
+        for box, confidence, cut in zip(field.boxes, field.confidence, field.touches_border, strict=True)
+    ]
+    cells = pd.DataFrame(rows, columns=list(CELLS))
+    classes = [] if model is None else model.classes_
+    if model is not None and len(cells):
+        inputs = np.concatenate([field.inputs for field in found if len(field.boxes)])
+        agreement = None
+        if not adapt and model.calibration is not None:
+            agreement = model.agreement(inputs[spread(len(inputs))])
+        suited = suited_to(model, inputs, expect=expect, adapt=adapt)
+        probabilities = suited.probabilities(inputs)
+        told = said_of(suited, inputs, probabilities, sure=sure, reject=reject)
+        for name in told.columns:
+            cells[name] = told[name].to_numpy(object)
+        cells["class"] = cells["class"].fillna("")
+        cells["probability"] = cells["probability"].astype(float)
+        cells["distance"] = cells["distance"].astype(float)
+        tell_unlike(suited, int((told["unlike"] == True).sum()), len(cells), reject=reject)  # noqa: E712
+        if suited.calibration is not None:
+            first = suited.first_probabilities(inputs)
+            said = [probabilities.max(1)] if first is None else [first.max(1), probabilities.max(1)]
+            tell_accuracy(suited.calibration, *said, agreement=agreement)
+    counts = differential(cells["class"], classes)
+    counts.loc[len(counts)] = [ALL, len(cells), np.nan, np.nan, np.nan]
+    return cells, counts
+
+
+def _draw(found: Sequence[FoundField], cells: pd.DataFrame, store: FieldStore, *, even_light: bool) -> None:
+    """Draw each field's outlines and classes; a picture that shows just these already is left."""
+    texts = {
+        path: [
+            f"{name} {chance:.2f}" if name else "" for name, chance in zip(of["class"], of["probability"], strict=True)
+        ]
+        for path, of in cells.groupby("path", sort=False)
+    }
+    for field in track(found, total=len(found), what="drawing"):
+        said = texts.get(field.path, [])
+        shown = [*said, "in even light"] if even_light else said
+        if not store.lacks(field.path, shown):
+            continue
+        try:
+            image = read_image(file_of(field.path))
+        except BadImageError as error:
+            say(f"not drawn: {error}")
+            continue
+        labels = store.labels(field.path)
+        if labels.shape != image.shape[:2]:
+            say(f"not drawn: {field.path}: has changed since it was searched; count again")
+            continue
+        store.draw(field.path, shown, draw_cells(cleared(image) if even_light else image, labels, said))

@@ -1,0 +1,111 @@
+"""`dorl suggest`: which cells of a new lab to label first, as a manifest to fill in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from dorl.classification.selection import select_cells
+from dorl.commands.predict import Predicted, read_batches, read_images, tell_left_out
+from dorl.domains import Domain
+from dorl.errors import InputError
+from dorl.files import is_stream
+from dorl.names import plain_path, text_of
+from dorl.run.folder import check_folder, make_folder
+from dorl.run.model import DoRL
+from dorl.run.presets import check_seed
+from dorl.runtime.progress import say
+from dorl.sheets import write_sheet
+
+
+def suggest(
+    run: str | Path,
+    images: str | Path | Domain,
+    *,
+    out: str | Path,
+    n: int = 50,
+    seed: int = 0,
+    device: str | None = None,
+) -> pd.DataFrame:
+    """List the cells whose labels would help most.
+
+    Parameters
+    ----------
+    run : str or Path
+        That `fit` made; its features group the cells, and its classifier's doubt chooses among them.
+    images : str, Path or Domain
+        An image, a folder (searched below, too), a manifest, or a lab.
+    out : str or Path
+        CSV to write, in the images' folder or above it: ``image``, relative to the CSV's own folder, an empty ``label``
+        to fill in, and the run's ``predicted`` class with its ``probability``. Once filled in it is a manifest that
+        `fit` reads.
+    n : int
+        How many cells.
+    seed : int
+    device : str, optional
+
+    Returns
+    -------
+    DataFrame
+        What was written, the cells that stand for most others first.
+
+    Raises
+    ------
+    InputError
+        If the run, the images or `out` can't be used.
+    """
+    if n < 1:
+        raise InputError(f"n is {n}: give 1 or more")
+    check_seed(seed)
+    out = Path(out)
+    lab = read_images(images)
+    _check_place(out, lab)
+    model = DoRL.load(run, device=device)
+    tell_left_out(lab)
+    read = Predicted(0, 0, [])
+    paths: list[str] = []
+    parts: list[np.ndarray] = []
+    without = 0
+    for some, arrays in read_batches(lab, read, what="embedding cells"):
+        inputs, confidence = model.inputs(arrays)
+        found = confidence > 0
+        paths += [path for path, is_cell in zip(some, found, strict=True) if is_cell]
+        parts.append(inputs[found])
+        without += int((~found).sum())
+    if not paths and not without:
+        raise InputError("not one image could be read: give other images")
+    if not paths:
+        raise InputError(f"no cell was found in {without} images: give images of white cells")
+    if without:
+        say(f"{without} images without a cell that could be made out are not suggested")
+    features = np.concatenate(parts)
+    probabilities = None if model.classifier is None else model.suited(features).probabilities(features)
+    rows = select_cells(model.features(features), probabilities, n, seed=seed)
+    place = lab.root.resolve().relative_to(out.resolve().parent)
+    above = "" if place == Path() else f"{text_of(place.as_posix())}/"
+    table = pd.DataFrame(
+        {"image": pd.Series([plain_path(above + paths[row]) for row in rows], dtype=object), "label": ""}
+    )
+    if probabilities is not None:
+        table["predicted"] = np.array(model.classes_)[probabilities[rows].argmax(1)]
+        table["probability"] = probabilities[rows].max(1).round(4)
+    make_folder(out.parent)
+    write_sheet(out, table, number=".4f")
+    say(f"{len(table)} of {len(paths)} cells to label: {out}; fill in the column label")
+    return table
+
+
+def _check_place(out: Path, lab: Domain) -> None:
+    if out.suffix.lower() != ".csv" or out.is_dir():
+        raise InputError(f"{out}: give a file that ends in .csv for --out")
+    if out.is_symlink() or is_stream(out):
+        raise InputError(f"{out}: is a link, pipe or device; give a file in the images' folder or above it for --out")
+    if out.exists():
+        raise InputError(f"{out}: is there already, perhaps with labels; give another file for --out")
+    if not lab.root.resolve().is_relative_to(out.resolve().parent):
+        raise InputError(
+            f"{out}: not in the images' folder or above it, where a manifest must lie; give {lab.root / out.name}"
+        )
+    check_folder(out.parent)

@@ -1,0 +1,111 @@
+"""Images that a command is given: an image, a folder, a manifest, or several of them together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from dorl.domains import Domain, parse_lab, read_domain
+from dorl.domains.images import probe_image
+from dorl.domains.sources import FileSource
+from dorl.errors import BadImageError, InputError
+from dorl.names import text_of
+from dorl.runtime.progress import say
+
+#: what `gather` takes
+Given = str | Path | Domain | Sequence[str | Path]
+
+
+def each_given(given: Given) -> list[str | Path | Domain]:
+    """What was given, one by one."""
+    return [given] if isinstance(given, (str, Path, Domain)) else list(given)
+
+
+def place_of(given: str | Path) -> Path:
+    """The path in ``name=path``, or in a path."""
+    return Path(parse_lab(given)[1]) if isinstance(given, str) else given
+
+
+def gather(given: Given, *, full: bool = False) -> Domain:
+    """Read images as one lab, each once, in the order given.
+
+    Parameters
+    ----------
+    given : str, Path, Domain, or several str or Path
+        Each an image, a folder (searched below, too) or a manifest, as a path or ``name=path``.
+    full : bool
+        Paths as given, with their folders, as for several; those of one folder are relative to it otherwise.
+
+    Returns
+    -------
+    Domain
+        Of several, a file that is no usable image stands in `left_out`.
+
+    Raises
+    ------
+    InputError
+        If nothing is given, something isn't there, or there is no image at all.
+    """
+    each = each_given(given)
+    if not each:
+        raise InputError("no path given: give images, folders of images or manifests")
+    if isinstance(each[0], Domain) or (len(each) == 1 and not full):
+        return read_images(each[0])
+    seen: dict[Path, str] = {}
+    left_out: list[tuple[str, str]] = []
+    remarks: list[str] = []
+    for one in each:
+        assert not isinstance(one, Domain)
+        try:
+            lab = read_images(one)
+        except InputError as error:
+            if not isinstance(error.__cause__, BadImageError) or len(each) == 1:
+                raise
+            left_out.append((text_of(str(one)), error.__cause__.without(place_of(one))))
+            continue
+        if not isinstance(lab.source, FileSource):
+            raise InputError(f"{one}: is one file of many images; give it alone")
+        above = text_of(lab.root.as_posix()).rstrip("/") + "/"
+        above = "" if above == "./" else above
+        for i, path in enumerate(lab.table["path"]):
+            seen.setdefault(lab.file(i).resolve(), above + path)
+        remarks += [f"{text_of(str(one))}: {remark}" if len(each) > 1 else remark for remark in lab.remarks]
+        above = above if len(each) > 1 else ""
+        left_out += [(above + path, reason) for path, reason in lab.left_out.itertuples(index=False, name=None)]
+    if not seen:
+        reason = f", the first since: {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
+        raise InputError(f"none of {len(left_out)} files can be used{reason}; give other images")
+    table = pd.DataFrame({"path": pd.Series(list(seen.values()), dtype=object)})
+    told = pd.DataFrame(left_out, columns=["path", "reason"], dtype=object)
+    return Domain("images", Path(), "flat", table, told, remarks=tuple(remarks))
+
+
+def read_images(path: str | Path | Domain) -> Domain:
+    """Read one image file, a manifest, or every image below a folder, whatever it says of classes and masks."""
+    if isinstance(path, Domain):
+        return path
+    if not str(path).strip():
+        raise InputError("no path given: give an image, a folder of images or a manifest")
+    path = place_of(path)
+    try:
+        is_folder = path.is_dir()
+        is_file = path.exists() and not is_folder  # or a pipe, which is no image
+    except OSError as error:  # for example a name that is too long
+        raise InputError(f"{path}: {error.strerror}; give an image, a folder of images or a manifest") from error
+    if is_file and path.suffix.lower() not in (".csv", ".parquet", ".npz"):
+        try:
+            probe_image(path)
+        except BadImageError as error:
+            raise InputError(f"{error}; give an image, a folder of images or a manifest") from error
+        return Domain("images", path.parent, "flat", pd.DataFrame({"path": [text_of(path.name)]}))
+    return read_domain(path, name="images", layout="flat" if is_folder else "auto", any_class=True)
+
+
+def tell_left_out(lab: Domain) -> None:
+    """A line for each file that was left out before any image was read, and for what was concluded."""
+    for remark in lab.remarks:
+        say(remark)
+    for path, reason in lab.left_out.itertuples(index=False, name=None):
+        say(f"left out: {path}: {reason}")

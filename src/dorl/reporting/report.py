@@ -1,0 +1,151 @@
+"""The report of a run, made from what lies in its folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dorl.classification import COLUMNS
+from dorl.errors import InputError
+from dorl.reporting import SCORES, Notes, Settings, Table, Text, cells, write_report
+from dorl.reporting import contents as parts
+from dorl.reporting.figures.run import FOLDER
+from dorl.reporting.warnings import cautions
+from dorl.run.folder import METRICS, REPORT, RunConfig, read_config
+from dorl.sheets import read_sheet
+
+#: which comparison each table shows, by the name that `dorl.reporting.SCORES` uses
+_RESULTS = {"results": "results.csv", "results_flat": "results_flat.csv"}
+
+INTRODUCTION = {
+    "run": (
+        "DoRL was fitted to the labs below: each cell was segmented and embedded, an autoencoder learnt features that "
+        "are alike from lab to lab without looking at any label, and classifiers learnt the labels of the source labs."
+    ),
+    "imported": (
+        "Segmenter and autoencoder were imported from published weights. They give features; classifiers come with "
+        "dorl fit over labs of one's own."
+    ),
+    "evaluation": (
+        "DoRL was measured on the labs below. Classifiers were trained on one lab's cells and tested on the held-out "
+        "cells of the same lab and on every cell of each other lab. In rows named DoRL the segmenter's and the "
+        "autoencoder's training may use the tested lab's images, never its labels; in rows named DoRL (unseen lab) "
+        "the autoencoder was not tuned on them. In rows named DoRL the classifier Views adapts to the tested lab's "
+        "cells, without their labels."
+    ),
+}
+
+
+def read_metrics(run: Path) -> dict[str, Any]:
+    """What ``metrics.json`` of a finished run holds."""
+    path = run / METRICS
+    if not path.is_file():
+        raise InputError(f"{run}: {METRICS} is missing: the run is not finished; give the same command again")
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged; restore it or fit again") from error
+    if not isinstance(metrics, dict) or not {"seconds", "labs", "notes"} <= metrics.keys():
+        raise InputError(f"{path}: damaged (a part is missing); restore it or fit again")
+    return metrics
+
+
+def read_results(path: Path) -> pd.DataFrame:
+    """A table of results of a finished run."""
+    if not path.is_file():
+        raise InputError(f"{path.parent}: {path.name} is missing; restore it, or run again into another folder")
+    try:
+        results = read_sheet(path, text=("train", "test", "method", "classifier"))
+    except ValueError as error:  # pandas' own errors are kinds of it
+        raise InputError(f"{path}: damaged; restore it, or run again into another folder") from error
+    lacking = [name for name in COLUMNS if name not in results]
+    if lacking:
+        raise InputError(f"{path}: damaged (no column {lacking[0]!r}); restore it, or run again into another folder")
+    return results
+
+
+def write_run_report(run: Path) -> Path:
+    """Write ``report.html`` of a finished run or evaluation; returns its path."""
+    config, metrics = read_config(run), read_metrics(run)
+    lacking = [lab.name for lab in config.labs if lab.name not in metrics["labs"]]
+    if lacking:
+        raise InputError(f"{run}: {METRICS} says nothing of lab {lacking[0]!r}; restore it or fit again")
+    folder = run / FOLDER
+    sections: list[Any] = [Text(INTRODUCTION[config.kind if config.labs else "imported"])]
+    if config.labs:
+        if warnings := cautions(metrics):
+            sections.append(Notes(warnings, heading="Warnings"))
+        sections.append(parts.labs_table(config, metrics))
+    if "pairs" in metrics:
+        sections += _measured(run, config, metrics)
+    sections += [
+        parts.mistakes(folder, metrics),
+        parts.expected(metrics),
+        parts.latent_space(run, folder, config),
+        parts.distances(metrics),
+        parts.figure(folder, "grey_levels"),
+        parts.figure(folder, "class_counts"),
+        parts.figure(folder, "reconstructions", "Original, segmented, reconstructed"),
+        parts.calibration(metrics),
+        parts.figure(folder, "loss", "The autoencoder's training"),
+    ]
+    if left_out := _left_out(metrics):
+        sections.append(Notes(left_out, heading="What was left out, and what to know of the labs"))
+    if metrics["notes"]:
+        sections.append(Notes(metrics["notes"]))
+    sections.append(Settings(_settings(config), heading="All settings", folded=True))
+    write_report(
+        run / REPORT,
+        title=f"DoRL {config.kind}: {run.resolve().name}",
+        subtitle=_what_was_run(config, metrics),
+        sections=[section for section in sections if section is not None],
+    )
+    return run / REPORT
+
+
+def _measured(run: Path, config: RunConfig, metrics: dict[str, Any]) -> list[Any]:
+    """The protocol's tables, from the short one to the details."""
+    order = [lab.name for lab in config.labs]
+    results = {name: read_results(run / file) for name, file in _RESULTS.items()}
+    found: list[Any] = [parts.overview(results["results"], config)]
+    for heading, meaning, frame, score in SCORES:
+        found.append(Table(cells(results[frame], order, score=score), heading=heading, caption=meaning))
+    pairs = pd.DataFrame(metrics["pairs"])
+    pairs.insert(0, "labs", pairs.pop("train") + " → " + pairs.pop("test"))
+    pairs.columns = [name.replace("_", " ") for name in pairs.columns]
+    found.append(Table(pairs, heading="What each pair compares", index=False, folded=True))
+    return [*found, parts.confusions(config, metrics)]
+
+
+def _what_was_run(config: RunConfig, metrics: dict[str, Any]) -> str:
+    """One line."""
+    names = ", ".join(lab.name for lab in config.labs)
+    return (
+        f"dorl {config.dorl}{f' on {names}' if names else ''}; segmenter {Path(config.segmenter.name).name}, "
+        f"autoencoder {config.autoencoder.width} wide (preset {config.autoencoder.preset}), seed {config.seed}; "
+        f"{metrics['seconds']:.0f} s."
+    )
+
+
+def _settings(config: RunConfig) -> dict[str, Any]:
+    return {
+        "method": config.method,
+        "segmenter": config.segmenter.model_dump(exclude={"digest"}),
+        "views": config.views.model_dump(),
+        "autoencoder": config.autoencoder.model_dump(),
+        "classifiers": config.classifiers.model_dump(),
+        "protocols": config.protocols,
+    }
+
+
+def _left_out(metrics: dict[str, Any]) -> list[str]:
+    """Every reason why a file was left out, and what was remarked when the labs were read."""
+    notes = [
+        f"{name}: {count} left out: {reason}"
+        for name, lab in metrics["labs"].items()
+        for reason, count in lab["left_out"].items()
+    ]
+    return notes + [f"{name}: {note}" for name, lab in metrics["labs"].items() for note in lab["notes"]]

@@ -1,0 +1,1 @@
+"""The fitted model and its folder: settings, files, features, classifiers, card."""

@@ -1,0 +1,72 @@
+"""The model card of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from dorl.files import write_text
+from dorl.run.folder import CARD, RunConfig
+
+#: what a run can be used for, by whether it has classifiers
+USE = {
+    True: "dorl predict RUN IMAGES --out predictions.csv",
+    False: "dorl fit LAB... --segmenter RUN --autoencoder RUN --out RUN2",
+}
+
+
+def write_card(run: Path, config: RunConfig, metrics: dict[str, Any]) -> None:
+    """Write the run's model card, ``README.md``."""
+    labs = "\n".join(
+        f"- {lab.name}: {lab.images} images, {lab.labelled} labelled, layout {lab.layout}" for lab in config.labs
+    )
+    learnt = ", ".join(config.classifiers.source) or "no lab"
+    notes = "\n\n".join(metrics["notes"]) if not labs else ""
+    write_text(
+        run / CARD,
+        f"""# DoRL run
+
+{"Classifies" if config.classifiers.names else "Gives features of"} single-cell images of white blood cells. \
+Made by dorl {config.dorl}, seed {config.seed}.
+
+## Trained on
+{labs or notes}
+
+Segmenter `{config.segmenter.name}` (base {config.segmenter.base}, LoRA rank {config.segmenter.rank}); autoencoder \
+{config.autoencoder.width} wide, preset {config.autoencoder.preset}. The labels learnt are those of: {learnt}.
+
+## Measured
+{_card_scores(config, metrics)}
+
+## Use
+    {USE[bool(config.classifiers.names)]}
+
+A result is a help for research; it is no diagnosis and was not validated for clinical use.
+""",
+    )
+
+
+def _card_scores(config: RunConfig, metrics: dict[str, Any]) -> str:
+    """How well the default classifier did from lab to lab, or that nothing is known of it."""
+    default = config.classifiers.default
+    measured = [row for row in metrics["results"] if row["classifier"] == default]
+    if not measured:
+        return "Nothing: no lab here has labels of two classes or more."
+    scores = "\n".join(
+        f"| {row['train']} | {row['test']} | {100 * row['accuracy']:.1f} | {100 * row['balanced_accuracy']:.1f} |"
+        for row in measured
+    )
+    autoencoder = (
+        "the autoencoder was trained elsewhere"
+        if config.autoencoder.preset == "given"
+        else "the autoencoder saw the images of all these labs, without labels"
+    )
+    return f"""Classifier {default}, mean of {config.classifiers.folds} folds, classes compared by the tree. One lab's \
+classifier on another's cells; {autoencoder}.
+
+| trained on | tested on | accuracy % | balanced accuracy % |
+|---|---|---|---|
+{scores}
+
+The classifiers in this folder learnt all source labs together. On a lab that is not listed here expect less than on \
+any of these, until it was measured there."""

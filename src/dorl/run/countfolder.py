@@ -1,0 +1,173 @@
+"""What `dorl count` knows of each field, by the field's content, and the masks and pictures of those asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dorl.errors import InputError
+from dorl.files import png, write_json
+from dorl.run.folder import make_folder, otherwise
+from dorl.runtime.kept import Kept, content_key
+from dorl.runtime.results import Results
+from dorl.segmentation.fieldcells import FieldCell, label_picture
+
+#: subfolders: what was found, masks, pictures; and what the count depends on
+FOUND, MASKS, ANNOTATED, SOURCE = ".found", "masks", "annotated", "source.json"
+
+
+@dataclass(frozen=True)
+class FoundField:
+    """The cells of one field.
+
+    Attributes
+    ----------
+    path : str
+        As the user named it.
+    size : (int, int)
+        Width and height in pixels.
+    red_cell : float or None
+        Diameter of a red cell in pixels; None where it couldn't be measured.
+    boxes : int array of shape (N, 4)
+        xmin, ymin, xmax, ymax; the last two exclusive.
+    confidence : float array of shape (N,)
+    touches_border : bool array of shape (N,)
+    inputs : array of shape (N, …)
+        What the classifier takes of each cell; of shape (N, 0) without a run.
+    """
+
+    path: str
+    size: tuple[int, int]
+    red_cell: float | None
+    boxes: np.ndarray
+    confidence: np.ndarray
+    touches_border: np.ndarray
+    inputs: np.ndarray
+
+
+class FieldStore:
+    """The fields of a count; `open` makes or reopens it.
+
+    Attributes
+    ----------
+    out : Path
+        The count's folder.
+    """
+
+    def __init__(self, out: Path, source: Mapping[str, Any]) -> None:
+        self.out, self._source = out, dict(source)
+        self._kept, self._results = Kept(out / FOUND), Results(out)
+        self._names: dict[str, str] = {}
+        self._contents: dict[str, str] = {}
+
+    @classmethod
+    def open(cls, out: Path, source: Mapping[str, Any]) -> FieldStore:
+        """Make a count's folder, or go on in it.
+
+        Parameters
+        ----------
+        out : Path
+        source : mapping
+            What the cells depend on; plain values.
+
+        Raises
+        ------
+        InputError
+            If the folder holds a count of another source, or anything that isn't one.
+        """
+        told = out / FOUND / SOURCE
+        if told.is_file():
+            if changed := otherwise(told, source, remove=str(out)):
+                raise InputError(
+                    f"{out}: holds a count with other settings ({', '.join(changed)}); choose another folder for --out"
+                )
+        elif out.exists() and any(out.iterdir()):
+            raise InputError(f"{out}: is not empty and holds no count; choose another folder for --out")
+        else:
+            make_folder(out)
+            write_json(told, dict(source))
+        return cls(out, source)
+
+    def name(self, names: Mapping[str, str], contents: Mapping[str, str]) -> None:
+        """Give the file name of each field's pictures, and the digest of the field's file, by the field's path."""
+        self._names, self._contents = dict(names), dict(contents)
+
+    def get(self, path: str) -> FoundField | None:
+        """What was found in a field; None where its content wasn't searched yet. Its mask is there afterwards."""
+        arrays = ("boxes", "confidence", "touches_border", "inputs")
+        key = self._key(path)
+        held = self._kept.get(key, "size", "red_cell", *arrays) if self._contents[path] else None
+        if held is None:
+            return None
+        width, height = (int(side) for side in held["size"])
+        red_cell = None if np.isnan(held["red_cell"]) else float(held["red_cell"])
+        found = FoundField(path, (width, height), red_cell, *(held[name] for name in arrays))
+        mask = f"{MASKS}/{self._names[path]}"
+        if not self._results.has(mask, key):
+            self._results.write(mask, key, png(self.labels(path)))
+        return found
+
+    def put(
+        self,
+        path: str,
+        size: tuple[int, int],
+        red_cell: float | None,
+        cells: Sequence[FieldCell],
+        inputs: np.ndarray | None,
+    ) -> FoundField:
+        """Keep what was found in a field, and write its masks."""
+        found = FoundField(
+            path,
+            size,
+            red_cell,
+            np.array([cell.box for cell in cells], np.int64).reshape(-1, 4),
+            np.array([cell.confidence for cell in cells], np.float64),
+            np.array([cell.touches_border for cell in cells], bool),
+            np.empty((len(cells), 0), np.float16) if inputs is None else inputs,
+        )
+        labels = label_picture(cells, size)
+        self._kept.put(
+            self._key(path),
+            size=size,
+            red_cell=np.nan if red_cell is None else red_cell,
+            boxes=found.boxes,
+            confidence=found.confidence,
+            touches_border=found.touches_border,
+            inputs=found.inputs,
+            labels=labels,
+        )
+        self._results.write(f"{MASKS}/{self._names[path]}", self._key(path), png(labels))
+        return found
+
+    def labels(self, path: str) -> np.ndarray:
+        """The cells of a field that was found: uint16 (H, W), 0 outside cells, i + 1 in cell i."""
+        held = self._kept.get(self._key(path), "labels")
+        if held is None:
+            raise InputError(f"{self.out / FOUND}: changed while it was used; count again")
+        return held["labels"]
+
+    def lacks(self, path: str, texts: Sequence[str]) -> bool:
+        """Whether there is no picture of a field with these very cells and texts."""
+        return not self._results.has(f"{ANNOTATED}/{self._names[path]}", self._drawn(path, texts))
+
+    def draw(self, path: str, texts: Sequence[str], picture: np.ndarray) -> None:
+        """Write a field's picture."""
+        self._results.write(f"{ANNOTATED}/{self._names[path]}", self._drawn(path, texts), png(picture))
+
+    def tidy(self, paths: Sequence[str]) -> None:
+        """Take away masks and pictures of fields that aren't among `paths`, and the oldest of what is kept.
+
+        `dorl.runtime.kept.LIMIT` is how much is kept.
+        """
+        self._results.tidy({f"{folder}/{self._names[path]}" for folder in (MASKS, ANNOTATED) for path in paths})
+        self._kept.tidy()
+
+    def _key(self, path: str) -> str:
+        return content_key("field", self._source, self._contents[path])
+
+    def _drawn(self, path: str, texts: Sequence[str]) -> str:
+        return content_key("annotated", self._key(path), list(texts))

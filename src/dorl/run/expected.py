@@ -1,0 +1,85 @@
+"""How well a classifier is likely to do on labs that it learnt no label of."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline, make_pipeline
+
+from dorl.classification import VIEWS, Calibration, calibrate, expected_accuracy
+from dorl.run.features import Represented, learnt_level
+from dorl.runtime.progress import track
+
+
+def expected_on(
+    made: Represented, lab: str, name: str, model: Pipeline, calibration: Calibration, source: Sequence[str]
+) -> dict[str, Any] | None:
+    """The accuracy expected of a classifier on a lab's cells, labelled or not.
+
+    Images in which no cell was found get no class, and don't count.
+
+    Parameters
+    ----------
+    made : Represented
+    lab : str
+    name : str
+        Of the classifier.
+    model : Pipeline
+        Fitted; the one over views may have adapted.
+    calibration : Calibration
+        Of the model before it adapted.
+    source : sequence of str
+        Labs that it learnt from.
+
+    Returns
+    -------
+    dict or None
+        ``source``, ``lab``, ``cells``, ``accuracy`` with its 95 % interval ``low`` and ``high`` (0-1), ``adapted``.
+        None where no cell was found.
+    """
+    rows = _found_in(made, lab)
+    if not len(rows):
+        return None
+    asked = model[-1] if name == VIEWS else model
+    accuracy, low, high = expected_accuracy(calibration, asked, made.inputs(rows))
+    adapted = bool(getattr(model[-1], "adapted_", False))
+    found = {"source": list(source), "lab": lab, "cells": len(rows), "adapted": adapted}
+    return {**found, "accuracy": round(accuracy, 4), "low": round(low, 4), "high": round(high, 4)}
+
+
+def expected_without_labels(made: Represented, trains: Sequence[str]) -> list[dict[str, Any]]:
+    """What the default classifier of each of the labs `trains` is expected to do on each lab without labels.
+
+    Of an evaluation, which keeps no classifier; each is fitted to all labelled cells of its lab, and adapts to the lab
+    without labels where it can. Rows as of `expected_on`; a lab with too few cells to calibrate by gives none.
+    """
+    name = made.config.classifiers.default
+    unlabelled = [lab.name for lab in made.labs if not lab.classes]
+    jobs = list(trains) if unlabelled else []
+    found = []
+    for train in track(jobs, total=len(jobs), what="estimating the accuracy on labs without labels"):
+        rows = np.flatnonzero((made.cells["domain"] == train) & made.cells["label"].notna())
+        labels = made.cells["label"].to_numpy(object)[rows]
+        learnt = learnt_level(labels).project_all(labels).astype(str)
+        model, inputs = made.classifier(name), made.inputs(rows)
+        groups, patients = made.groups[rows], made.patients[rows]
+        calibration = calibrate(model, inputs, learnt, groups=groups, patients=patients, seed=made.config.seed)
+        if calibration is None:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the iteration limits are the paper's
+            model.fit(inputs, learnt)
+        for lab in unlabelled:
+            others = made.inputs(_found_in(made, lab))
+            suited = make_pipeline(model[-1].suited(others)) if name == VIEWS and len(others) else model
+            found.append(expected_on(made, lab, name, suited, calibration, [train]))
+    return [row for row in found if row is not None]
+
+
+def _found_in(made: Represented, lab: str) -> NDArray[np.intp]:
+    """Rows of a lab's images in which a cell was found."""
+    return np.flatnonzero((made.cells["domain"] == lab) & made.cells["cell_found"].astype(bool))

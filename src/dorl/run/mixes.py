@@ -1,0 +1,93 @@
+"""The mix of classes that is expected of new cells: a known one, what was learnt, or a file's."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dorl.classification.intervals import KNOWN
+from dorl.classification.mix import Expected, shares_of
+from dorl.errors import InputError
+from dorl.runtime.progress import say
+from dorl.taxonomy import parse_label
+
+#: what ``--expect`` takes beside a file, and its default
+NONE, SOURCE, DEFAULT = "none", "source", "blood"
+#: columns of the file
+COLUMNS = ("class", "share")
+
+
+def expected_mix(given: str, classes: Sequence[str], learnt: Mapping[str, float]) -> Expected | None:
+    """What `given` expects of some classes.
+
+    Parameters
+    ----------
+    given : {"blood", "marrow", "source", "none"} or str
+        Or a CSV file with the columns class and share.
+    classes : sequence of str
+        Of the classifier.
+    learnt : mapping of str to float
+        Cells learnt of each class, or their shares; empty where that isn't known.
+
+    Returns
+    -------
+    Expected or None
+        None for ``"none"``, and where nothing is known of what was learnt.
+
+    Raises
+    ------
+    InputError
+        If `given` is no such word, and no such file.
+    """
+    if given == NONE:
+        return None
+    shares = given if given in (SOURCE, *KNOWN) else read_shares(Path(given))
+    if not set(classes) <= set(learnt):
+        return None
+    source = np.array([learnt[name] for name in classes], np.float64)
+    return Expected(source / source.sum(), shares_of(shares, classes, source))
+
+
+def check_expect(given: str) -> None:
+    """Raise InputError for what `expected_mix` would refuse, before any work is done."""
+    if given not in (NONE, SOURCE, *KNOWN):
+        read_shares(Path(given))
+
+
+def read_shares(path: Path) -> dict[str, float]:
+    """Shares by class of a CSV file whose columns are class and share. Raises InputError."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        words = ", ".join((*KNOWN, SOURCE, NONE))
+        raise InputError(f"--expect {path}: can't be read; give {words}, or a CSV file") from error
+    found: dict[str, float] = {}
+    for number, row in enumerate(rows, start=2):
+        name, share = (row.get(column) for column in COLUMNS)
+        if name is None or share is None:
+            raise InputError(f"{path}: line {number} has no class and share; the columns are class,share")
+        if (node := parse_label(name)) is None:
+            raise InputError(f"{path}: line {number}: {name!r} is no class of the tree")
+        try:
+            found[node] = float(share)
+        except ValueError:
+            raise InputError(f"{path}: line {number}: {share!r} is no number") from None
+        if not 0 <= found[node] < np.inf:
+            raise InputError(f"{path}: line {number}: a share is 0 or more, not {share}")
+    if not found:
+        raise InputError(f"{path}: names no class; give lines of class,share")
+    return found
+
+
+def tell_mix(given: str, classes: Sequence[str], mix: np.ndarray, cells: int) -> None:
+    """Say the proportions (C,) that were estimated, the largest first."""
+    order = np.argsort(-mix, kind="stable")
+    listed = ", ".join(f"{classes[i]} {100 * mix[i]:.1f} %" for i in order if mix[i] >= 0.005)
+    say(
+        f"mix of these {cells} cells, expected as {given} and estimated from them: {listed}; probabilities are "
+        "corrected by it (--expect none leaves them)"
+    )

@@ -1,0 +1,330 @@
+"""A fitted DoRL: images in, features and classes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.pipeline import make_pipeline
+
+from dorl.cells.views import Views
+from dorl.classification import VIEWS, Calibration, load_calibration, load_classifier
+from dorl.classification.mix import FEWEST, Expected
+from dorl.classification.unlike import Unlike
+from dorl.domains import read_image
+from dorl.errors import InputError
+from dorl.representation import CrossDomainAutoencoder
+from dorl.representation.features import SeenCells, see_cells
+from dorl.representation.grids import described_views
+from dorl.run.embedding import prepared, stored_form
+from dorl.run.folder import (
+    AUTOENCODER,
+    CELL,
+    CLASSIFIERS,
+    PUBLISHED,
+    SEGMENTER,
+    UNLIKE,
+    RunConfig,
+    check_complete,
+    slug,
+)
+from dorl.run.mixes import DEFAULT, expected_mix
+from dorl.run.unlikeness import load_unlike
+from dorl.runtime.inference import over_batches
+from dorl.segmentation import Segmenter
+from dorl.segmentation.cell import find_cells
+
+#: images that `DoRL` embeds at once
+BATCH = 32
+
+#: one image: uint8 (H, W, 3), or a file's path
+Image = np.ndarray | str | Path
+
+
+class DoRL:
+    """A run's segmenter, autoencoder and one of its classifiers; `dorl.load` and `dorl.fit` make it.
+
+    Attributes
+    ----------
+    segmenter : Segmenter
+    autoencoder : CrossDomainAutoencoder
+    classifier : scikit-learn estimator or None
+        None where no lab of the run had labels.
+    config : RunConfig
+    classifier_name : str
+        Of the classifier, for example ``"Views"``; empty without one.
+    calibration : Calibration or None
+        Of the classifier; None where the run had too few labels.
+    unlike : Unlike or None
+        Says how unlike the cells learnt a cell is; None in runs of earlier versions, or of too few labels.
+    mix : float array of shape (C,) or None
+        Share of each class in the cells that it was made to suit (`suited`), by which probabilities are corrected; None
+        where they aren't.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        autoencoder: CrossDomainAutoencoder,
+        classifier: Any,
+        config: RunConfig,
+        classifier_name: str = "",
+        calibration: Calibration | None = None,
+        unlike: Unlike | None = None,
+    ) -> None:
+        self.segmenter = segmenter
+        self.autoencoder = autoencoder
+        self.classifier = classifier
+        self.config = config
+        self.classifier_name = classifier_name
+        self.calibration = calibration
+        self.unlike = unlike
+        self.mix: np.ndarray | None = None
+        self._expected: Expected | None = None
+
+    @classmethod
+    def load(cls, run: str | Path, *, classifier: str | None = None, device: str | None = None) -> DoRL:
+        """Load a run folder.
+
+        Parameters
+        ----------
+        run : str or Path
+        classifier : str, optional
+            One of the run's classifiers; its default otherwise.
+        device : str, optional
+
+        Raises
+        ------
+        InputError
+            If the folder is no finished run, of another version, or a file is missing or damaged.
+        """
+        run = Path(run)
+        config = check_complete(run)
+        known = config.classifiers.names
+        name = classifier or config.classifiers.default
+        if known and name not in known:
+            raise InputError(f"classifier {name!r} is not in {run}: give one of {', '.join(known)}")
+        place = run / CLASSIFIERS / f"{slug(name)}.skops"
+        fitted = load_classifier(place) if known else None
+        # features of 8-bit tokens are learnt as such; floating-point ones are alike
+        integers = config.segmenter.precision == "int8"
+        return cls(
+            Segmenter.load(run / SEGMENTER, device=device, precision="int8" if integers else "auto"),
+            CrossDomainAutoencoder.load(run / AUTOENCODER, device=device),
+            fitted,
+            config,
+            name if known else "",
+            load_calibration(place.with_suffix(".json")) if known else None,
+            load_unlike(run / UNLIKE) if known else None,
+        )
+
+    @property
+    def classes_(self) -> list[str]:
+        """Classes, in the order of `predict_proba`'s columns."""
+        return [str(name) for name in self._fitted().classes_]
+
+    def transform(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
+        """Features s.
+
+        Parameters
+        ----------
+        images : uint8 array of shape (N, H, W, 3), or sequence of N images or paths
+            RGB, 0-255; in a sequence each may have its own size.
+
+        Returns
+        -------
+        float32 array of shape (N, D)
+
+        Raises
+        ------
+        InputError
+            If an array is no uint8 RGB image.
+        BadImageError
+            If a file can't be read.
+        """
+        parts = [self.features(self.inputs(batch)[0]) for batch in self._batches(images)]
+        return np.concatenate(parts) if parts else np.empty((0, self.autoencoder.config.feature_width), np.float32)
+
+    def features(self, inputs: np.ndarray) -> np.ndarray:
+        """Features s, float32 (N, D), of what `inputs` gives: the mean over the views, where there are several."""
+        width = inputs.shape[-1] if self.of_grids else self.autoencoder.config.feature_width
+        return inputs if inputs.ndim == 2 else np.asarray(inputs[..., :width], np.float32).mean(1)
+
+    def described(self, inputs: np.ndarray) -> np.ndarray:
+        """The description that s is made of, float32 (N, F), likewise; as published s itself."""
+        skip = 0 if self.autoencoder.shared is None else self.autoencoder.config.feature_width
+        return inputs if inputs.ndim == 2 else np.asarray(inputs[..., skip:], np.float32).mean(1)
+
+    def predict_proba(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
+        """Probabilities (N, number of classes), in the order of `classes_`; input as for `transform`.
+
+        Calibrated on held-out cells of the source labs, where there were enough. The row of an image in which no cell
+        was found is NaN.
+        """
+        self._fitted()
+        parts = [self.inputs(batch) for batch in self._batches(images)]
+        if not parts:
+            return np.empty((0, len(self.classes_)))
+        probabilities = self.probabilities(np.concatenate([inputs for inputs, _ in parts]))
+        probabilities[np.concatenate([confidence for _, confidence in parts]) == 0] = np.nan
+        return probabilities
+
+    def inputs(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """What the classifier takes of one batch of uint8 images, and the confidence of each cell's outline.
+
+        Of each plain view s and the description that it is made of, float16 (B, plain, D + F); as published s of the
+        whole image, float32 (B, D). The confidence is that of `dorl.segmentation.cell.FoundCell`: float64 (B,), 0 to 1,
+        0 where no cell was found.
+        """
+        looked = self._views if self.several else self._whole
+        parts = [part for _, part in over_batches(looked, images, device=self.segmenter.device)]
+        return np.concatenate([inputs for inputs, _ in parts]), np.concatenate([confidence for _, confidence in parts])
+
+    @property
+    def several(self) -> bool:
+        """Whether classifiers take several views of a cell, and not the whole image, as published."""
+        return self.config.method == CELL or self.of_grids
+
+    @property
+    def of_grids(self) -> bool:
+        """Whether its classifier is that of a run of dorl 0.1 which takes views, but not s of these."""
+        return self.config.method == PUBLISHED and self.classifier_name == VIEWS
+
+    def _views(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        out = self.segmenter(prepared(images, self.segmenter.image_size))
+        cells = find_cells(self.segmenter, images, logits=out.mask_logits)
+        return self.inputs_of(images, [cell.mask for cell in cells]), np.array([cell.confidence for cell in cells])
+
+    def inputs_of(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> np.ndarray:
+        """What the classifier takes of cells whose masks are known already, as `inputs` gives it.
+
+        Parameters
+        ----------
+        images : sequence of uint8 arrays of shape (H, W, 3)
+        masks : sequence of bool arrays of shape (H, W)
+            As published the whole images are seen, whatever the masks.
+        """
+        if self.of_grids:
+            return described_views(self.segmenter, images, masks, self.config.views.plain)
+        if self.config.method == PUBLISHED:
+            return self._encoded(prepared(images, self.segmenter.image_size))[0]
+        return self.autoencoder.completed(np.stack(self.seen(images, masks).descriptions))
+
+    def seen(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> SeenCells:
+        """Cells whose masks are known already in their plain views; arguments as for `inputs_of`."""
+        return see_cells(self.segmenter, self.autoencoder, images, masks, *self._plain(len(images)))
+
+    def _plain(self, count: int) -> tuple[list[Views], list[str]]:
+        """Views of so many cells, and their keys, which what isn't restained doesn't need."""
+        return [Views(self.config.views.plain, 0)] * count, [""] * count
+
+    def suited(self, inputs: np.ndarray, *, expect: str = DEFAULT, adapt: bool = True) -> DoRL:
+        """The same for other cells without labels: adapted to them, and to their mix of classes, where that is of use.
+
+        Parameters
+        ----------
+        inputs : array of shape (N, V, F), or (N, F) as published
+            As `inputs` gives them.
+        expect : {"blood", "marrow", "source", "none"} or str
+            The mix that is expected, or a CSV file with the columns class and share
+            (`dorl.run.mixes.expected_mix`). From 30 cells on, theirs is estimated, and probabilities are corrected
+            by it; ``"none"`` leaves them.
+        adapt : bool
+            Let the classifier over views adapt where there is something to adapt to (`ViewsClassifier.suited`).
+
+        Returns
+        -------
+        DoRL
+            `classifier` is another one where it adapted, `mix` isn't None where probabilities are corrected, and
+            `unlike` doesn't hold the cells' common shift against each of them where they are another lab's.
+
+        Raises
+        ------
+        InputError
+            If `expect` can't be used.
+        """
+        learnt = {} if self.calibration is None else self.calibration.shares
+        expected = expected_mix(expect, self.classes_, learnt)
+        other = copy(self)
+        other.mix, other._expected = None, None
+        if adapt and self.classifier_name == VIEWS:
+            suited = self._fitted()[-1].suited(inputs, expected)
+            if suited is not self._fitted()[-1]:
+                other.classifier = make_pipeline(suited)
+        described = self.described(inputs)
+        elsewhere = self.unlike is not None and len(inputs) > 0 and self.unlike.of_another_lab(described)
+        if expected is not None and len(inputs) >= FEWEST:
+            mix = expected.estimate(other.probabilities(inputs), unlike=elsewhere)
+            other.mix, other._expected = mix, expected
+        if adapt and elsewhere and self.unlike is not None:
+            other.unlike = self.unlike.suited(described, other.probabilities(inputs))
+        return other
+
+    def distances(self, inputs: np.ndarray) -> np.ndarray:
+        """How unlike the cells learnt each cell is: (N,), above 1 unlike; NaN where the run can't say."""
+        return np.full(len(inputs), np.nan) if self.unlike is None else self.unlike.distance(self.described(inputs))
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Probabilities (N, C) of what `inputs` gives of N cells, calibrated, and corrected by `mix`."""
+        said = self._fitted().predict_proba(features)
+        said = said if self.calibration is None else self.calibration.apply(said)
+        return said if self.mix is None or self._expected is None else self._expected.correct(said, self.mix)
+
+    def first_probabilities(self, inputs: np.ndarray) -> np.ndarray | None:
+        """`probabilities` as they were before the classifier adapted to any lab; None where it hasn't."""
+        if self.classifier_name != VIEWS or not self._fitted()[-1].adapted_:
+            return None
+        said = self._fitted()[-1].first_proba(inputs)
+        return said if self.calibration is None else self.calibration.apply(said)
+
+    def agreement(self, inputs: np.ndarray) -> float | None:
+        """Share of cells whose class would stay if the classifier adapted to them; None where it wouldn't adapt."""
+        return self._fitted()[-1].agreement(inputs) if self.classifier_name == VIEWS else None
+
+    def predict(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
+        """The likeliest class of each image, None where no cell was found: object array (N,) of str or None.
+
+        Input as for `transform`.
+        """
+        probabilities = self.predict_proba(images)
+        classes = np.array(self.classes_, object)[probabilities.argmax(1)]
+        classes[np.isnan(probabilities).any(axis=1)] = None
+        return classes
+
+    def _whole(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        features, logits = self._encoded(prepared(images, self.segmenter.image_size))
+        cells = find_cells(self.segmenter, images, logits=logits)
+        return features, np.array([cell.confidence for cell in cells])
+
+    def _encoded(self, small: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:
+        """Features s of prepared images as published, and what the segmenter says of their masks."""
+        out = self.segmenter(small)
+        tokens, _, _ = stored_form(out, small)
+        return self.autoencoder.encode(torch.from_numpy(tokens)).cpu().numpy(), out.mask_logits
+
+    def _batches(self, images: np.ndarray | Sequence[Image]) -> Iterator[list[np.ndarray]]:
+        if isinstance(images, (str, Path)):
+            raise InputError("give a list of images or paths, not a single path")
+        for start in range(0, len(images), BATCH):
+            yield [_as_array(image) for image in images[start : start + BATCH]]
+
+    def _fitted(self) -> Any:
+        if self.classifier is None:
+            raise InputError("this run has no classifiers, since no lab of it had labels: fit again with labels")
+        return self.classifier
+
+
+def _as_array(image: Image) -> np.ndarray:
+    if isinstance(image, (str, Path)):
+        return read_image(Path(image))
+    array = np.asarray(image)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3 or 0 in array.shape:
+        raise InputError(f"an image must be uint8 of shape (H, W, 3), not {array.dtype} of shape {array.shape}")
+    return array
+
+
+load = DoRL.load

@@ -1,0 +1,110 @@
+"""The protocol over the labs of a run: transductive as published, and on labs that were never seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from dorl.classification import CLASSIFIERS, LabFeatures, ProtocolResult, cross_lab
+from dorl.domains import Domain
+from dorl.errors import InputError
+from dorl.representation import encode_cells
+from dorl.run.autoencoders import shared_width, trained
+from dorl.run.features import Represented, represented_without
+from dorl.run.folder import AUTOENCODER, CELL
+from dorl.runtime.progress import say
+
+#: protocol and the name of its rows in the tables
+METHODS = {"transductive": "DoRL", "unseen": "DoRL (unseen lab)"}
+
+
+def trainable(labs: Sequence[Domain]) -> list[str]:
+    """Names of the labs that a classifier can be trained on: those with two classes or more."""
+    return [lab.name for lab in labs if len(lab.classes) > 1]
+
+
+def check_protocols(protocols: Sequence[str], labs: Sequence[Domain]) -> None:
+    """Refuse, before any long work, unknown protocols and labs that they can't be run on."""
+    for name in protocols:
+        if name not in METHODS:
+            raise InputError(f"protocol {name!r} is unknown: give {' or '.join(METHODS)}, or both")
+    if not protocols:
+        raise InputError(f"no protocol given: {' or '.join(METHODS)}")
+    if not trainable(labs):
+        raise InputError("no lab has labels of two classes or more: the protocol needs one to train on")
+    if "unseen" in protocols and sum(len(lab.classes) > 0 for lab in labs) < 2:
+        raise InputError("the protocol 'unseen' needs two labs with labels or more")
+
+
+def run_protocols(made: Represented, *, device: str | None = None) -> ProtocolResult:
+    """Every protocol that the run's config names, over all labs with labels.
+
+    For "unseen", an autoencoder is made per tested lab without any image of it, and kept below ``unseen/``.
+    """
+    names = [lab.name for lab in made.labs if len(lab.classes)]
+    trains = trainable(made.labs)
+    settings = made.config.classifiers
+    common: dict[str, Any] = {
+        "classifiers": settings.names or list(CLASSIFIERS),
+        "folds": settings.folds,
+        "seed": made.config.seed,
+        "explain": [settings.default],
+        "shared": shared_width(made.model) if made.config.method == CELL else 0,
+    }
+    parts = []
+    if "transductive" in made.config.protocols:
+        labs = lab_features(made, names)
+        method = METHODS["transductive"]
+        parts.append(cross_lab(labs, method=method, trains=trains, tests=names, adapt=True, **common))
+    if "unseen" in made.config.protocols:
+        parts += [_unseen(made, name, trains, common, device) for name in _unseen_labs(made)]
+    result = ProtocolResult.concat(parts)
+    single = [f"{name}: has a single class: tested on, not trained on." for name in names if name not in trains]
+    result.notes[:0] = single
+    return result
+
+
+def follow_protocols(made: Represented, *, device: str | None = None) -> None:
+    """What `run_protocols` needs of the processes beside the main one: their part of each autoencoder's training."""
+    if "unseen" in made.config.protocols:
+        for name in _unseen_labs(made):
+            _without(made, name, device)
+
+
+def _unseen_labs(made: Represented) -> list[str]:
+    """Labs that another one can be trained for."""
+    return [lab.name for lab in made.labs if len(lab.classes) and set(trainable(made.labs)) - {lab.name}]
+
+
+def lab_features(made: Represented, names: Sequence[str]) -> dict[str, LabFeatures]:
+    """What classifiers take of each lab's cells, and their labels."""
+    labels = made.cells["label"].where(made.cells["label"].notna(), None).to_numpy(object)
+    rows = {name: np.flatnonzero(made.cells["domain"] == name) for name in names}
+    return {
+        name: LabFeatures(made.inputs(of), labels[of], made.groups[of], made.patients[of]) for name, of in rows.items()
+    }
+
+
+def _without(made: Represented, tested: str, device: str | None) -> Represented:
+    """The same cells, represented by an autoencoder that has seen none of the `tested` lab."""
+    folder = made.store.path.parent / "unseen" / tested
+    folder.mkdir(parents=True, exist_ok=True)
+    say(f"{tested} as the unseen lab")
+    what = f"training without {tested}"
+    if made.config.method == CELL:
+        return represented_without(made, tested, folder, device=device, what=what)
+    others = (made.cells["domain"] != tested).to_numpy()
+    others &= ~np.isin(made.groups, made.groups[~others])  # nor a copy of its cells in another lab
+    members = np.flatnonzero(others)
+    place = folder / AUTOENCODER
+    model = trained(made.store, made.domain_index, made.config, place, members=members, device=device, what=what)
+    return replace(made, model=model, features=encode_cells(model, made.store))
+
+
+def _unseen(made: Represented, tested: str, trains: Sequence[str], common: dict, device: str | None) -> ProtocolResult:
+    labs = lab_features(_without(made, tested, device), [*trains, tested])
+    sources = [name for name in trains if name != tested]
+    return cross_lab(labs, method=METHODS["unseen"], trains=sources, tests=[tested], own=False, **common)

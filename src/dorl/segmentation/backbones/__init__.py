@@ -1,0 +1,1 @@
+"""Backbones of a segmenter: SAM, SAM 2, the tiny network, DinoBloom."""

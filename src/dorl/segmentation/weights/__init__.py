@@ -1,0 +1,1 @@
+"""Weights of others: published checkpoints, the Hub, conversion between layouts."""

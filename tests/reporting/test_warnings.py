@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from typing import Any
+
+from dorl.reporting.warnings import cautions
+
+
+def lab(**given: Any) -> dict[str, Any]:
+    whole = {"cells": 100, "without_cell": 0, "classes": {"monocyte": 50, "basophil": 50}, "left_out": {}, "notes": []}
+    return whole | given
+
+
+def distance(first: str, second: str, mmd: float, stage: str = "after") -> dict[str, Any]:
+    return {"stage": stage, "first": first, "second": second, "cells": 50, "mmd": mmd, "told_apart": 1, "proxy_a": 2}
+
+
+def test_nothing_is_said_where_all_is_well() -> None:
+    assert cautions({"labs": {"a": lab(without_cell=5)}}) == []
+
+
+def test_each_trouble_of_a_lab_is_said_with_its_size() -> None:
+    classes = {"monocyte": 80, **{f"class {i}": i + 1 for i in range(6)}}
+    labs = {
+        "a": lab(classes=classes),
+        "b": lab(left_out={"the file is empty": 2, "unknown class 'x'": 3}),
+        "c": lab(without_cell=6),
+        "d": lab(classes={}),
+    }
+    tiny, left_out, empty, bare = cautions({"labs": labs})
+    assert tiny.startswith("a: 6 of 7 classes have fewer than 20 cells (class 0 1, class 1 2, class 2 3, class 3 4, …)")
+    assert left_out.startswith("b: 5 of 105 files were left out")
+    assert "in 6 of 100 images" in empty
+    assert bare.startswith("d: has no labels")
+
+
+def test_a_lab_unlike_all_others_is_named_by_the_features_after_the_autoencoder() -> None:
+    labs = {name: lab() for name in "abc"}
+    near = [distance("a", "b", 0.1), distance("a", "c", 0.3), distance("b", "c", 0.4)]
+    before = [distance("a", "b", 0.9, "before"), distance("a", "c", 0.1, "before"), distance("b", "c", 0.1, "before")]
+    (said,) = cautions({"labs": labs, "distances": before + near})
+    assert said.startswith("c is unlike all other labs")
+    assert cautions({"labs": labs, "distances": before}) == []
+
+
+def test_a_low_expected_accuracy_is_told() -> None:
+    rows = [{"lab": name, "source": ["a"], "accuracy": value} for name, value in (("b", 0.5), ("c", 0.9))]
+    (said,) = cautions({"labs": {"a": lab()}, "expected": rows})
+    assert said.startswith("b: by the confidence of the classifier learnt from a, only 50 %")
