@@ -24,7 +24,7 @@ from dorl.errors import BadImageError, InputError
 from dorl.names import composed, text_of
 from dorl.runtime.progress import say
 
-LAYOUTS = ("auto", "acevedo", "matek", "folders", "flat", "manifest", "bloodmnist")
+LAYOUTS = ("auto", "acevedo", "matek", "mll23", "folders", "flat", "manifest", "bloodmnist")
 
 
 def parse_lab(text: str) -> tuple[str | None, str]:
@@ -102,7 +102,7 @@ def read_domain(
     name : str, optional
         By default the folder's name; a manifest's folder's.
     layout : str
-        One of `LAYOUTS`. ``auto`` recognises Acevedo-20 by its file names, Matek-19 by its folders' codes, a folder
+        One of `LAYOUTS`. ``auto`` recognises Acevedo-20 by its names, Matek-19 and MLL23 by their folders, a folder
         per class where a folder's name is a known class, and else reads a folder without labels. A class's folder
         wins over a code in a file's name, unless the code is a finer class of the same or its layout was asked for.
     any_class : bool
