@@ -119,14 +119,16 @@ def intervals_table(answers: Mapping[Key, Answers], *, seed: int = 0) -> pd.Data
     for train, test in dict.fromkeys(key[:2] for key in answers):
         here = {key: of.compared() for key, of in answers.items() if key[:2] == (train, test)}
         found = {key: of.intervals(seed=seed) for key, of in here.items()}
-        against = _against_best({key: of for key, of in here.items() if len(of.true)}, seed)
+        some = {key: of for key, of in here.items() if len(of.true)}
+        best = max(some, key=lambda key: some[key].right.mean(), default=None)
+        against = {} if best is None else _against(best, some, seed)
         p = dict(zip(against, holm([of.p for of in against.values()]), strict=True))
         for key, of in here.items():
             row: dict[str, object] = dict(zip(("train", "test", "method", "classifier"), key, strict=True))
             row |= {"cells": len(of.true), "units": len(np.unique(of.units)), "drawn": of.drawn}
             for score, interval in found[key].items():
                 row |= {score: interval.value, f"{score}_low": interval.low, f"{score}_high": interval.high}
-            row["best"] = len(of.true) > 0 and key not in against
+            row["best"] = key == best
             if key in against:
                 apart = against[key]
                 row |= {"difference": apart.value, "difference_low": apart.low, "difference_high": apart.high}
@@ -136,11 +138,8 @@ def intervals_table(answers: Mapping[Key, Answers], *, seed: int = 0) -> pd.Data
     return pd.DataFrame(rows, columns=list(INTERVALS))
 
 
-def _against_best(answers: Mapping[Key, Answers], seed: int) -> dict[Key, Difference]:
-    """Each row but the best of a pair of labs, compared with the best on the cells that both were asked about."""
-    if not answers:
-        return {}
-    best = max(answers, key=lambda key: answers[key].right.mean())
+def _against(best: Key, answers: Mapping[Key, Answers], seed: int) -> dict[Key, Difference]:
+    """Each other row of a pair of labs that was asked about the same cells, compared with the best."""
     top = answers[best]
     return {
         key: compare(of.right, top.right, of.units, seed=seed)

@@ -150,6 +150,64 @@ def lab_folds(
     return stratified(y.astype(str), groups, folds=folds, seed=seed, name=name)
 
 
+def check_split(name: str, y: NDArray[np.object_], split: NDArray[np.object_] | None) -> None:
+    """Raise InputError where a lab's labelled cells can't be learnt and tested by their `split`; as of `split_fold`."""
+    known = np.array([isinstance(label, str) and label != "" for label in y], bool)
+    test = _tested(split, len(y))
+    learnt = {str(label) for label in y[known & ~test]}
+    if not (test & known).any() or len(learnt) < 2:
+        raise InputError(
+            f"{name}: its column split leaves {int((test & known).sum())} labelled cells to test and "
+            f"{len(learnt)} classes "
+            "to learn: give train and test in its manifest, or leave --split out"
+        )
+
+
+def split_fold(
+    name: str,
+    y: NDArray[np.object_],
+    split: NDArray[np.object_] | None,
+    notes: list[str],
+    patients: NDArray[np.object_] | None = None,
+) -> Folds:
+    """The one fold that a lab's own column ``split`` names: what is ``test`` is held out, all else is learnt from.
+
+    Parameters
+    ----------
+    name : str
+        Of the lab.
+    y, split : object arrays of shape (N,)
+        Class of each labelled cell, and what the column says; None where it says nothing.
+    notes : list of str
+        Is told of patients who stand on both sides.
+    patients : object array of shape (N,), optional
+
+    Raises
+    ------
+    InputError
+        If nothing is left to test, or fewer than two classes to learn.
+    """
+    check_split(name, y, split)
+    test = _tested(split, len(y))
+    if patients is not None:
+        sides = [{one for one in patients[of] if isinstance(one, str) and one} for of in (test, ~test)]
+        if both := len(sides[0] & sides[1]):
+            notes.append(f"{name}: {both} patients stand on both sides of its split: scores on it may be too high.")
+    return [(np.flatnonzero(~test), np.flatnonzero(test))]
+
+
+def rows_to_test(split: NDArray[np.object_] | None, count: int) -> NDArray[np.intp]:
+    """Rows of another lab that are tested: what its ``split`` calls test, or all where it names none."""
+    test = _tested(split, count)
+    return np.flatnonzero(test) if test.any() else np.arange(count)
+
+
+def _tested(split: NDArray[np.object_] | None, count: int) -> NDArray[np.bool_]:
+    words = () if split is None else split
+    found = np.array([isinstance(word, str) and word.strip().casefold() == "test" for word in words], bool)
+    return found if len(found) else np.zeros(count, bool)
+
+
 def without_copies(
     train: str,
     test: str,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import make_pipeline
 
-from dorl.classification.answers import Answers, Key
+from dorl.classification.answers import Answers, Key, intervals_table
 from dorl.classification.classifiers import CLASSIFIERS, appetite, make_classifier
 from dorl.classification.comparison import Comparison
-from dorl.classification.folds import lab_folds, units, without_copies
+from dorl.classification.folds import lab_folds, rows_to_test, split_fold, units, without_copies
 from dorl.classification.parallel import in_parallel
 from dorl.classification.views import ViewsClassifier
 from dorl.errors import InputError
@@ -53,12 +54,15 @@ class LabFeatures:
         The same number for cells that are copies of each other, in whatever lab.
     patients : object array of shape (n_cells,), optional
         Patient of each cell; None where unknown. Cells of a patient lie in one fold.
+    splits : object array of shape (n_cells,), optional
+        ``test`` for cells that are held out where the lab's own split is followed; None where unknown.
     """
 
     X: Any
     y: NDArray[np.object_]
     groups: NDArray[np.int64] | None = None
     patients: NDArray[np.object_] | None = None
+    splits: NDArray[np.object_] | None = None
 
     def __post_init__(self) -> None:
         if getattr(self.X, "ndim", None) != 3:  # views take much room, and stay in half precision, or on disk
@@ -70,8 +74,8 @@ class LabFeatures:
     def labelled(self) -> LabFeatures:
         """The cells that have a label."""
         keep = np.array([isinstance(name, str) and name != "" for name in self.y], dtype=bool)
-        groups, patients = (None if of is None else of[keep] for of in (self.groups, self.patients))
-        return LabFeatures(self.X[keep], self.y[keep], groups, patients)
+        rest = (None if of is None else of[keep] for of in (self.groups, self.patients, self.splits))
+        return LabFeatures(self.X[keep], self.y[keep], *rest)
 
 
 @dataclass
@@ -107,6 +111,16 @@ class ProtocolResult:
     mistakes: pd.DataFrame = field(default_factory=_no_mistakes)
     answers: dict[Key, Answers] = field(default_factory=dict)
     answers_flat: dict[Key, Answers] = field(default_factory=dict)
+
+    @cached_property
+    def intervals(self) -> pd.DataFrame:
+        """`intervals_table` of the comparison by the tree."""
+        return intervals_table(self.answers)
+
+    @cached_property
+    def intervals_flat(self) -> pd.DataFrame:
+        """`intervals_table` of the flat comparison."""
+        return intervals_table(self.answers_flat)
 
     @staticmethod
     def concat(parts: Sequence[ProtocolResult]) -> ProtocolResult:
@@ -149,6 +163,7 @@ def cross_lab(
     adapt: bool = False,
     shared: int = 0,
     explain: Sequence[str] = (),
+    split: bool = False,
 ) -> ProtocolResult:
     """Train on each lab, test on each lab.
 
@@ -181,6 +196,9 @@ def cross_lab(
         Of views, how many of their numbers, the first ones, are the feature s: see `make_classifier`.
     explain : sequence of str, optional
         Classifiers whose mistakes are listed, and whose probabilities are kept.
+    split : bool, default False
+        Follow each lab's own `LabFeatures.splits` in place of folds: of the lab learnt from, what isn't ``test`` is
+        learnt; of each lab, what is ``test`` is tested, or all cells where another lab has none.
 
     Returns
     -------
@@ -204,6 +222,14 @@ def cross_lab(
         for test in tests
         if test != train or own
     }
+    if split:
+        folds = 1
+        held = {name: rows_to_test(data[name].splits, len(data[name].y)) for name in tests}
+        # of the own lab the fold itself says what is tested
+        tested = {
+            (train, test): rows if train == test else np.intersect1d(rows, held[test])
+            for (train, test), rows in tested.items()
+        }
     comparisons = {
         (train, test): Comparison(train, test, data[train].y, data[test].y[rows])
         for (train, test), rows in tested.items()
@@ -213,7 +239,9 @@ def cross_lab(
     if not tested:
         raise InputError("nothing to test on: give a second lab, or test on the training lab, too")
     splits = {
-        train: lab_folds(train, of.y, of.groups, folds, seed, notes, of.patients)
+        train: split_fold(train, of.y, of.splits, notes, of.patients)
+        if split
+        else lab_folds(train, of.y, of.groups, folds, seed, notes, of.patients)
         for train in trains
         for of in (data[train],)
     }

@@ -13,6 +13,7 @@ from dorl.benchmark.jobs import (
     Drawing,
     Job,
     Plan,
+    answers_of,
     cache_path,
     comparison_of,
     copies_note,
@@ -25,7 +26,8 @@ from dorl.benchmark.jobs import (
 from dorl.benchmark.labs import Lab, draw, embed_lab, prepare_lab, readable, with_groups
 from dorl.benchmark.methods import ROWS, Cells, Method, Options, Row
 from dorl.benchmark.methods.selection import SCORERS
-from dorl.benchmark.table import COLUMNS, write_benchmark
+from dorl.benchmark.table import COLUMNS, method_intervals, write_benchmark
+from dorl.classification.answers import Answers
 from dorl.domains import Domain, read_domains
 from dorl.domains.readers import at_home
 from dorl.errors import InputError
@@ -56,6 +58,7 @@ def benchmark(
     profile: str = "quick",
     seeds: int = 3,
     folds: int = 5,
+    patient_from: str = "",
     own: bool = True,
     scorer: str = "dev",
     segmenter: str | Path = "tiny",
@@ -73,8 +76,8 @@ def benchmark(
         Each ``name=path``, a path, or a `Domain`; all with labels, which score the predictions and nothing else, save
         those of the source.
     out : str or Path
-        Folder for ``results.csv``, ``table.md``, ``duplicates.csv``, ``cells/`` and ``cache/``. Results whose inputs,
-        settings and code are the same are taken from the cache, and the column ``cached`` says so.
+        Folder for ``results.csv``, ``intervals.csv``, ``table.md``, ``duplicates.csv``, ``cells/`` and ``cache/``.
+        Results whose inputs, settings and code are the same come from the cache, and the column ``cached`` says so.
     source : sequence of str, optional
         Names of the labs whose labels are learnt; by default each lab with two classes or more in turn.
     protocols : sequence of {"transductive", "unseen"}
@@ -90,6 +93,8 @@ def benchmark(
     seeds : int
         Repetitions: each draws other source cells, and holds out another fold for the own lab.
     folds : int
+    patient_from : str
+        As for `dorl.evaluate`.
     own : bool
         Test on the source's held-out fold, too. The fold is never learnt from, either way.
     scorer : {"entropy", "snd", "dev", "circular"}
@@ -125,7 +130,7 @@ def benchmark(
     level = check_classes(classes)
     options = Options(profile, scorer, device, efficientnet_weights, resnext_weights)
     chosen, notes = _rows(rows, options)
-    domains = read_domains(labs)
+    domains = read_domains(labs, patient_from=patient_from)
     refuse_among_images(out, labs, domains)
     sources = _sources(domains, source)
     known = [_labelled(prepare_lab(lab, level, only_source=sources == [lab.name])) for lab in domains]
@@ -161,6 +166,7 @@ def benchmark(
     jobs = plan(repeated, Plan(sources, list(found), protocols, digests, own))
     store = _Stores(found, networks, out, chosen)
     table: list[dict[str, Any]] = []
+    done: list[tuple[Job, dict[str, Any]]] = []
     for number, job in enumerate(jobs, start=1):
         row = ROWS[job.row]
         key = job_key(job, row, methods[job.row], found, drawing)
@@ -178,7 +184,10 @@ def benchmark(
         else:
             say(f"{what}: from the cache")
         table += _expanded(job, row, result, cached=cached, seed=seed, digests=digests)
+        done.append((job, result))
         write_benchmark(_sorted(table), out, notes, [row.remark for row in chosen if row.remark])
+    intervals = method_intervals(_answers(done))
+    write_benchmark(_sorted(table), out, notes, [row.remark for row in chosen if row.remark], intervals)
     say(f"table: {out / 'table.md'}")
     return pd.DataFrame(_sorted(table), columns=list(COLUMNS))
 
@@ -277,12 +286,11 @@ def _expanded(
             if tested != test:
                 continue
             own = digests.get(test) == job.segmenter and protocol == "unseen"
-            variant = scored["variant"]
             rows.append(
                 {
                     "protocol": protocol,
                     "row": job.row,
-                    "method": f"{row.title}, {variant}" if variant else row.title,
+                    "method": _method(row, scored["variant"]),
                     "train": job.source,
                     "seed": seed + job.number,
                     "target": "+".join(job.targets),
@@ -295,6 +303,24 @@ def _expanded(
                 }
             )
     return rows
+
+
+def _answers(done: Sequence[tuple[Job, dict[str, Any]]]) -> dict[tuple[str, str, str, str], Answers]:
+    """What each method said of each tested lab's cells, of all its fits, by protocol, source, tested lab and method."""
+    fits: dict[tuple[str, str, str, str], list[tuple[dict[str, Any], list[int]]]] = {}
+    for job, result in done:
+        for scored in result["results"]:
+            test = scored["test"]
+            for protocol, tested in sorted(job.claims, key=lambda claim: PROTOCOLS.index(claim[0])):
+                if tested == test:
+                    key = protocol, job.source, test, _method(ROWS[job.row], scored["variant"])
+                    fits.setdefault(key, []).append((result["asked"][test], scored["said"]))
+    return {key: answers_of(of) for key, of in fits.items()}
+
+
+def _method(row: Row, variant: str) -> str:
+    """A row of the table."""
+    return f"{row.title}, {variant}" if variant else row.title
 
 
 def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

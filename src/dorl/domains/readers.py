@@ -19,6 +19,7 @@ from dorl.domains.layouts import has_class, labeller, recognise
 from dorl.domains.listing import image_files
 from dorl.domains.manifest import MANIFEST_SUFFIXES, read_manifest
 from dorl.domains.masks import conclude
+from dorl.domains.patients import with_patients
 from dorl.domains.sources import FileSource
 from dorl.errors import BadImageError, InputError
 from dorl.names import composed, text_of
@@ -50,7 +51,11 @@ def at_home(path: str) -> str:
 
 
 def read_domains(
-    labs: Iterable[str | Path | Domain], *, mask_value: Sequence[float] = (), tell: bool = True
+    labs: Iterable[str | Path | Domain],
+    *,
+    mask_value: Sequence[float] = (),
+    patient_from: str = "",
+    tell: bool = True,
 ) -> list[Domain]:
     """Read several labs.
 
@@ -60,6 +65,8 @@ def read_domains(
         Each ``name=path``, a path, or a lab that was read already.
     mask_value : sequence of float
         As for `read_domain`.
+    patient_from : str
+        As for `dorl.domains.patients.with_patients`.
     tell : bool
         Say each lab's remarks.
 
@@ -82,7 +89,7 @@ def read_domains(
     for name, count in Counter(lab.name for lab in found).items():
         if count > 1:
             raise InputError(f"{count} labs are named {name!r}: give each a name of its own, name=path")
-    return found
+    return with_patients(found, patient_from)
 
 
 def read_domain(

@@ -213,6 +213,8 @@ def represent(
     classes: Sequence[str] = (),
     protocols: Sequence[str] = ("transductive",),
     folds: int = 5,
+    split: bool = False,
+    patient_from: str = "",
     preset: str = "auto",
     epochs: int | None = None,
     iterations: int | None = None,
@@ -232,7 +234,7 @@ def represent(
     check_seed(seed)
     check_folder(out)
     level = check_classes(classes)
-    domains = [at_level(lab, level) for lab in read_domains(labs)]
+    domains = [at_level(lab, level) for lab in read_domains(labs, patient_from=patient_from)]
     refuse_among_images(out, labs, domains)
     check(domains)
     labelled = [lab.name for lab in domains if len(lab.classes)]
@@ -285,6 +287,7 @@ def represent(
             source=source,
             classes=[] if level is None else list(level.classes),
             folds=folds,
+            split=split,
         ),
     )
     new = in_turn(lambda: claim(out, config), lambda: False)

@@ -108,13 +108,17 @@ class AutoencoderSettings(_Part):
 
 
 class ClassifierSettings(_Part):
-    """Whose labels the classifiers learn from, at which classes (as the labs name them if none), and which predicts."""
+    """Whose labels the classifiers learn from, at which classes (as the labs name them if none), and which predicts.
+
+    With `split` the labs' own column ``split`` says what is tested, and `folds` isn't used by the protocol.
+    """
 
     names: list[str]
     default: str
     source: list[str]
     classes: list[str] = Field(default_factory=list)
     folds: int
+    split: bool = False
 
 
 class RunConfig(_Part):
