@@ -28,7 +28,9 @@ from dorl.run.folder import CLASSIFIERS, FEATURES, METRICS, slug
 from dorl.run.mixes import DEFAULT, check_expect
 from dorl.run.model import DoRL
 from dorl.run.protocols import check_protocols, follow_protocols, run_protocols, trainable
+from dorl.run.provenance import write_provenance
 from dorl.runtime.memory import give_back_memory
+from dorl.runtime.processes import count as count_processes
 from dorl.runtime.processes import is_main, wait
 from dorl.runtime.progress import say
 
@@ -252,6 +254,7 @@ def _finish(
     metrics = measured(made, result, time.monotonic() - started) | more
     if made.config.kind == "run":
         write_card(out, made.config, metrics)
+    write_provenance(out, made.labs, processes=count_processes())
     write_json(out / METRICS, metrics)
     write_run_report(out)
     say(f"done in {metrics['seconds']:.0f} s: {out / 'report.html'}")
