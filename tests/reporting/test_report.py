@@ -48,6 +48,7 @@ def test_the_report_shows_labs_tables_figures_and_settings(run: Path) -> None:
         "How far probabilities can be taken at their word",
         "The autoencoder&#39;s training",
         "Notes",
+        "Reporting checklist",
         "All settings",
     ]
     for shown in ("harbour – dune", "harbour → dune", "SVM (linear)", "autoencoder.depth"):

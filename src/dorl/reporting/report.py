@@ -13,10 +13,12 @@ from dorl.classification import COLUMNS
 from dorl.errors import InputError
 from dorl.reporting import SCORES, Notes, Settings, Table, Text, byclass, cells, write_report
 from dorl.reporting import contents as parts
+from dorl.reporting.checklist import checklist
 from dorl.reporting.figures.run import FOLDER
 from dorl.reporting.tables import INTERVALS, MEANING
 from dorl.reporting.warnings import cautions
 from dorl.run.folder import METRICS, REPORT, RunConfig, read_config
+from dorl.run.provenance import PROVENANCE, read_provenance
 from dorl.sheets import read_sheet
 
 #: which comparison each table shows, by the name that `dorl.reporting.SCORES` uses
@@ -98,6 +100,9 @@ def write_run_report(run: Path) -> Path:
         sections.append(Notes(left_out, heading="What was left out, and what to know of the labs"))
     if metrics["notes"]:
         sections.append(Notes(metrics["notes"]))
+    if config.labs:
+        known = (run / PROVENANCE).is_file()
+        sections.append(checklist(config, metrics, read_provenance(run)["environment"] if known else None))
     sections.append(Settings(_settings(config), heading="All settings", folded=True))
     write_report(
         run / REPORT,
