@@ -40,7 +40,13 @@ class Counted:
 
 @pytest.mark.parametrize(
     ("jobs", "size", "workers", "threads"),
-    [(12, 10, 4, 1), (2, 10, 2, 2), (12, parallel.MOST // 2, 2, 2), (12, 2 * parallel.MOST, 1, 4), (0, 1, 0, 0)],
+    [
+        (12, 10, 4, 1),
+        (2, 10, 2, 2),
+        (12, parallel.MAX_BESIDE // 2, 2, 2),
+        (12, 2 * parallel.MAX_BESIDE, 1, 4),
+        (0, 1, 0, 0),
+    ],
     ids=["as many as cores", "fewer jobs", "large", "huge", "none"],
 )
 def test_cores_are_shared_out_and_never_twice(cores: None, jobs: int, size: int, workers: int, threads: int) -> None:
@@ -53,7 +59,7 @@ def test_cores_are_shared_out_and_never_twice(cores: None, jobs: int, size: int,
 
 def test_a_large_one_runs_alone_after_the_small_ones(cores: None) -> None:
     counted = Counted()
-    found = list(in_parallel(counted, [0, 1, 2, 3, 4], [1, 1, parallel.MOST, 1, 1]))
+    found = list(in_parallel(counted, [0, 1, 2, 3, 4], [1, 1, parallel.MAX_BESIDE, 1, 1]))
     assert found[-1] == (2, 4)
     assert counted.threads == [1, 1, 1, 1, 4]
 

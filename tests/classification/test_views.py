@@ -158,7 +158,7 @@ def test_two_classes_and_a_class_of_one_cell_and_a_constant_feature(classes: np.
 
 
 def test_more_cells_than_the_regression_learns_from(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ViewsClassifier, "MOST", 200)
+    monkeypatch.setattr(ViewsClassifier, "MAX_VIEWS", 200)
     X, y = cells(seed=8)
     model, again = ViewsClassifier(random_state=1).fit(X, y), ViewsClassifier(random_state=1).fit(X, y)
     assert model.counts_.sum() == 180 * 4
@@ -167,7 +167,7 @@ def test_more_cells_than_the_regression_learns_from(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_rare_class_is_learnt_where_cells_must_be_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ViewsClassifier, "MOST", 200)
+    monkeypatch.setattr(ViewsClassifier, "MAX_VIEWS", 200)
     X, y = cells(seed=8)
     keep = np.sort(np.concatenate([np.flatnonzero(y == CLASSES[1])[:2], np.flatnonzero(y != CLASSES[1])]))
     new, truth = cells(seed=11)

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from dorl.commands import predict as prediction
-from dorl.commands.predict import predict, read_images
+from dorl.commands.predict import predict
+from dorl.domains.gathering import read_images
 from dorl.errors import InputError
 from dorl.run.model import DoRL
 

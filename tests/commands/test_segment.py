@@ -12,7 +12,7 @@ from PIL import Image
 from scipy import ndimage
 
 from dorl.commands import segment as segmenting
-from dorl.commands.segment import mask_names, segment
+from dorl.commands.segment import segment
 from dorl.domains import read_domain
 from dorl.errors import InputError
 from dorl.run.maskfolder import CELLS, SOURCE
@@ -237,13 +237,6 @@ def test_wrong_options_are_refused_before_any_work(
     with pytest.raises(InputError, match=message):
         segment(few, out=tmp_path / "masks", **options)  # type: ignore[arg-type]
     assert not (tmp_path / "masks").exists()
-
-
-def test_mask_names_never_collide() -> None:
-    names = mask_names(["a/x.png", "b/x.png", "a/y.png", "c/z.png", "c/z.jpg"])
-    assert names == ["a_x.png", "b_x.png", "y.png", "c_z_png.png", "c_z_jpg.png"]
-    alike = mask_names(["a/x.png", "a_x.png", "b/x.png", "a_x_png.png", "a_x_png_2.png"])
-    assert len(set(alike)) == 5
 
 
 def test_what_is_kept_has_a_limit_and_what_is_asked_for_stays(

@@ -12,7 +12,7 @@ from dorl.cells import CellStore
 from dorl.classification import ProtocolResult
 from dorl.classification.protocol import MISTAKES
 from dorl.domains import read_domains
-from dorl.reporting.mistakes import MOST, OF_A_LAB, SIDE, confident_mistakes, draw_mistakes, picture_path
+from dorl.reporting.mistakes import MAX_MISTAKES, OF_A_LAB, SIDE, confident_mistakes, draw_mistakes, picture_path
 from dorl.run.features import Represented
 from dorl.run.model import DoRL
 
@@ -64,8 +64,8 @@ def test_cells_without_a_label_are_passed_over_when_cells_are_counted(made: Repr
 def test_no_lab_crowds_out_the_others(made: Represented) -> None:
     rows = [("dune", "dune", 0, i, "basophil", 0.9) for i in range(25)]
     found = confident_mistakes(made, result(*rows, ("harbour", "harbour", 0, 1, "basophil", 0.1)))
-    assert [one["lab"] for one in found] == ["dune"] * (MOST // 2) + ["harbour"]
-    assert MOST // 2 >= OF_A_LAB
+    assert [one["lab"] for one in found] == ["dune"] * (MAX_MISTAKES // 2) + ["harbour"]
+    assert MAX_MISTAKES // 2 >= OF_A_LAB
 
 
 def test_without_mistakes_there_are_none(made: Represented) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from dorl.serving.recogniser import PICTURES, CellOfField, SeenCell, SeenField, Together
+from dorl.serving.recogniser import PICTURES, CellOfField, SampleResult, SeenCell, SeenField
 
 CLASSES = ["basophil", "eosinophil", "monocyte"]
 
@@ -52,10 +52,10 @@ class StandIn:
         cells = [CellOfField(box, True, grey(100, "PNG"), self._seen(100)) for box in boxes]
         return SeenField((width, height), None, cells, {"image": grey(100), "outlined": grey(100)})
 
-    def together(self, inputs: Sequence[bytes]) -> Together:
+    def together(self, inputs: Sequence[bytes]) -> SampleResult:
         """Nothing more; asked of found cells alone."""
         assert set(inputs) == {b"cell"}
-        return Together(False, None, np.zeros((len(inputs), 3)), np.zeros(len(inputs)))
+        return SampleResult(False, None, np.zeros((len(inputs), 3)), np.zeros(len(inputs)))
 
     def training_picture(self, row: int) -> bytes:
         """The same for each row."""

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dorl.domains import read_domain
 from dorl.names import printable
 from dorl.serving.app import make_app
-from dorl.serving.multipart import LONGEST, clean_name, sent_name
+from dorl.serving.uploads.multipart import LONGEST, clean_name, sent_name
 
 from .asking import ADDRESS, png
 from .standin import StandIn, grey

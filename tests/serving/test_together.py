@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from dorl.serving.recogniser import Together
+from dorl.serving.recogniser import SampleResult
 
 from .asking import send
 from .standin import CLASSES, StandIn, grey
@@ -19,9 +19,9 @@ MIX = dict(zip(CLASSES, [0.2, 0.7, 0.1], strict=True))
 class Corrected(StandIn):
     """Corrects each cell by the mix of its sample."""
 
-    def together(self, inputs: Sequence[bytes]) -> Together:
+    def together(self, inputs: Sequence[bytes]) -> SampleResult:
         """The second class, and unlike."""
-        return Together(False, None, np.tile([0.2, 0.7, 0.1], (len(inputs), 1)), np.full(len(inputs), 1.5), MIX)
+        return SampleResult(False, None, np.tile([0.2, 0.7, 0.1], (len(inputs), 1)), np.full(len(inputs), 1.5), MIX)
 
 
 @pytest.mark.parametrize("recogniser", [StandIn(), Corrected()])

@@ -17,7 +17,7 @@ from dorl.cells import CellStore
 from dorl.cells.crop import square_crop
 from dorl.classification.folds import stratified
 from dorl.domains import Domain
-from dorl.errors import BadImageError, InputError
+from dorl.errors import InputError
 from dorl.run.classes import at_level
 from dorl.run.copies import group_numbers
 from dorl.run.embedding import prepared, segment_small
@@ -91,11 +91,9 @@ def readable(lab: Lab) -> Lab:
     """The lab without images that can't be read; each is opened once, which costs little beside embedding it."""
     kept = np.ones(len(lab.domain), bool)
     for i in range(len(lab.domain)):
-        try:
-            lab.domain.load(i)
-        except BadImageError as error:
+        if isinstance(image := lab.domain.read(i), str):
             kept[i] = False
-            say(f"left out: {lab.domain.key(i)}: {lab.domain.reason(i, error)}")
+            say(f"left out: {lab.domain.key(i)}: {image}")
     if not kept.any():
         raise InputError(f"{lab.name}: not one of its {len(kept)} images could be read: give other images")
     return Lab(lab.domain.take(kept), lab.labels[kept])

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 #: cells of a lab that are compared at most, the same number of both labs of a pair
-MOST = 500
+MAX_CELLS = 500
 #: with fewer cells in a lab nothing is said of it
 FEWEST = 20
 #: parts of a pair's cells, each asked about by a classifier that learnt the others
@@ -28,7 +28,7 @@ COLUMNS = ("first", "second", "cells", "mmd", "told_apart", "proxy_a")
 UNLIKE = 1.5
 
 
-def drawn_cells(labs: ArrayLike, *, seed: int = 0, most: int = MOST) -> NDArray[np.intp]:
+def drawn_cells(labs: ArrayLike, *, seed: int = 0, most: int = MAX_CELLS) -> NDArray[np.intp]:
     """Row numbers, ascending, of at most `most` cells of each lab, drawn by the seed; `labs` has each cell's, (N,)."""
     labs = np.asarray(labs).astype(str)
     rows = []
@@ -40,8 +40,8 @@ def drawn_cells(labs: ArrayLike, *, seed: int = 0, most: int = MOST) -> NDArray[
 def lab_distances(labs: Mapping[str, ArrayLike], *, seed: int = 0) -> pd.DataFrame:
     """Compare each lab with each other.
 
-    Of both labs of a pair the same number of cells is drawn, `MOST` at most, so that an accuracy of one half means that
-    nothing tells them apart. Labs that have other classes are apart for that alone.
+    Of both labs of a pair the same number of cells is drawn, `MAX_CELLS` at most, so that an accuracy of one half means
+    that nothing tells them apart. Labs that have other classes are apart for that alone.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def lab_distances(labs: Mapping[str, ArrayLike], *, seed: int = 0) -> pd.DataFra
     if len(given) < 2:
         return pd.DataFrame(columns=list(COLUMNS))
     drawn = {
-        name: X[np.random.default_rng([seed, number]).permutation(len(X))[:MOST]]
+        name: X[np.random.default_rng([seed, number]).permutation(len(X))[:MAX_CELLS]]
         for number, (name, X) in enumerate(given.items())
     }
     scaler = StandardScaler().fit(np.concatenate(list(drawn.values())))

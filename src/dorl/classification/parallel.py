@@ -17,7 +17,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 #: bytes that the fits which run at the same time may take together, by estimate
-MOST = 2**28
+MAX_BESIDE = 2**28
 
 _this = threading.local()
 
@@ -46,7 +46,7 @@ def in_parallel(function: Callable[[T], R], jobs: Sequence[T], sizes: Sequence[i
         As it ends.
     """
     cores = cpu_count()
-    beside = [max(1, min(cores, MOST // max(1, size))) for size in sizes]
+    beside = [max(1, min(cores, MAX_BESIDE // max(1, size))) for size in sizes]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the iteration limits are the paper's
         for most in sorted(set(beside), reverse=True):

@@ -70,7 +70,7 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
     """
 
     #: views that the logistic regressions learn from at most
-    MOST = 30_000
+    MAX_VIEWS = 30_000
 
     def __init__(
         self, plain: int = 2, C: float = 0.01, shrinkage: float = 0.1, random_state: int = 0, shared: int = 0
@@ -259,8 +259,8 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
     def _drawn(
         self, X: Any, index: NDArray[np.intp], weight: NDArray[np.float64]
     ) -> tuple[Any, NDArray[np.intp], NDArray[np.float64]]:
-        """Cells, views first, such that views aren't more than `MOST`; of each class `KEPT` stay, or what it has."""
-        count, keep = len(X), self.MOST // X.shape[1]
+        """Cells, views first, such that views are at most `MAX_VIEWS`; of each class `KEPT` stay, or what it has."""
+        count, keep = len(X), self.MAX_VIEWS // X.shape[1]
         if count <= keep:
             return X, index, weight
         order = np.random.default_rng(self.random_state).permutation(count)

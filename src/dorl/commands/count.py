@@ -12,19 +12,19 @@ import numpy as np
 import pandas as pd
 
 from dorl.classification.counts import differential
-from dorl.commands.predict import check_sure, said_of, spread, suited_to, tell_accuracy, tell_unlike
-from dorl.commands.segment import mask_names
 from dorl.domains import read_image
 from dorl.domains.gathering import gather, place_of, tell_left_out
 from dorl.errors import BadImageError, InputError
 from dorl.files import digest_of
 from dorl.names import file_of
+from dorl.run.assess import check_sure
 from dorl.run.countfolder import FieldStore, FoundField
 from dorl.run.folder import check_folder, refuse_run
 from dorl.run.mixes import DEFAULT, check_expect
 from dorl.run.model import DoRL
 from dorl.runtime.inference import over_batches
 from dorl.runtime.progress import say, track
+from dorl.runtime.results import result_names
 from dorl.segmentation import Segmenter
 from dorl.segmentation.colours import colour_fault
 from dorl.segmentation.fieldcells import cut_out
@@ -45,7 +45,7 @@ ALL = "all"
 
 
 @dataclass
-class Counted:
+class CountResult:
     """What `count` found.
 
     Attributes
@@ -75,7 +75,7 @@ def count(
     reject: bool = False,
     even_light: bool = False,
     device: str | None = None,
-) -> Counted:
+) -> CountResult:
     """Find, outline, classify and count the white cells of smear fields.
 
     Parameters
@@ -105,7 +105,7 @@ def count(
 
     Returns
     -------
-    Counted
+    CountResult
 
     Raises
     ------
@@ -133,7 +133,7 @@ def count(
         raise InputError("not one field could be counted: give other images")
     cells, counts = _classified(found, model, adapt=adapt, expect=expect, sure=sure, reject=reject)
     sizes = [(field.path, *field.size, field.red_cell, len(field.boxes)) for field in found]
-    result = Counted(cells, pd.DataFrame(sizes, columns=list(FIELDS)), counts, left_out)
+    result = CountResult(cells, pd.DataFrame(sizes, columns=list(FIELDS)), counts, left_out)
     _draw(found, cells, store, even_light=even_light)
     store.tidy([field.path for field in found])
     for name, table in (("cells", result.cells), ("fields", result.fields), ("counts", result.counts)):
@@ -184,7 +184,7 @@ def _search(
     left_out: list[tuple[str, str]],
 ) -> None:
     """Find the cells of each field that isn't in the store yet."""
-    names = mask_names([path.resolve().as_posix().lstrip("/") for _, path in images])
+    names = result_names([path.resolve().as_posix().lstrip("/") for _, path in images])
     contents = {shown: digest_of(path) for shown, path in images}
     store.name({shown: name for (shown, _), name in zip(images, names, strict=True)}, contents)
     todo = [listed for listed in images if store.get(listed[0]) is None]
@@ -263,22 +263,14 @@ def _classified(
     classes = [] if model is None else model.classes_
     if model is not None and len(cells):
         inputs = np.concatenate([field.inputs for field in found if len(field.boxes)])
-        agreement = None
-        if not adapt and model.calibration is not None:
-            agreement = model.agreement(inputs[spread(len(inputs))])
-        suited = suited_to(model, inputs, expect=expect, adapt=adapt)
-        probabilities = suited.probabilities(inputs)
-        told = said_of(suited, inputs, probabilities, sure=sure, reject=reject)
+        assessed = model.assess(inputs, expect=expect, adapt=adapt)
+        told = assessed.table(sure=sure, reject=reject)
         for name in told.columns:
             cells[name] = told[name].to_numpy(object)
         cells["class"] = cells["class"].fillna("")
         cells["probability"] = cells["probability"].astype(float)
         cells["distance"] = cells["distance"].astype(float)
-        tell_unlike(suited, int((told["unlike"] == True).sum()), len(cells), reject=reject)  # noqa: E712
-        if suited.calibration is not None:
-            first = suited.first_probabilities(inputs)
-            said = [probabilities.max(1)] if first is None else [first.max(1), probabilities.max(1)]
-            tell_accuracy(suited.calibration, *said, agreement=agreement)
+        assessed.tell(expect=expect, reject=reject)
     counts = differential(cells["class"], classes)
     counts.loc[len(counts)] = [ALL, len(cells), np.nan, np.nan, np.nan]
     return cells, counts

@@ -33,7 +33,7 @@ TOLERANCE = 1e-3
 #: images that are traced, and images that are compared: another number, since the batch is to be free
 TRACED, COMPARED = 2, 3
 #: bytes of weights that a single ONNX file can hold, a little less than 2^31
-MOST = 2_000_000_000
+MAX_ONNX_BYTES = 2_000_000_000
 
 
 def export_onnx(run: str | Path, *, out: str | Path) -> list[Path]:
@@ -72,7 +72,7 @@ def export_onnx(run: str | Path, *, out: str | Path) -> list[Path]:
     segmenter, autoencoder = model.segmenter, model.autoencoder
     if isinstance(segmenter, PairedSegmenter):
         raise InputError(f"{run}: its tokens are of a second encoder ({segmenter.embedder.name}), which isn't exported")
-    if sum(tensor.nbytes for tensor in segmenter.sam.state_dict().values()) > MOST:
+    if sum(tensor.nbytes for tensor in segmenter.sam.state_dict().values()) > MAX_ONNX_BYTES:
         raise InputError(
             f"{run}: its segmenter ({segmenter.base}) has over 2 GB of weights, more than an ONNX file holds"
         )

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dorl.commands.inspect import decodable
-from dorl.commands.predict import tell_left_out
 from dorl.domains import Domain, read_domains
+from dorl.domains.gathering import decodable, tell_left_out
 from dorl.errors import InputError
 from dorl.run.folder import check_folder, make_folder
 from dorl.run.presets import check_seed

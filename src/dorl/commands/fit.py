@@ -17,14 +17,14 @@ from dorl.reporting import write_results, write_tables
 from dorl.reporting.figures.run import FOLDER, draw_run
 from dorl.reporting.mistakes import confident_mistakes, draw_mistakes
 from dorl.reporting.report import read_results, write_run_report
-from dorl.run.autoencoders import AUTO, HISTORY
+from dorl.run.autoencoders import AUTO
 from dorl.run.card import write_card
 from dorl.run.classifiers import fit_classifiers
 from dorl.run.copies import copy_counts
 from dorl.run.distances import distances
 from dorl.run.expected import expected_without_labels
 from dorl.run.features import Represented, represent, write_features
-from dorl.run.folder import CLASSIFIERS, FEATURES, METRICS, slug
+from dorl.run.folder import CLASSIFIERS, FEATURES, HISTORY, METRICS, slug
 from dorl.run.mixes import DEFAULT, check_expect
 from dorl.run.model import DoRL
 from dorl.run.protocols import check_protocols, follow_protocols, run_protocols, trainable

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from dorl.domains import Domain, read_domains
-from dorl.errors import BadImageError, InputError
+from dorl.domains.gathering import decodable
 from dorl.files import write_json
 from dorl.reporting.figures.run import draw_labs
 from dorl.run.copies import find_copies_in
 from dorl.run.folder import check_folder, make_folder, refuse_among_images, refuse_run
-from dorl.runtime.progress import track
-from dorl.runtime.training import prefetch
 from dorl.sheets import write_sheet
 
 
@@ -54,31 +51,3 @@ def inspect(
         left_out = pd.concat([lab.left_out.assign(lab=lab.name) for lab in found])
         write_sheet(out / "left_out.csv", left_out[["lab", "path", "reason"]])
     return found
-
-
-def decodable(lab: Domain) -> Domain:
-    """The same lab without the images that can't be decoded; they move to `left_out`.
-
-    Raises
-    ------
-    InputError
-        If none can.
-    """
-
-    def problem(i: int) -> str | None:
-        try:
-            lab.load(i)
-            lab.load_mask(i)
-        except BadImageError as error:
-            return lab.reason(i, error)
-        return None
-
-    reasons = list(track(prefetch(problem, range(len(lab))), total=len(lab), what=f"reading {lab.name}"))
-    bad = [i for i, reason in enumerate(reasons) if reason is not None]
-    if not bad:
-        return lab
-    if len(bad) == len(lab):
-        raise InputError(f"{lab.root}: none of {len(bad)} images can be used, the first since: {reasons[0]}")
-    more = pd.DataFrame({"path": lab.table["path"].iloc[bad], "reason": [reasons[i] for i in bad]})
-    good = lab.take([i for i, reason in enumerate(reasons) if reason is None])
-    return replace(good, left_out=pd.concat([lab.left_out, more], ignore_index=True))

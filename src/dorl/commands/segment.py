@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,11 @@ from dorl.domains import Domain
 from dorl.domains.gathering import Given, each_given, gather, place_of, tell_left_out
 from dorl.errors import BadImageError, InputError
 from dorl.files import is_stream
-from dorl.names import composed, shortened
 from dorl.run.folder import check_file, check_folder, refuse_run
 from dorl.run.maskfolder import CELLS, MaskNotes
 from dorl.runtime.inference import over_batches
 from dorl.runtime.progress import say, track
+from dorl.runtime.results import result_names
 from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import FoundCell, find_cells
 from dorl.segmentation.measures import measure
@@ -30,7 +29,7 @@ OVERLAY = "overlay"
 
 
 @dataclass
-class Segmented:
+class SegmentResult:
     """Counts of what `segment` did."""
 
     written: int = 0
@@ -49,7 +48,7 @@ def segment(
     pixel_size: float | None = None,
     precision: str = "auto",
     device: str | None = None,
-) -> Segmented:
+) -> SegmentResult:
     """Write the mask of every image of a lab, each as soon as it is made.
 
     Parameters
@@ -76,7 +75,7 @@ def segment(
 
     Returns
     -------
-    Segmented
+    SegmentResult
 
     Raises
     ------
@@ -93,13 +92,13 @@ def segment(
     check_folder(out)
     refuse_run(out)
     table = None if measures is None else _table_place(Path(measures), out)
-    names = mask_names(images.table["path"].tolist())
+    names = result_names(images.table["path"].tolist())
     _keep_apart(images, names, out, each)
     network = Segmenter.load(segmenter, device=device, precision=precision)
     new = not out.exists()
     notes = MaskNotes.open(out, {"segmenter": network.digest(), "precision": network.precision})
     tell_left_out(images)
-    done = Segmented(left_out=len(images.left_out))
+    done = SegmentResult(left_out=len(images.left_out))
     rows: dict[int, dict[str, Any]] = {}
 
     def finish(i: int, cell: FoundCell, image: np.ndarray | None = None) -> None:
@@ -161,17 +160,12 @@ def segment(
 
 
 def _segmented(
-    images: Domain, todo: Sequence[int], network: Segmenter, done: Segmented
+    images: Domain, todo: Sequence[int], network: Segmenter, done: SegmentResult
 ) -> Iterator[tuple[int, np.ndarray, FoundCell]]:
     """Row, image and cell; unreadable images are told and counted instead."""
 
     def found(rows: Sequence[int]) -> list[tuple[int, np.ndarray, FoundCell] | tuple[int, str]]:
-        loaded: dict[int, np.ndarray | str] = {}
-        for i in rows:
-            try:
-                loaded[i] = images.load(i)
-            except BadImageError as error:
-                loaded[i] = images.reason(i, error)
+        loaded = {i: images.read(i) for i in rows}
         arrays = {i: image for i, image in loaded.items() if not isinstance(image, str)}
         cells = dict(zip(arrays, find_cells(network, list(arrays.values())), strict=True))
         return [(i, arrays[i], cells[i]) if i in cells else (i, str(loaded[i])) for i in rows]
@@ -199,39 +193,6 @@ def _table_place(table: Path, out: Path) -> Path:
         raise InputError(f"{table}: give a file that ends in .csv for --measures")
     check_file(table)
     return table
-
-
-def mask_names(paths: Sequence[str]) -> list[str]:
-    """File names of masks: the stem, with the folders before it where the stem alone isn't unique.
-
-    Names are text (`dorl.names`), at most as long as file systems allow, and differ by more than case or by how marks
-    stand with letters, so that they stay apart on every system.
-    """
-    stems = [PurePosixPath(path).stem for path in paths]
-    often = Counter(stems)
-    names = [
-        stem
-        if often[stem] == 1
-        else "_".join([*(part for part in PurePosixPath(path).parts[:-1] if part not in ("/", "..")), stem])
-        for path, stem in zip(paths, stems, strict=True)
-    ]
-    # two files of one folder can still differ by their ending alone
-    twice = Counter(names)
-    names = [
-        name if twice[name] == 1 else f"{name}_{PurePosixPath(path).suffix[1:]}"
-        for path, name in zip(paths, names, strict=True)
-    ]
-    # a/x.png and a_x.png still come out alike, A.png and a.png do on some systems, and long names may once they are cut
-    taken: set[str] = set()
-    made = []
-    for name in names:
-        file, number = shortened(name, ".png"), 1
-        while (same := composed(file).casefold()) in taken:
-            number += 1
-            file = shortened(name, f"_{number}.png")
-        taken.add(same)
-        made.append(file)
-    return made
 
 
 def _keep_apart(images: Domain, names: Sequence[str], out: Path, given: Sequence[str | Path | Domain]) -> None:

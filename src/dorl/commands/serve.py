@@ -74,8 +74,8 @@ def serve(
         import uvicorn
 
         from dorl.serving.app import make_app
-        from dorl.serving.guard import check_token
         from dorl.serving.limits import MB, Limits
+        from dorl.serving.security import check_token
     except ImportError as error:
         raise InputError("the page needs FastAPI and uvicorn: pip install 'dorl[serve]'") from error
     check_expect(expect)

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from dorl.classification.selection import select_cells
-from dorl.commands.predict import Predicted, read_batches, read_images, tell_left_out
 from dorl.domains import Domain
+from dorl.domains.gathering import read_batches, read_images, tell_left_out
 from dorl.errors import InputError
 from dorl.files import is_stream
 from dorl.names import plain_path, text_of
 from dorl.run.folder import check_folder, make_folder
-from dorl.run.model import DoRL
+from dorl.run.model import BATCH, DoRL
 from dorl.run.presets import check_seed
 from dorl.runtime.progress import say
 from dorl.sheets import write_sheet
@@ -64,11 +64,10 @@ def suggest(
     _check_place(out, lab)
     model = DoRL.load(run, device=device)
     tell_left_out(lab)
-    read = Predicted(0, 0, [])
     paths: list[str] = []
     parts: list[np.ndarray] = []
     without = 0
-    for some, arrays in read_batches(lab, read, what="embedding cells"):
+    for some, arrays in read_batches(lab, [], size=BATCH, what="embedding cells"):
         inputs, confidence = model.inputs(arrays)
         found = confidence > 0
         paths += [path for path, is_cell in zip(some, found, strict=True) if is_cell]
@@ -81,7 +80,7 @@ def suggest(
     if without:
         say(f"{without} images without a cell that could be made out are not suggested")
     features = np.concatenate(parts)
-    probabilities = None if model.classifier is None else model.suited(features).probabilities(features)
+    probabilities = None if model.classifier is None else model.assess(features).probabilities
     rows = select_cells(model.features(features), probabilities, n, seed=seed)
     place = lab.root.resolve().relative_to(out.resolve().parent)
     above = "" if place == Path() else f"{text_of(place.as_posix())}/"

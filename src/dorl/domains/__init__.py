@@ -2,6 +2,6 @@
 
 from dorl.domains.domain import Domain
 from dorl.domains.images import read_image, read_mask
-from dorl.domains.readers import LAYOUTS, parse_lab, read_domain, read_domains
+from dorl.domains.readers import parse_lab, read_domain, read_domains
 
-__all__ = ["LAYOUTS", "Domain", "parse_lab", "read_domain", "read_domains", "read_image", "read_mask"]
+__all__ = ["Domain", "parse_lab", "read_domain", "read_domains", "read_image", "read_mask"]

@@ -41,7 +41,7 @@ class Domain:
     root : Path
         The folder that `path` and `mask` of the table are relative to.
     layout : str
-        How the labels were found; one of `dorl.domains.readers.LAYOUTS`, or another word for made-up images.
+        How the labels were found; as `dorl.read_domain` takes it, or another word for made-up images.
     table : DataFrame, one row an image
         ``path`` (str, POSIX, text as `dorl.names` has it), ``label`` (a class of `dorl.taxonomy` or None),
         ``raw_label`` (what the lab called it), ``mask`` (as ``path``), ``patient``, ``split``; None where unknown.
@@ -96,6 +96,13 @@ class Domain:
             return None
         width, height = self.source.size(self.table["path"].iat[i])
         return self.source.read_mask(mask, (height, width))
+
+    def read(self, i: int) -> np.ndarray | str:
+        """Image number `i` as `load` gives it, or the reason why it can't be read."""
+        try:
+            return self.load(i)
+        except BadImageError as error:
+            return self.reason(i, error)
 
     def reason(self, i: int, error: BadImageError) -> str:
         """Why image `i` can't be used, without the folder and the path that stand beside it anyway."""

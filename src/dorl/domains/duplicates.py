@@ -24,7 +24,7 @@ from dorl.errors import BadImageError
 #: columns of a table of copies, one row a pair
 COLUMNS = ("lab", "path", "other_lab", "other_path", "correlation")
 #: details of two pictures correlate at least so much if they are copies
-LEAST = 0.96
+MIN_CORRELATION = 0.96
 #: where a picture that may be a copy is better dropped than kept
 CAUTIOUS = 0.9
 #: their grey levels correlate at least so much
@@ -40,7 +40,7 @@ BITS = 14
 #: side of the pictures whose correlation sorts the candidates, and the least that a candidate has
 ROUGH, LEAST_ROUGH = 16, 0.8
 #: candidates of a picture that are looked at
-MOST = 3
+MAX_PAIRS = 3
 #: from so many pictures on, hashes are made in several processes
 MANY = 1500
 
@@ -107,7 +107,7 @@ def _gathered(read: object, items: Iterable[object]) -> NDArray[np.uint8]:
     return np.stack(found) if found else np.zeros((0, FINE, FINE), np.uint8)
 
 
-def find_copies(pictures: NDArray[np.uint8], *, least: float = LEAST) -> pd.DataFrame:
+def find_copies(pictures: NDArray[np.uint8], *, least: float = MIN_CORRELATION) -> pd.DataFrame:
     """Find pairs of pictures that show the same thing.
 
     Parameters
@@ -115,7 +115,7 @@ def find_copies(pictures: NDArray[np.uint8], *, least: float = LEAST) -> pd.Data
     pictures : uint8 array of shape (N, 64, 64)
         As of `reduced`.
     least : float
-        Correlation of the details, -1 to 1, that a pair has at least; `LEAST` or `CAUTIOUS`.
+        Correlation of the details, -1 to 1, that a pair has at least; `MIN_CORRELATION` or `CAUTIOUS`.
 
     Returns
     -------
@@ -140,7 +140,7 @@ def find_copies(pictures: NDArray[np.uint8], *, least: float = LEAST) -> pd.Data
     return table.groupby(["first", "second"], as_index=False)["correlation"].max()
 
 
-def copies_in(labs: Sequence[Domain], *, least: float = LEAST) -> pd.DataFrame:
+def copies_in(labs: Sequence[Domain], *, least: float = MIN_CORRELATION) -> pd.DataFrame:
     """Find copies within labs and between them.
 
     Parameters
@@ -283,7 +283,7 @@ def _candidates(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
     table["low"], table["high"] = table[["a", "b"]].min(axis=1), table[["a", "b"]].max(axis=1)
     table = table.sort_values(["score", "low", "high", "tile", "way"], ascending=[False, True, True, True, True])
     table = table.drop_duplicates(["low", "high", "way"])  # a round cell may look better in a wrong way at first
-    kept = (table.groupby("low").cumcount() < MOST) | (table.groupby("high").cumcount() < MOST)
+    kept = (table.groupby("low").cumcount() < MAX_PAIRS) | (table.groupby("high").cumcount() < MAX_PAIRS)
     chosen = table.loc[kept].sort_values(["low", "high"])
     return np.column_stack([useful[chosen["a"].astype(int)], useful[chosen["b"].astype(int)], chosen[["tile", "way"]]])
 

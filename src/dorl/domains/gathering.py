@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from dorl.domains import Domain, parse_lab, read_domain
@@ -12,7 +14,8 @@ from dorl.domains.images import probe_image
 from dorl.domains.sources import FileSource
 from dorl.errors import BadImageError, InputError
 from dorl.names import text_of
-from dorl.runtime.progress import say
+from dorl.runtime.progress import say, track
+from dorl.runtime.training import prefetch
 
 #: what `gather` takes
 Given = str | Path | Domain | Sequence[str | Path]
@@ -109,3 +112,51 @@ def tell_left_out(lab: Domain) -> None:
         say(remark)
     for path, reason in lab.left_out.itertuples(index=False, name=None):
         say(f"left out: {path}: {reason}")
+
+
+def decodable(lab: Domain) -> Domain:
+    """The same lab without the images that can't be decoded; they move to `left_out`.
+
+    Raises
+    ------
+    InputError
+        If none can.
+    """
+
+    def problem(i: int) -> str | None:
+        try:
+            lab.load(i)
+            lab.load_mask(i)
+        except BadImageError as error:
+            return lab.reason(i, error)
+        return None
+
+    reasons = list(track(prefetch(problem, range(len(lab))), total=len(lab), what=f"reading {lab.name}"))
+    bad = [i for i, reason in enumerate(reasons) if reason is not None]
+    if not bad:
+        return lab
+    if len(bad) == len(lab):
+        raise InputError(f"{lab.root}: none of {len(bad)} images can be used, the first since: {reasons[0]}")
+    more = pd.DataFrame({"path": lab.table["path"].iloc[bad], "reason": [reasons[i] for i in bad]})
+    good = lab.take([i for i, reason in enumerate(reasons) if reason is None])
+    return replace(good, left_out=pd.concat([lab.left_out, more], ignore_index=True))
+
+
+def read_batches(
+    lab: Domain, left_out: list[tuple[str, str]], *, size: int = 32, what: str = "classifying"
+) -> Iterator[tuple[list[str], list[np.ndarray]]]:
+    """Paths and images, `size` at a time; unreadable ones go into `left_out`, with the reason, instead."""
+    paths: list[str] = []
+    arrays: list[np.ndarray] = []
+    loaded = track(prefetch(lab.read, range(len(lab)), ahead=2 * size), total=len(lab), what=what)
+    for i, image in enumerate(loaded):
+        path = lab.table["path"].iat[i]
+        if isinstance(image, str):
+            say(f"left out: {path}: {image}")
+            left_out.append((path, image))
+        else:
+            paths.append(path)
+            arrays.append(image)
+        if paths and (len(paths) == size or i + 1 == len(lab)):
+            yield paths, arrays
+            paths, arrays = [], []

@@ -56,13 +56,7 @@ def recognise(root: Path, files: Sequence[str]) -> tuple[str, str | None]:
 
 def labeller(layout: str, *, asked: bool) -> Callable[[str], Labelled]:
     """What gives a file's class. Codes alone count where their layout was `asked` for; else the folder's class wins."""
-    if layout == "acevedo":
-        return _by_acevedo if asked else _by_acevedo_or_folder
-    if layout == "matek":
-        return _by_matek if asked else _by_matek_or_folder
-    if layout == "mll23":
-        return _by_mll23
-    return by_folder if layout == "folders" else _unlabelled
+    return LABELLERS[layout][0 if asked else 1]
 
 
 def has_class(file: str) -> bool:
@@ -144,3 +138,13 @@ def _by_code(code: str | None, codes: dict[str, str], left_out: dict[str, str]) 
 
 def _unlabelled(file: str) -> Labelled:
     return None, None, None
+
+
+#: by layout, what gives a file's class: where the layout was asked for, and where it was recognised
+LABELLERS: dict[str, tuple[Callable[[str], Labelled], Callable[[str], Labelled]]] = {
+    "acevedo": (_by_acevedo, _by_acevedo_or_folder),
+    "matek": (_by_matek, _by_matek_or_folder),
+    "mll23": (_by_mll23, _by_mll23),
+    "folders": (by_folder, by_folder),
+    "flat": (_unlabelled, _unlabelled),
+}

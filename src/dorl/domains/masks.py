@@ -16,7 +16,7 @@ from dorl.domains.tiff import OtherColoursError, read_tiff, tiff_size
 from dorl.errors import BadImageError
 
 #: of the picture's pixels, the least and the largest share that a cell covers
-LEAST, MOST = 0.005, 0.98
+MIN_SHARE, MAX_SHARE = 0.005, 0.98
 #: a mask that covers less of what it encloses shows an outline
 OUTLINE = 0.25
 #: share of the border, and of the four corners, that lies outside the cell
@@ -94,7 +94,7 @@ def read_mask(path: str | Path, shape: tuple[int, int], meaning: MaskMeaning = U
     if outside is None:
         raise BadImageError(
             f"{path}: can't tell which part of this mask is the cell (its border should be mostly outside, and the "
-            f"cell cover {100 * LEAST:g} to {100 * MOST:g} % of it); say it with --mask-value, or draw it anew"
+            f"cell cover {100 * MIN_SHARE:g} to {100 * MAX_SHARE:g} % of it); say it with --mask-value, or draw it anew"
         )
     cell = _differs(values, outside, lossy)
     if cell.sum() < OUTLINE * ndimage.binary_fill_holes(cell).sum():
@@ -175,7 +175,7 @@ def _outside(values: np.ndarray, lossy: bool, first: Value) -> Value | None:
     corner, alike = corners.most_common(1)[0]
 
     def covered(outside: Value) -> bool:
-        return LEAST <= _differs(values, outside, lossy).mean() <= MOST
+        return MIN_SHARE <= _differs(values, outside, lossy).mean() <= MAX_SHARE
 
     def around(outside: Value) -> bool:
         return 1 - _differs(border[None], outside, lossy).mean() >= BORDER

@@ -15,7 +15,7 @@ from dorl.domains.bloodmnist import is_bloodmnist, read_bloodmnist
 from dorl.domains.columns import names_images
 from dorl.domains.domain import Domain, is_name
 from dorl.domains.formats import READ
-from dorl.domains.layouts import has_class, labeller, recognise
+from dorl.domains.layouts import LABELLERS, has_class, labeller, recognise
 from dorl.domains.listing import image_files
 from dorl.domains.manifest import MANIFEST_SUFFIXES, read_manifest
 from dorl.domains.masks import conclude
@@ -24,8 +24,6 @@ from dorl.domains.sources import FileSource
 from dorl.errors import BadImageError, InputError
 from dorl.names import composed, text_of
 from dorl.runtime.progress import say
-
-LAYOUTS = ("auto", "acevedo", "matek", "mll23", "folders", "flat", "manifest", "bloodmnist")
 
 
 def parse_lab(text: str) -> tuple[str | None, str]:
@@ -109,7 +107,8 @@ def read_domain(
     name : str, optional
         By default the folder's name; a manifest's folder's.
     layout : str
-        One of `LAYOUTS`. ``auto`` recognises Acevedo-20 by its names, Matek-19 and MLL23 by their folders, a folder
+        ``"auto"``, ``"manifest"``, ``"bloodmnist"`` or one of `LABELLERS`. ``auto`` recognises Acevedo-20 by its file
+        names, Matek-19 and MLL23 by their folders, a folder
         per class where a folder's name is a known class, and else reads a folder without labels. A class's folder
         wins over a code in a file's name, unless the code is a finer class of the same or its layout was asked for.
     any_class : bool
@@ -129,8 +128,9 @@ def read_domain(
     InputError
         If the path is not there, holds no image, or nothing that can be used; or the manifest or layout is wrong.
     """
-    if layout not in LAYOUTS:
-        raise InputError(f"layout {layout!r} is unknown: give one of {', '.join(LAYOUTS)}")
+    known = ("auto", *LABELLERS, "manifest", "bloodmnist")
+    if layout not in known:
+        raise InputError(f"layout {layout!r} is unknown: give one of {', '.join(known)}")
     name = None if name is None else composed(name)
     if name is not None and not is_name(name):
         raise InputError(f"{name!r} can't name a lab; use letters, digits, '.', '_' and '-'")

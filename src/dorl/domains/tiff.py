@@ -24,7 +24,7 @@ _COLOURS = {PHOTOMETRIC.MINISWHITE: 1, PHOTOMETRIC.MINISBLACK: 1, PHOTOMETRIC.RG
 _COLOURS[PHOTOMETRIC.SEPARATED] = 4
 _ORIENTATION, _MAX_SAMPLE_VALUE = 274, 281
 #: numbers that are held at once, at most
-_MOST = 512_000_000
+_MAX_VALUES = 512_000_000
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 logging.getLogger("tifffile").propagate = False
@@ -109,7 +109,7 @@ def read_tiff(stream: BinaryIO, name: str | Path) -> TiffPicture:
                 raise BadImageError(f"{name}: begins with a preview; save it as one RGB image")
             raise OtherColoursError
         tile = int(page.tilewidth or 1) * int(page.tilelength or 1)
-        if max(tile, page.imagewidth * page.imagelength) * page.samplesperpixel > _MOST:
+        if max(tile, page.imagewidth * page.imagelength) * page.samplesperpixel > _MAX_VALUES:
             raise BadImageError(f"{name}: needs too much memory; save it as an RGB image of 8 bits a colour")
         extra: tuple[int, ...] = ()
         planes, significant = _pages(tiff, name) if page.samplesperpixel == 1 else (None, None)
@@ -248,6 +248,6 @@ def _plane(series: Any, channel: int, name: str | Path) -> np.ndarray:
         if page is None:
             raise BadImageError(f"{name}: a page is missing; save it as RGB")
         return page.asarray()
-    if math.prod(series.shape) > _MOST:
+    if math.prod(series.shape) > _MAX_VALUES:
         raise BadImageError(f"{name}: is a stack of too many pictures; save one as RGB")
     return series.asarray()[place]

@@ -16,7 +16,7 @@ from dorl.pretraining.heldout import choose
 from dorl.pretraining.settings import Settings
 from dorl.pretraining.train import Trainer
 from dorl.representation.autoencoder import BUNDLED, CrossDomainAutoencoder
-from dorl.representation.learning import LearningSettings
+from dorl.representation.pooled import LearningSettings
 from dorl.runtime.memory import keep_memory
 from dorl.segmentation import Segmenter
 from dorl.segmentation.backbones.tiny import imagenet_state

@@ -21,7 +21,8 @@ from dorl.pretraining.heldout import Chosen
 from dorl.representation.alignment import CELLS
 from dorl.representation.autoencoder import CrossDomainAutoencoder
 from dorl.representation.features import shape_for
-from dorl.representation.learning import LearningSettings, align_pool, learn
+from dorl.representation.learning import align_pool, learn
+from dorl.representation.pooled import LearningSettings
 from dorl.runtime.training import seeded
 from dorl.segmentation import Segmenter
 

@@ -16,7 +16,7 @@ from dorl.reporting.palette import styles
 from dorl.reporting.sections import Picture, data_uri
 
 #: points of a map at most: with their pictures the report stays below some 6 MB
-MOST = 3000
+MAX_PLACES = 3000
 #: side of a cell's picture in pixels, and pictures side by side on the sheet
 SIDE, COLUMNS = 64, 40
 #: of the sheet, a JPEG
@@ -74,7 +74,7 @@ class CellMap:
         }
 
 
-def drawn(labs: ArrayLike, *, seed: int = 0, most: int = MOST) -> NDArray[np.intp]:
+def drawn(labs: ArrayLike, *, seed: int = 0, most: int = MAX_PLACES) -> NDArray[np.intp]:
     """Row numbers, ascending, of at most `most` cells, as many of each lab as it has and there is room for.
 
     Parameters

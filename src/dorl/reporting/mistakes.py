@@ -15,7 +15,7 @@ from dorl.run.features import Represented
 from dorl.runtime.progress import say
 
 #: cells shown in all, and of each lab at least
-MOST, OF_A_LAB = 18, 3
+MAX_MISTAKES, OF_A_LAB = 18, 3
 #: side of a picture in pixels
 SIDE = 128
 
@@ -42,7 +42,7 @@ def confident_mistakes(made: Represented, result: ProtocolResult) -> list[dict[s
     asked = np.where(answers["train"] == answers["test"], 1, 1 if settings.split else settings.folds)
     answers = answers[answers["size"] == asked].sort_values("mean", ascending=False, kind="stable")
     answers = answers.drop_duplicates(["test", "cell"])
-    of_each = max(OF_A_LAB, MOST // answers["test"].nunique()) if len(answers) else 0
+    of_each = max(OF_A_LAB, MAX_MISTAKES // answers["test"].nunique()) if len(answers) else 0
     answers = answers.groupby("test", sort=False).head(of_each)
     labelled = made.cells["label"].notna()
     rows = {lab.name: np.flatnonzero((made.cells["domain"] == lab.name) & labelled) for lab in made.labs}

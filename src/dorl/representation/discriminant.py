@@ -147,7 +147,7 @@ def sliceable(X: ArrayLike) -> Any:
 
 def chunks(
     X: Any, index: NDArray[np.intp], weight: Array, skip: int = 0
-) -> Iterator[tuple[NDArray, NDArray[np.intp], Array]]:
+) -> Iterator[tuple[NDArray[Any], NDArray[np.intp], Array]]:
     """Views (M, F) that aren't NaN, the class's index (M,) and the weight (M,) of each, some cells at a time."""
     for start in range(0, len(X), CHUNK):
         rows = np.asarray(X[start : start + CHUNK], np.float64)[..., skip:]

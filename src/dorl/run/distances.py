@@ -9,7 +9,7 @@ import numpy as np
 
 from dorl.cells.pooling import stored_means
 from dorl.cells.views import MARKS
-from dorl.classification.distances import MOST, drawn_cells, lab_distances
+from dorl.classification.distances import MAX_CELLS, drawn_cells, lab_distances
 from dorl.representation.celltokens import LITTLE
 from dorl.run.features import Represented
 from dorl.run.folder import PUBLISHED
@@ -32,7 +32,7 @@ def distances(made: Represented) -> list[dict[str, Any]]:
     """
     labs = made.cells["domain"].to_numpy(object)
     published = made.config.method == PUBLISHED
-    rows = drawn_cells(labs, seed=made.config.seed, most=MOST if published else FEWER)
+    rows = drawn_cells(labs, seed=made.config.seed, most=MAX_CELLS if published else FEWER)
     before = stored_means(made.store, rows) if published else token_means(made, rows)
     found = []
     for stage, features in zip(STAGES, (before, made.features[rows]), strict=True):

@@ -14,7 +14,6 @@ from dorl.cells.current import CONTENT, drop_changed
 from dorl.cells.shards import Shards
 from dorl.cells.views import Views, alone
 from dorl.domains import Domain
-from dorl.errors import BadImageError
 from dorl.representation import CrossDomainAutoencoder
 from dorl.representation.features import SeenCells, see_cells
 from dorl.runtime.inference import batch_size, over_batches
@@ -173,10 +172,9 @@ def _made(
     """Cells of a batch of images, and key and reason of those that can't be read."""
     images, rows, left_out = [], [], []
     for lab, i in batch:
-        try:
-            image = lab.load(i)
-        except BadImageError as error:
-            left_out.append((lab.key(i), lab.reason(i, error)))
+        image = lab.read(i)
+        if isinstance(image, str):
+            left_out.append((lab.key(i), image))
             continue
         told = lab.table.iloc[i]
         meta = {name: told[name] for name in ("path", "label", "patient", "split")}

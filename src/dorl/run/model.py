@@ -20,6 +20,7 @@ from dorl.errors import InputError
 from dorl.representation import CrossDomainAutoencoder
 from dorl.representation.features import SeenCells, see_cells
 from dorl.representation.grids import described_views
+from dorl.run.assess import Assessment, assess
 from dorl.run.embedding import prepared, stored_form
 from dorl.run.folder import (
     AUTOENCODER,
@@ -263,6 +264,23 @@ class DoRL:
         if adapt and elsewhere and self.unlike is not None:
             other.unlike = self.unlike.suited(described, other.probabilities(inputs))
         return other
+
+    def assess(
+        self, inputs: np.ndarray, rows: np.ndarray | None = None, *, expect: str = DEFAULT, adapt: bool = True
+    ) -> Assessment:
+        """What it says of cells, each by itself and all together.
+
+        Parameters
+        ----------
+        inputs : array of shape (N, V, F), or (N, F) as published
+            As `inputs` gives them; may be memory-mapped.
+        rows : int array of shape (M,), optional
+            Rows of `inputs` in which a cell was found, one or more; all by default.
+        expect, adapt
+            As for `suited`, which at most `dorl.run.assess.MAX_ADAPTED_CELLS` of the cells, evenly among them, are
+            given to.
+        """
+        return assess(self, inputs, rows, expect=expect, adapt=adapt)
 
     def distances(self, inputs: np.ndarray) -> np.ndarray:
         """How unlike the cells learnt each cell is: (N,), above 1 unlike; NaN where the run can't say."""

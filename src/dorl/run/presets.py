@@ -8,7 +8,7 @@ from dorl.errors import InputError
 from dorl.representation import AutoencoderConfig, CrossDomainAutoencoder, TrainingSettings
 from dorl.representation.config import ALIGNED
 from dorl.representation.features import shape_for
-from dorl.representation.learning import LearningSettings
+from dorl.representation.pooled import LearningSettings
 from dorl.representation.presets import preset as named
 from dorl.run.folder import PUBLISHED, AutoencoderSettings
 from dorl.segmentation import Segmenter

@@ -129,7 +129,9 @@ def _without(made: Represented, tested: str, device: str | None) -> Represented:
     return replace(made, model=model, features=encode_cells(model, made.store))
 
 
-def _unseen(made: Represented, tested: str, trains: Sequence[str], common: dict, device: str | None) -> ProtocolResult:
+def _unseen(
+    made: Represented, tested: str, trains: Sequence[str], common: dict[str, Any], device: str | None
+) -> ProtocolResult:
     labs = lab_features(_without(made, tested, device), [*trains, tested])
     sources = [name for name in trains if name != tested]
     return cross_lab(labs, method=METHODS["unseen"], trains=sources, tests=[tested], own=False, **common)

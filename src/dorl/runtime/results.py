@@ -7,12 +7,13 @@ removed or written over: it is used while its image is the same, and otherwise p
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from dorl.files import atomic, digest_of, write_text
-from dorl.names import shortened
+from dorl.names import composed, shortened
 from dorl.runtime.progress import say
 
 #: the note, a JSON line a file; and where files go that somebody else changed
@@ -132,3 +133,36 @@ class Results:
         target.parent.mkdir(parents=True, exist_ok=True)
         source.replace(target)
         say(f"{name}: {why}: kept as {target.relative_to(self.out).as_posix()}")
+
+
+def result_names(paths: Sequence[str]) -> list[str]:
+    """PNG file names of the results of images: the stem, with the folders before it where the stem alone isn't unique.
+
+    Names are text (`dorl.names`), at most as long as file systems allow, and differ by more than case or by how marks
+    stand with letters, so that they stay apart on every system.
+    """
+    stems = [PurePosixPath(path).stem for path in paths]
+    often = Counter(stems)
+    names = [
+        stem
+        if often[stem] == 1
+        else "_".join([*(part for part in PurePosixPath(path).parts[:-1] if part not in ("/", "..")), stem])
+        for path, stem in zip(paths, stems, strict=True)
+    ]
+    # two files of one folder can still differ by their ending alone
+    twice = Counter(names)
+    names = [
+        name if twice[name] == 1 else f"{name}_{PurePosixPath(path).suffix[1:]}"
+        for path, name in zip(paths, names, strict=True)
+    ]
+    # a/x.png and a_x.png still come out alike, A.png and a.png do on some systems, and long names may once they are cut
+    taken: set[str] = set()
+    made = []
+    for name in names:
+        file, number = shortened(name, ".png"), 1
+        while (same := composed(file).casefold()) in taken:
+            number += 1
+            file = shortened(name, f"_{number}.png")
+        taken.add(same)
+        made.append(file)
+    return made

@@ -31,7 +31,7 @@ INSCRIBED = 0.9
 AGREE, SURE = 1.5, 0.5
 #: circles of which so large a share, by length, is as large as the middle one up to this factor are red cells, whatever
 #: the autocorrelation says: rolls and heaps of cells make it longer
-MOST, ALIKE = 0.6, 1.25
+MIN_ALIKE, ALIKE = 0.6, 1.25
 #: fields of one folder that tell its magnification, and the largest factor by which one may stand apart
 FELLOWS, APART = 3, 1.4
 
@@ -98,7 +98,7 @@ def measure(image: np.ndarray) -> Ruler:
         return Ruler(diameter, 0.0)
     agreement = 1 - abs(float(np.log(diameter / other))) / np.log(AGREE)
     alike = circles[np.abs(np.log(step * circles / diameter)) < np.log(ALIKE)].sum() / along[-1]
-    return Ruler(diameter, float(np.clip(agreement, SURE if alike >= MOST else 0, 1)), other)
+    return Ruler(diameter, float(np.clip(agreement, SURE if alike >= MIN_ALIKE else 0, 1)), other)
 
 
 def of_one_folder(rulers: Sequence[Ruler]) -> list[Ruler]:

@@ -17,9 +17,9 @@ from torch.nn import functional as F
 from dorl.errors import InputError
 from dorl.runtime.inference import batch_size
 from dorl.runtime.training import default_device, has_bf16
+from dorl.segmentation.backbones import Backbone
 from dorl.segmentation.lora import LORA, LoRAQueryValue, add_lora, lora_modules
 from dorl.segmentation.pixels import PUBLISHED_MEAN, PUBLISHED_STD, normalise, prepare
-from dorl.segmentation.weights.convert import Spec
 from dorl.tensorfiles import weights_digest
 
 #: what inference may compute in
@@ -52,7 +52,7 @@ class Segmenter:
     ----------
     sam : SamModel or Sam2Model
         As `spec` builds it; with LoRA where ``rank > 0`` was added.
-    spec : SamSpec or Sam2Spec
+    spec : Backbone
     base : str
         Name of the weights under the adapter, for example ``"tiny"``.
     base_file : str, optional
@@ -72,7 +72,7 @@ class Segmenter:
     def __init__(
         self,
         sam: Any,
-        spec: Spec,
+        spec: Backbone,
         *,
         base: str,
         base_file: str = "",
@@ -86,7 +86,7 @@ class Segmenter:
         self.device = default_device("cpu" if precision == "int8" and device is None else device)
         if precision == "int8" and self.device.type != "cpu":
             raise InputError("int8 is for processors: leave the device out, or choose another precision")
-        self.spec: Any = spec
+        self.spec = spec
         self.base = base
         self.base_file = base_file
         self.mean = tuple(float(value) for value in mean)
@@ -104,7 +104,7 @@ class Segmenter:
         self.threads = torch.get_num_threads()
 
     @classmethod
-    def from_spec(cls, spec: Spec, *, rank: int = 0, seed: int = 0, **options: Any) -> Segmenter:
+    def from_spec(cls, spec: Backbone, *, rank: int = 0, seed: int = 0, **options: Any) -> Segmenter:
         """A segmenter with random weights, mainly for tests."""
         torch.manual_seed(seed)
         segmenter = cls(spec.build(), spec, base="random", **options)

@@ -9,12 +9,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from dorl.serving import schemas as answers
-from dorl.serving.intake import Place, Taken, take_folder, take_uploaded
+from dorl.serving import schemas
 from dorl.serving.limits import Refused, in_words
-from dorl.serving.multipart import new_folder, receive
 from dorl.serving.replies import MOST, cells_answer, sample_answer
 from dorl.serving.server import Server
+from dorl.serving.uploads.intake import Place, Upload, take_folder, take_uploaded
+from dorl.serving.uploads.multipart import new_folder, receive
 
 #: seconds that an answer may be waited for, and between two looks whether a sample is done
 LONGEST, STEP = 60, 0.05
@@ -40,7 +40,7 @@ _FILES = {
     }
 }
 _ANSWERS: dict[int | str, dict[str, Any]] = {
-    202: {"model": answers.CellsOfSample},
+    202: {"model": schemas.CellsOfSample},
     400: {"description": "No image that can be used; the reason is given."},
     413: {"description": "Over a limit."},
     429: {"description": "Too much at the same time; try again."},
@@ -53,29 +53,29 @@ def add_adding(api: APIRouter, server: Server) -> None:
     """Give a router the routes that take images."""
 
     @api.post("/cells", openapi_extra=_FILES, responses=_ANSWERS)
-    async def add_cells(request: Request, response: Response, wait: Wait = 30) -> answers.CellsOfSample:
+    async def add_cells(request: Request, response: Response, wait: Wait = 30) -> schemas.CellsOfSample:
         """Send images of single cells, or zips of them, as a new sample, and get its cells."""
         return await _upload(server, request, response, wait, fields=False)
 
     @api.post("/fields", openapi_extra=_FILES, responses=_ANSWERS)
-    async def add_fields(request: Request, response: Response, wait: Wait = 30) -> answers.CellsOfSample:
+    async def add_fields(request: Request, response: Response, wait: Wait = 30) -> schemas.CellsOfSample:
         """Send smear fields, or zips of them, as a new sample, and get the white cells that are found in them."""
         return await _upload(server, request, response, wait, fields=True)
 
     @api.post("/folders/{name}/cells", responses=_ANSWERS)
-    async def add_folder(name: str, response: Response, wait: Wait = 0) -> answers.CellsOfSample:
+    async def add_folder(name: str, response: Response, wait: Wait = 0) -> schemas.CellsOfSample:
         """Take the images of a folder of the server, and those below it, as a new sample of single cells."""
         return await _pick(server, name, response, wait, fields=False)
 
     @api.post("/folders/{name}/fields", responses=_ANSWERS)
-    async def add_folder_of_fields(name: str, response: Response, wait: Wait = 0) -> answers.CellsOfSample:
+    async def add_folder_of_fields(name: str, response: Response, wait: Wait = 0) -> schemas.CellsOfSample:
         """Take the images of a folder of the server, and those below it, as a new sample of smear fields."""
         return await _pick(server, name, response, wait, fields=True)
 
 
 async def _upload(
     server: Server, request: Request, response: Response, wait: float, *, fields: bool
-) -> answers.CellsOfSample:
+) -> schemas.CellsOfSample:
     _check_load(server)
     if server.receiving >= server.limits.uploads:
         raise Refused(429, "too many uploads at the same time: try again in a few seconds")
@@ -94,7 +94,7 @@ async def _upload(
     return await _when_done(server, sample, wait, response)
 
 
-async def _pick(server: Server, name: str, response: Response, wait: float, *, fields: bool) -> answers.CellsOfSample:
+async def _pick(server: Server, name: str, response: Response, wait: float, *, fields: bool) -> schemas.CellsOfSample:
     if name not in server.allowed:
         raise Refused(404, f"no folder {name[:100]!r} is allowed here (dorl serve --allow NAME=FOLDER)")
     _check_load(server)
@@ -116,7 +116,7 @@ def _check_load(server: Server) -> None:
         raise Refused(413, f"over {in_words(server.limits.disk)} of images are kept: remove samples")
 
 
-async def _when_done(server: Server, sample: int, wait: float, response: Response) -> answers.CellsOfSample:
+async def _when_done(server: Server, sample: int, wait: float, response: Response) -> schemas.CellsOfSample:
     """The cells of a sample once they are all there; with 202 those that are there when the time is over."""
     loop = asyncio.get_running_loop()
     end = loop.time() + wait
@@ -127,6 +127,6 @@ async def _when_done(server: Server, sample: int, wait: float, response: Respons
         response.status_code = 202
     elif not (found.images or found.fields):  # what could be told of no header
         await run_in_threadpool(server.drop, sample)
-        Taken([], [(one.name, one.reason) for one in found.left_out]).require_one()
+        Upload([], [(one.name, one.reason) for one in found.left_out]).require_one()
     response.headers["location"] = f"/v1/samples/{sample}"
     return await run_in_threadpool(cells_answer, server, found, most=MOST)

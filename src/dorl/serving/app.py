@@ -13,10 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 import dorl
-from dorl.serving.guard import Guard
 from dorl.serving.limits import Limits, Refused
 from dorl.serving.recogniser import Recogniser
 from dorl.serving.routes import add_routes
+from dorl.serving.security import Guard
 from dorl.serving.server import Server
 
 STATIC = Path(__file__).parent / "static"

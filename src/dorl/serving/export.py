@@ -11,7 +11,7 @@ from typing import IO
 from dorl.errors import BadImageError
 from dorl.files import digest_of
 from dorl.serving.cells import Row
-from dorl.serving.intake import Place, Places
+from dorl.serving.uploads.intake import Place, Places
 from dorl.sheets import SheetWriter
 
 MANIFEST, LEFT_OUT = "manifest.csv", "left_out.csv"

@@ -40,7 +40,7 @@ from dorl.segmentation.cell import FoundCell, find_cells
 from dorl.segmentation.colours import colour_fault
 from dorl.segmentation.fieldcells import cut_out, label_picture
 from dorl.segmentation.overlay import draw_cells, draw_overlay
-from dorl.serving.recogniser import CellOfField, Neighbour, SeenCell, SeenField, Together
+from dorl.serving.recogniser import CellOfField, Neighbour, SampleResult, SeenCell, SeenField
 
 #: training cells that are shown beside a cell
 NEIGHBOURS = 6
@@ -139,20 +139,12 @@ class RunRecogniser:
             },
         )
 
-    def together(self, inputs: Sequence[bytes]) -> Together:
+    def together(self, inputs: Sequence[bytes]) -> SampleResult:
         """Look once more at all cells of a sample, by the `inputs` of each."""
         rows = np.stack([self._unpacked(told) for told in inputs])
-        model = self._model.suited(rows, expect=self._expect, adapt=self._adapt)
-        probabilities = model.probabilities(rows)
-        accuracy = None
-        if model.calibration is not None:
-            first = model.first_probabilities(rows)
-            said = [some.max(1) for some in (first, probabilities) if some is not None]
-            agreement = None if self._adapt else self._model.agreement(rows)
-            accuracy = model.calibration.estimate(*said, agreement=agreement)
-        adapted = model.classifier is not self._model.classifier
-        mix = None if model.mix is None else dict(zip(self.classes, model.mix.tolist(), strict=True))
-        return Together(adapted, accuracy, probabilities, np.nan_to_num(model.distances(rows)), mix)
+        found = self._model.assess(rows, expect=self._expect, adapt=self._adapt)
+        distances = np.nan_to_num(found.distances)
+        return SampleResult(found.adapted, found.accuracy, found.probabilities, distances, found.mix or None)
 
     def training_picture(self, row: int) -> bytes:
         """Training cell of a row of the cell store, cut out, as JPEG."""

@@ -109,7 +109,7 @@ class SeenField:
 
 
 @dataclass(frozen=True)
-class Together:
+class SampleResult:
     """What all cells of a sample say together.
 
     Attributes
@@ -159,7 +159,7 @@ class Recogniser(Protocol):
         Raises BadImageError for a field in which no cell can be found, whatever it shows.
         """
 
-    def together(self, inputs: Sequence[bytes]) -> Together:
+    def together(self, inputs: Sequence[bytes]) -> SampleResult:
         """Look once more at all cells that were found in a sample, by the `inputs` of each."""
 
     def training_picture(self, row: int) -> bytes:

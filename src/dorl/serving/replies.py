@@ -8,7 +8,7 @@ import numpy as np
 from fastapi import Response
 
 from dorl.classification.counts import differential
-from dorl.serving import schemas as answers
+from dorl.serving import schemas
 from dorl.serving.limits import Refused
 from dorl.serving.server import Server
 
@@ -16,7 +16,7 @@ from dorl.serving.server import Server
 MOST = 500
 
 
-def sample_answer(server: Server, sample: int) -> answers.Sample:
+def sample_answer(server: Server, sample: int) -> schemas.Sample:
     """A sample; 404 if there is none."""
     found = server.samples.describe(sample)
     if found is None:
@@ -24,22 +24,22 @@ def sample_answer(server: Server, sample: int) -> answers.Sample:
     return as_sample(server, found)
 
 
-def as_sample(server: Server, found: dict[str, Any]) -> answers.Sample:
+def as_sample(server: Server, found: dict[str, Any]) -> schemas.Sample:
     """A sample as `Samples.describe` tells it; with a differential count where it is one of fields."""
-    counts: list[answers.Count] = []
+    counts: list[schemas.Count] = []
     if found["kind"] == "fields":
         classes = list(dict.fromkeys([*server.recogniser.classes, *found["classes"]]))
         table = differential(np.repeat(list(found["classes"]), list(found["classes"].values())), classes)
         rows = table.astype(object).where(table.notna(), None).to_dict("records")
-        counts = [answers.Count(**{str(name): value for name, value in row.items()}) for row in rows]
+        counts = [schemas.Count(**{str(name): value for name, value in row.items()}) for row in rows]
         counts.sort(key=lambda row: -row.cells)
-    return answers.Sample(**found, differential=counts)
+    return schemas.Sample(**found, differential=counts)
 
 
-def cells_answer(server: Server, found: answers.Sample, **asked: Any) -> answers.CellsOfSample:
+def cells_answer(server: Server, found: schemas.Sample, **asked: Any) -> schemas.CellsOfSample:
     """Some cells of a sample; `asked` as for `Cells.some`."""
     count, cells = server.cells.some(found.id, **asked)
-    return answers.CellsOfSample(sample=found, count=count, cells=[answers.Cell(**cell) for cell in cells])
+    return schemas.CellsOfSample(sample=found, count=count, cells=[schemas.Cell(**cell) for cell in cells])
 
 
 def jpeg(data: bytes) -> Response:

@@ -13,14 +13,14 @@ from starlette.background import BackgroundTask
 
 import dorl
 from dorl.errors import InputError
-from dorl.serving import schemas as answers
+from dorl.serving import schemas
 from dorl.serving.adding import add_adding
 from dorl.serving.cells import Order, Show
 from dorl.serving.export import write_lab, write_table
-from dorl.serving.guard import COOKIE, cookie, same
 from dorl.serving.limits import Refused
 from dorl.serving.recogniser import FIELD_PICTURES, PICTURES
 from dorl.serving.replies import MOST, as_sample, cells_answer, download, jpeg, sample_answer
+from dorl.serving.security import COOKIE, cookie, same
 from dorl.serving.server import Server
 from dorl.taxonomy import CLASSES, NODES
 
@@ -47,18 +47,18 @@ def _about(api: APIRouter, server: Server) -> None:
     recogniser = server.recogniser
 
     @api.get("/health")
-    def health() -> answers.Health:
+    def health() -> schemas.Health:
         """Whether the server works."""
-        return answers.Health(version=dorl.__version__, waiting=server.samples.load()[0])
+        return schemas.Health(version=dorl.__version__, waiting=server.samples.load()[0])
 
     @api.get("/model")
-    def model() -> answers.Model:
+    def model() -> schemas.Model:
         """The run that looks at cells."""
         keys = KEYS.ljust(len(recogniser.classes))
-        classes = [answers.Class(name=n, key=k.strip()) for n, k in zip(recogniser.classes, keys, strict=False)]
+        classes = [schemas.Class(name=n, key=k.strip()) for n, k in zip(recogniser.classes, keys, strict=False)]
         others = [name for name in (*CLASSES, *NODES) if name != "cell" and name not in recogniser.classes]
         limits = {name: getattr(server.limits, name) for name in ("images", "upload", "image", "pixels")}
-        return answers.Model(
+        return schemas.Model(
             name=recogniser.name,
             version=recogniser.version,
             classes=classes,
@@ -69,7 +69,7 @@ def _about(api: APIRouter, server: Server) -> None:
         )
 
     @api.post("/session", status_code=204)
-    def begin_session(given: answers.Token, request: Request, response: Response) -> None:
+    def begin_session(given: schemas.Token, request: Request, response: Response) -> None:
         """Give the token once, for a cookie that stands for it."""
         if server.token is None:
             return
@@ -90,12 +90,12 @@ def _about(api: APIRouter, server: Server) -> None:
 
 def _samples(api: APIRouter, server: Server) -> None:
     @api.get("/samples")
-    def list_samples() -> list[answers.Sample]:
+    def list_samples() -> list[schemas.Sample]:
         """All samples, the newest first."""
         return [as_sample(server, found) for found in server.samples.every()]
 
     @api.get("/samples/{sample}")
-    def get_sample(sample: Number) -> answers.Sample:
+    def get_sample(sample: Number) -> schemas.Sample:
         """How far a sample is, and what was found in it."""
         return sample_answer(server, sample)
 
@@ -114,16 +114,16 @@ def _samples(api: APIRouter, server: Server) -> None:
         field: Annotated[int | None, Query(ge=0, lt=2**63, description="Of this smear field alone.")] = None,
         start: Annotated[int, Query(ge=0, le=10**9)] = 0,
         most: Annotated[int, Query(ge=1, le=MOST)] = 60,
-    ) -> answers.CellsOfSample:
+    ) -> schemas.CellsOfSample:
         """Cells of a sample that have been looked at, in an order, with a filter."""
         asked = {"order": order, "show": show, "of_class": of_class, "field": field, "start": start, "most": most}
         return cells_answer(server, sample_answer(server, sample), **asked)
 
     @api.get("/samples/{sample}/fields")
-    def list_fields(sample: Number) -> list[answers.SmearField]:
+    def list_fields(sample: Number) -> list[schemas.SmearField]:
         """The smear fields of a sample that have been searched."""
         sample_answer(server, sample)
-        return [answers.SmearField(**found) for found in server.fields.of_sample(sample)]
+        return [schemas.SmearField(**found) for found in server.fields.of_sample(sample)]
 
     @api.get("/samples/{sample}/cells.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
     def export_table(sample: Number) -> Response:
@@ -156,14 +156,14 @@ def _samples(api: APIRouter, server: Server) -> None:
 
 def _cells(api: APIRouter, server: Server) -> None:
     @api.get("/cells/{cell}")
-    def get_cell(cell: Number) -> answers.CellInFull:
+    def get_cell(cell: Number) -> schemas.CellInFull:
         """A cell in full."""
         found = server.cells.get(cell)
         if found is None:
             raise Refused(404, f"no cell {cell}")
         if found.pop("model") != server.recogniser.version:
             found["neighbours"] = []  # rows of another run's store
-        return answers.CellInFull(**found)
+        return schemas.CellInFull(**found)
 
     @api.get("/cells/{cell}/{kind}.jpg", responses=_JPEG, response_class=Response)
     def picture(cell: Number, kind: str) -> Response:
@@ -182,7 +182,7 @@ def _cells(api: APIRouter, server: Server) -> None:
         return jpeg(data)
 
     @api.put("/cells/{cell}/label", status_code=204)
-    def correct(cell: Number, given: answers.Label) -> None:
+    def correct(cell: Number, given: schemas.Label) -> None:
         """Give a cell a class: correct the classifier, or say that it is right."""
         if given.label not in NODES or given.label == "cell":
             raise Refused(422, f"{given.label[:100]!r} is no class; known are {', '.join(NODES[1:])}")

@@ -10,10 +10,10 @@ from pathlib import Path
 from dorl.serving.cells import Cells
 from dorl.serving.database import Database
 from dorl.serving.fields import Fields
-from dorl.serving.intake import Place, Places, Taken
 from dorl.serving.limits import Limits
 from dorl.serving.recogniser import Recogniser
 from dorl.serving.store import Samples
+from dorl.serving.uploads.intake import Place, Places, Upload
 from dorl.serving.worker import Worker
 
 #: in the page's folder
@@ -69,7 +69,7 @@ class Server:
         for path in self.folder.glob(EXPORTS):
             path.unlink(missing_ok=True)
 
-    def enter(self, name: str, taken: Taken, place: Place, *, fields: bool) -> int:
+    def enter(self, name: str, taken: Upload, place: Place, *, fields: bool) -> int:
         """Enter a sample, of smear fields or of single cells, and have it looked at; its number."""
         model = self.recogniser
         sample = self.samples.add(name, taken, place, model.version, model.classes, fields=fields)

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from dorl.serving.database import Database, now
-from dorl.serving.intake import Place, Taken
-from dorl.serving.recogniser import SeenCell, Together
+from dorl.serving.recogniser import SampleResult, SeenCell
+from dorl.serving.uploads.intake import Place, Upload
 
 #: what is kept of a `SeenCell`, beside its pictures
 SAID = ("class", "probability", "probabilities", "distance", "found", "confidence", "neighbours", "inputs", "seen")
@@ -32,7 +32,7 @@ class Samples:
         self._database = database
 
     def add(
-        self, name: str, taken: Taken, place: Place, model: str, classes: Sequence[str], *, fields: bool = False
+        self, name: str, taken: Upload, place: Place, model: str, classes: Sequence[str], *, fields: bool = False
     ) -> int:
         """Enter a sample; its cells, or its fields, wait for a model from now on. Returns its number."""
         columns = ("name", "made", "folder", "allowed", "model", "model_classes", "fields")
@@ -176,7 +176,7 @@ class Samples:
             found = "SELECT id, inputs FROM cells WHERE sample = ? AND seen AND found ORDER BY id"
             return [(row[0], row[1]) for row in db.execute(found, (sample,))]
 
-    def finish(self, sample: int, cells: Sequence[int], together: Together | None, classes: Sequence[str]) -> None:
+    def finish(self, sample: int, cells: Sequence[int], together: SampleResult | None, classes: Sequence[str]) -> None:
         """Mark a sample as done, and keep what its `cells` say together; None where there are none."""
         with self._database.transaction() as db:
             if together is None:

@@ -16,9 +16,9 @@ from dorl.errors import BadImageError
 from dorl.files import digest_of
 from dorl.runtime.progress import say
 from dorl.serving.fields import Fields
-from dorl.serving.intake import Place, Places
 from dorl.serving.recogniser import Recogniser
 from dorl.serving.store import Samples, Waiting
+from dorl.serving.uploads.intake import Place, Places
 
 #: cells that are looked at together, the first ones of a sample and later ones, and their pixels at most
 FIRST, BATCH, PIXELS = 4, 16, 32_000_000

@@ -25,9 +25,8 @@ from dorl.reporting import (
     reliability_diagrams,
 )
 from dorl.representation.features import reconstructed
-from dorl.run.autoencoders import HISTORY
 from dorl.run.features import Represented
-from dorl.run.folder import PUBLISHED
+from dorl.run.folder import HISTORY, PUBLISHED
 from dorl.runtime.progress import say
 from dorl.runtime.training import seeded
 

@@ -111,7 +111,8 @@ def fused_relu6(
 
 
 def _one_pass(x: Tensor) -> bool:
-    if torch.is_grad_enabled() or x.device.type != "cpu" or torch.jit.is_tracing() or torch.compiler.is_compiling():
+    traced = torch.jit.is_tracing() or torch.compiler.is_compiling()  # type: ignore[attr-defined]
+    if torch.is_grad_enabled() or x.device.type != "cpu" or traced:
         return False
     if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
         return False

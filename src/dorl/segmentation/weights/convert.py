@@ -14,20 +14,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dorl.errors import InputError
+from dorl.segmentation.backbones import Backbone
 from dorl.segmentation.backbones.sam import TIED, SamSpec, tie
 from dorl.segmentation.backbones.sam2 import Sam2Spec
 from dorl.segmentation.backbones.tiny import CompactSpec
 
-#: the shape of a network of any family
-Spec = SamSpec | Sam2Spec | CompactSpec
 #: the families that name themselves in a file's header; SAM's shape is the one without a name
-FAMILIES: dict[str, type[Sam2Spec | CompactSpec]] = {Sam2Spec.family: Sam2Spec, CompactSpec.family: CompactSpec}
+FAMILIES: dict[str, type[Backbone]] = {Sam2Spec.family: Sam2Spec, CompactSpec.family: CompactSpec}
 
 #: parts of the mask decoder that there are as many of as masks
 PER_MASK = ("mask_decoder.mask_tokens", "mask_decoder.output_hypernetworks_mlps", "mask_decoder.iou_prediction_head")
 
 
-def spec_from_dict(values: dict[str, Any]) -> Spec:
+def spec_from_dict(values: dict[str, Any]) -> Backbone:
     """Inverse of any family's `to_dict`."""
     return FAMILIES.get(values.get("family", ""), SamSpec).from_dict(values)
 
@@ -54,7 +53,7 @@ def resample_relative(table: Tensor, rows: int) -> Tensor:
     return F.interpolate(table.T[None], rows, mode="linear", align_corners=False)[0].T.contiguous()
 
 
-def two_mask_network(state: Mapping[str, Tensor], spec: Spec, *, seed: int = 0) -> Any:
+def two_mask_network(state: Mapping[str, Tensor], spec: Backbone, *, seed: int = 0) -> Any:
     """A network for `spec` from published weights.
 
     Parameters

@@ -13,9 +13,10 @@ from typing import Any
 
 from dorl.errors import InputError
 from dorl.runtime.progress import say
+from dorl.segmentation.backbones import Backbone
 from dorl.segmentation.backbones.sam import SamSpec
 from dorl.segmentation.backbones.sam2 import Sam2Spec
-from dorl.segmentation.weights.convert import Spec, at_size, two_mask_network
+from dorl.segmentation.weights.convert import at_size, two_mask_network
 from dorl.tensorfiles import refuse_misfits, utf8_name
 
 #: where weights files are looked for when this variable doesn't name a folder
@@ -158,7 +159,7 @@ def is_hub_folder(path: Path) -> bool:
     return (path / "config.json").is_file()
 
 
-def read_hub_folder(folder: Path, *, image_size: int = 224) -> tuple[Any, Spec]:
+def read_hub_folder(folder: Path, *, image_size: int = 224) -> tuple[Any, Backbone]:
     """Read SAM or SAM 2.1 from a folder in hub layout as a two-mask network at `image_size`.
 
     Raises
@@ -175,7 +176,7 @@ def read_hub_folder(folder: Path, *, image_size: int = 224) -> tuple[Any, Spec]:
     model = _from_pretrained(folder, kind)
     if kind == "sam":
         vision = model.config.vision_config
-        spec: Spec = at_size(
+        spec: Backbone = at_size(
             SamSpec(
                 width=vision.hidden_size,
                 depth=vision.num_hidden_layers,

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from dorl.errors import InputError
-from dorl.serving.guard import check_token, is_loopback
+from dorl.serving.security import check_token, is_loopback
 
 from .asking import ADDRESS, send
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dorl.serving.intake import Place, Places, take_folder, take_uploaded
 from dorl.serving.limits import Limits, Refused
-from dorl.serving.multipart import Received
+from dorl.serving.uploads.intake import Place, Places, take_folder, take_uploaded
+from dorl.serving.uploads.multipart import Received
 
-from .asking import png, zipped
+from ..asking import png, zipped
 
 
 def photograph(*, seed: int = 0) -> bytes:

@@ -11,13 +11,13 @@ from dorl.domains.images import probe_image
 from dorl.domains.listing import image_files
 from dorl.errors import BadImageError
 from dorl.names import file_of, text_of
-from dorl.serving.archives import is_zip, unpack
 from dorl.serving.limits import Limits, Refused, in_words
-from dorl.serving.multipart import Received
+from dorl.serving.uploads.archives import is_zip, unpack
+from dorl.serving.uploads.multipart import Received
 
 
 @dataclass
-class Taken:
+class Upload:
     """Images of a sample.
 
     Attributes
@@ -31,7 +31,7 @@ class Taken:
     images: list[tuple[str, str, int]] = field(default_factory=list)
     left_out: list[tuple[str, str]] = field(default_factory=list)
 
-    def require_one(self) -> Taken:
+    def require_one(self) -> Upload:
         """Itself, where there is an image to look at."""
         if not self.images:
             more = f" (and {len(self.left_out) - 1} more)" if len(self.left_out) > 1 else ""
@@ -40,7 +40,7 @@ class Taken:
         return self
 
 
-def take_uploaded(received: list[Received], folder: Path, limits: Limits) -> Taken:
+def take_uploaded(received: list[Received], folder: Path, limits: Limits) -> Upload:
     """Unpack zips, and look at the header of each image; what can't be used is removed from `folder`.
 
     Raises
@@ -48,7 +48,7 @@ def take_uploaded(received: list[Received], folder: Path, limits: Limits) -> Tak
     Refused
         If a zip is refused, there are too many images, or not one can be used.
     """
-    taken = Taken()
+    taken = Upload()
     files: list[Received] = []
     zips = {file.path for file in received if is_zip(file.path)}
     images = len(received) - len(zips)
@@ -80,13 +80,13 @@ def take_uploaded(received: list[Received], folder: Path, limits: Limits) -> Tak
     return taken.require_one()
 
 
-def take_folder(folder: Path, limits: Limits) -> Taken:
+def take_folder(folder: Path, limits: Limits) -> Upload:
     """Images in a folder of the server and below, as the commands find them; what isn't taken, and why."""
     root = folder.resolve()
     files, passed = image_files(root)
     if len(files) > limits.images:
         raise Refused(413, f"the folder has over {limits.images} images: allow a smaller folder")
-    taken = Taken(left_out=[(text_of(file), reason) for file, reason in passed])
+    taken = Upload(left_out=[(text_of(file), reason) for file, reason in passed])
     masks = _masks(files, lambda file: root / file)
     for file in files:
         path, shown = root / file, text_of(file)

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from dorl.domains.formats import SUFFIXES, why_not_by_name
 from dorl.names import leads_out
 from dorl.serving.limits import Limits, Refused, in_words
-from dorl.serving.multipart import Received, clean_name
+from dorl.serving.uploads.multipart import Received, clean_name
 
 #: bytes of a zip's list of contents, of its mark at the end, and the longest comment behind that
 MOST_LISTED, END, COMMENT = 8 * 2**20, 22, 65_535

@@ -1,0 +1,8 @@
+from dorl.runtime.results import result_names
+
+
+def test_result_names_never_collide() -> None:
+    names = result_names(["a/x.png", "b/x.png", "a/y.png", "c/z.png", "c/z.jpg"])
+    assert names == ["a_x.png", "b_x.png", "y.png", "c_z_png.png", "c_z_jpg.png"]
+    alike = result_names(["a/x.png", "a_x.png", "b/x.png", "a_x_png.png", "a_x_png_2.png"])
+    assert len(set(alike)) == 5
