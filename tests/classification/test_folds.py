@@ -131,6 +131,18 @@ def test_a_lab_of_copies_alone_is_left_out_with_a_note() -> None:
     assert any("20 cells of two are copies" in note for note in found.notes)
 
 
+def test_patients_of_copies_are_not_tested_either() -> None:
+    notes: list[str] = []
+    patients = np.array(["a", "a", "b", None, None], object)
+    rows = without_copies("mine", "lab", np.array([7]), np.array([7, 1, 2, 3, 4]), 5, notes, patients)
+    assert rows.tolist() == [2, 3, 4]
+    assert notes == [
+        "mine → lab: 1 cells of lab are copies of cells of mine: not tested.",
+        "mine → lab: 1 more cells are of patients of such copies: not tested.",
+    ]
+    assert without_copies("mine", "lab", np.array([7]), np.array([7, 1]), 2, [], None).tolist() == [1]
+
+
 def test_a_labs_own_split_is_one_fold_and_tells_of_patients_on_both_sides() -> None:
     y = np.array(["monocyte", "neutrophil", "monocyte", "neutrophil"], object)
     notes: list[str] = []

@@ -6,8 +6,9 @@ import pytest
 
 from classification.made_up import fine_and_coarse
 from dorl.classification import ProtocolResult, cross_lab
+from dorl.classification.answers import ALIKE
 from dorl.reporting import table, write_results, write_tables
-from dorl.reporting.tables import ALIKE, FILES
+from dorl.reporting.tables import FILES
 from dorl.sheets import read_sheet, write_sheet
 
 

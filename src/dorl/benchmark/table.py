@@ -8,9 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from dorl.classification.answers import Answers, Key, intervals_table
+from dorl.classification.answers import ALIKE, Answers, Key, intervals_table
 from dorl.files import write_text
-from dorl.reporting.tables import ALIKE
 from dorl.sheets import write_sheet
 
 COLUMNS = (

@@ -15,6 +15,8 @@ from dorl.classification.bootstrap import SCORES, Difference, Interval, compare,
 Key = tuple[str, str, str, str]
 #: what is told apart has a corrected p below this
 ALPHA = 0.05
+#: marks in tables what isn't told apart from the best of its column
+ALIKE = "≈"
 #: columns of `intervals_table`
 INTERVALS = (
     *("train", "test", "method", "classifier", "cells", "units", "drawn"),

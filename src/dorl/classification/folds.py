@@ -215,8 +215,11 @@ def without_copies(
     asked: NDArray[np.int64] | None,
     count: int,
     notes: list[str],
+    patients: NDArray[np.object_] | None = None,
 ) -> NDArray[np.intp]:
     """Rows of the `count` cells of a tested lab that are no copies of cells of another lab, which is trained on.
+
+    Nor are they of a patient who has such copies: a few labelled images of a lab may be given as a lab of their own.
 
     Parameters
     ----------
@@ -227,13 +230,27 @@ def without_copies(
     count : int
     notes : list of str
         Is told how many are left out.
+    patients : object array of shape (count,), optional
+        Of the tested lab's cells; None where unknown.
     """
     if train == test or learnt is None or asked is None:
         return np.arange(count)
     copies = np.isin(asked, learnt)
     if copies.any():
         notes.append(f"{train} → {test}: {copies.sum()} cells of {test} are copies of cells of {train}: not tested.")
-    return np.flatnonzero(~copies)
+    left_out = copies | of_patients_with(copies, patients)
+    if more := int((left_out & ~copies).sum()):
+        notes.append(f"{train} → {test}: {more} more cells are of patients of such copies: not tested.")
+    return np.flatnonzero(~left_out)
+
+
+def of_patients_with(cells: NDArray[np.bool_], patients: NDArray[np.object_] | None) -> NDArray[np.bool_]:
+    """Which cells are of a patient of one of some `cells`, both (N,); none where no patient is known."""
+    known = _known(patients)
+    if patients is None or not known.any():
+        return np.zeros(len(cells), bool)
+    touched = set(patients[known & cells].tolist())
+    return np.array([one in touched for one in patients.tolist()], bool) & known
 
 
 def _have_copies(groups: NDArray[np.int64]) -> bool:

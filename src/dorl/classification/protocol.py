@@ -217,7 +217,9 @@ def cross_lab(
     notes: list[str] = []
     data = _prepare(labs, dict.fromkeys([*trains, *tests]), notes)
     tested = {
-        (train, test): without_copies(train, test, data[train].groups, data[test].groups, len(data[test].y), notes)
+        (train, test): without_copies(
+            train, test, data[train].groups, data[test].groups, len(data[test].y), notes, data[test].patients
+        )
         for train in trains
         for test in tests
         if test != train or own
@@ -253,7 +255,9 @@ def cross_lab(
     confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.int64]]] = {}
     mistakes: list[pd.DataFrame] = []
 
-    def answers(job: tuple[str, str, int]) -> dict[str, tuple[NDArray[np.object_], NDArray[np.float64] | None, list]]:
+    def answers(
+        job: tuple[str, str, int],
+    ) -> dict[str, tuple[NDArray[np.object_], NDArray[np.float64] | None, list[str]]]:
         """What a classifier of one lab, fitted without one fold, says of each tested lab's cells, and how surely."""
         train, name, fold = job
         learn, held_out = splits[train][fold]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from dorl.classification.answers import ALIKE
 from dorl.classification.byclass import class_table, node_table
 from dorl.files import write_text
 from dorl.sheets import write_sheet
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 #: stands where a pair compares no cell
 NOTHING = "–"
-#: marks a row that isn't told apart from the best of its column
-ALIKE = "≈"
 #: what intervals and marks mean
 MEANING = (
     "In brackets: the 95 % interval (bootstrap, 2,000 draws of patients where they are known, else of cells). "
