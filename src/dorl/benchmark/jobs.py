@@ -18,7 +18,7 @@ from dorl.benchmark.labs import Lab, draw
 from dorl.benchmark.methods import Cells, Method, Row, Source
 from dorl.classification.answers import Answers
 from dorl.classification.comparison import Comparison
-from dorl.classification.folds import units
+from dorl.classification.folds import of_patients_with, units
 from dorl.errors import InputError
 from dorl.files import write_json
 from dorl.runtime.kept import code_digest, content_key
@@ -72,6 +72,8 @@ class Plan:
         Tested lab → digest of the weights used for it in "unseen"; key "" for all else.
     own : bool
         Test on the source's held-out fold, too.
+    versions : mapping of str to sequence of str
+        Tested lab → its versions whose images were made worse; each is tested beside it, and no method sees it.
     """
 
     sources: Sequence[str]
@@ -79,6 +81,7 @@ class Plan:
     protocols: Sequence[str]
     segmenters: Mapping[str, str]
     own: bool = True
+    versions: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def plan(rows: Iterable[tuple[Row, int]], given: Plan) -> list[Job]:
@@ -102,11 +105,12 @@ def plan(rows: Iterable[tuple[Row, int]], given: Plan) -> list[Job]:
                 if "transductive" in given.protocols:
                     for other in others:
                         targets = {"source": (), "target": (other,), "labs": others}[row.sees]
-                        for test in (*own, other):
+                        for test in (*own, other, *given.versions.get(other, ())):
                             add(row, source, number, main, targets, test, "transductive")
                 if "unseen" in given.protocols and row.sees != "target":
                     for other in others:
-                        add(row, source, number, given.segmenters.get(other, main), (), other, "unseen")
+                        for test in (other, *given.versions.get(other, ())):
+                            add(row, source, number, given.segmenters.get(other, main), (), test, "unseen")
                     for test in own:
                         add(row, source, number, main, (), test, "unseen")
     return list(jobs.values())
@@ -200,9 +204,9 @@ def run_job(
 
 
 def asked_rows(source: Lab, test: Lab) -> np.ndarray:
-    """Rows of another lab that are tested: those with a class, without copies of the source's images."""
-    rows = test.compared
-    return rows[~test.copies(source)[rows]]
+    """Rows of another lab that are tested: those with a class, without copies of the source's and their patients."""
+    rows, copies = test.compared, test.copies(source)
+    return rows[~(copies | of_patients_with(copies, test.domain.table["patient"].to_numpy(object)))[rows]]
 
 
 def copies_note(source: Lab, test: Lab) -> list[str]:

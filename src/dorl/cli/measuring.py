@@ -125,6 +125,9 @@ def benchmark(
         list[str] | None,
         typer.Option(metavar="LAB=WEIGHTS", help="Weights trained without that lab, for unseen; may be given again."),
     ] = None,
+    corrupt: Annotated[
+        int, typer.Option(metavar="CELLS", help="Of each class of a tested lab, tested again with images made worse.")
+    ] = 0,
     efficientnet_weights: Annotated[Path | None, typer.Option(help="ImageNet weights, a .pth file.")] = None,
     resnext_weights: Annotated[Path | None, typer.Option(help="ImageNet weights, a .pth file.")] = None,
     seed: Seed = 0,
@@ -150,6 +153,7 @@ def benchmark(
         scorer=scorer,
         segmenter=segmenter,
         unseen_segmenter=unseen_segmenter or [],
+        corrupt=corrupt,
         efficientnet_weights=efficientnet_weights,
         resnext_weights=resnext_weights,
         seed=seed,

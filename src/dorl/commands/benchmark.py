@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from dorl.benchmark.corruptions import corrupted_versions, write_corruptions
 from dorl.benchmark.jobs import (
     Drawing,
     Job,
@@ -31,6 +32,7 @@ from dorl.classification.answers import Answers
 from dorl.domains import Domain, read_domains
 from dorl.domains.readers import at_home
 from dorl.errors import InputError
+from dorl.reporting.figures.corruptions import corruption_curves
 from dorl.run.classes import check_classes
 from dorl.run.copies import copies_key, search_copies, write_copies
 from dorl.run.folder import check_folder, make_folder, refuse_among_images, refuse_run
@@ -65,6 +67,7 @@ def benchmark(
     unseen_segmenter: Sequence[str] = (),
     efficientnet_weights: Path | None = None,
     resnext_weights: Path | None = None,
+    corrupt: int = 0,
     seed: int = 0,
     device: str | None = None,
 ) -> pd.DataFrame:
@@ -105,6 +108,9 @@ def benchmark(
         ``LAB=WEIGHTS``: weights trained without that lab, for the protocol "unseen".
     efficientnet_weights, resnext_weights : Path, optional
         ImageNet weights, where the package or torchvision can't give them.
+    corrupt : int
+        So many cells of each class of each tested lab are tested again with their images made worse
+        (`dorl.domains.corrupted`), at five strengths: ``corruptions.csv``, ``corruptions-PROTOCOL.png``; none if 0.
     seed : int
         Of the first repetition.
     device : str, optional
@@ -130,6 +136,8 @@ def benchmark(
     level = check_classes(classes)
     options = Options(profile, scorer, device, efficientnet_weights, resnext_weights)
     chosen, notes = _rows(rows, options)
+    if corrupt < 0:
+        raise InputError(f"corrupt is {corrupt}: give how many cells of a class, or 0 for none")
     domains = read_domains(labs, patient_from=patient_from)
     refuse_among_images(out, labs, domains)
     sources = _sources(domains, source)
@@ -154,6 +162,8 @@ def benchmark(
         for lab in found.values():
             comparison_of(found[name], lab)
             notes += copies_note(found[name], lab)
+    versions = {name: corrupted_versions(lab, corrupt, seed) for name, lab in found.items()} if corrupt else {}
+    tested = found | {name: lab for of in versions.values() for name, lab in of.items()}
     weights = _weights(segmenter, unseen_segmenter, found, protocols, device)
     make_folder(out)
     write_copies(copies, out, copies_of)
@@ -163,13 +173,16 @@ def benchmark(
     digests = {name: f"{network.digest()} {network.precision}" for name, network in weights.items()}
     networks = {digests[name]: network for name, network in weights.items()}
     repeated = [(row, 1 if profile == "quick" and row.slow else seeds) for row in chosen]
-    jobs = plan(repeated, Plan(sources, list(found), protocols, digests, own))
-    store = _Stores(found, networks, out, chosen)
+    jobs = plan(
+        repeated, Plan(sources, list(found), protocols, digests, own, {name: list(of) for name, of in versions.items()})
+    )
+    store = _Stores(tested, networks, out, chosen)
     table: list[dict[str, Any]] = []
+    worse: list[dict[str, Any]] = []
     done: list[tuple[Job, dict[str, Any]]] = []
     for number, job in enumerate(jobs, start=1):
         row = ROWS[job.row]
-        key = job_key(job, row, methods[job.row], found, drawing)
+        key = job_key(job, row, methods[job.row], tested, drawing)
         path = cache_path(out / "cache", key)
         result = read_cached(path, key)
         cached = result is not None
@@ -179,15 +192,19 @@ def benchmark(
             cells = {
                 name: store.cells(name, job.segmenter) for name in dict.fromkeys([job.source, *job.targets, *job.tests])
             }
-            result = run_job(job, methods[job.row], found, cells, drawing)
+            result = run_job(job, methods[job.row], tested, cells, drawing)
             write_cached(path, key, result)
         else:
             say(f"{what}: from the cache")
-        table += _expanded(job, row, result, cached=cached, seed=seed, digests=digests)
+        rows_of = _expanded(job, row, result, cached=cached, seed=seed, digests=digests)
+        table += [one for one in rows_of if one["test"] in found]
+        worse += [one for one in rows_of if one["test"] not in found]
         done.append((job, result))
         write_benchmark(_sorted(table), out, notes, [row.remark for row in chosen if row.remark])
-    intervals = method_intervals(_answers(done))
+    intervals = method_intervals({key: of for key, of in _answers(done).items() if key[2] in found})
     write_benchmark(_sorted(table), out, notes, [row.remark for row in chosen if row.remark], intervals)
+    for protocol, scores in write_corruptions(worse, out).items() if worse else ():
+        corruption_curves(scores, out / f"corruptions-{protocol}.png")
     say(f"table: {out / 'table.md'}")
     return pd.DataFrame(_sorted(table), columns=list(COLUMNS))
 
