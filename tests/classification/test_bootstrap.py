@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score
 
 from dorl.classification.bootstrap import compare, holm, mcnemar, score_intervals, scores_of
@@ -25,10 +26,9 @@ def test_the_interval_by_cells_is_the_binomial_one_of_a_plain_accuracy() -> None
     true = np.zeros(400, int)
     said = np.where(np.arange(400) < 300, 0, 1)
     found = score_intervals(true, said, 2)["accuracy"]
-    spread = 1.96 * np.sqrt(0.75 * 0.25 / 400)
+    wilson = binomtest(300, 400).proportion_ci(method="wilson")
     assert found.value == 0.75
-    assert found.low == pytest.approx(0.75 - spread, abs=0.006)
-    assert found.high == pytest.approx(0.75 + spread, abs=0.006)
+    assert (found.low, found.high) == pytest.approx((wilson.low, wilson.high), abs=0.004)
 
 
 def test_ten_copies_of_each_patients_cell_don_t_make_the_interval_narrower() -> None:
