@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+#: fixtures that take long to make, or drive a browser: tests that ask for them are slow
+SLOW = {"browser", "imported", "official", "published"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests slow that ask for a slow fixture."""
+    for item in items:
+        if SLOW.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +86,33 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Gives a folder by its name, which the first process of the tests that asks for it makes for all of them."""
+    root = tmp_path_factory.getbasetemp()
+    root = root if worker_id == "master" else root.parent
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        finished = root / f"{name}.made"
+        with FileLock(root / f"{name}.lock"):
+            if not finished.exists():
+                make(root / name)
+                finished.touch()
+        return root / name
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def rendered(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """Two rendered labs of 30 cells of 5 classes: ``harbour/manifest.csv`` and ``dune/manifest.csv``."""
     from dorl.domains.rendered import render_lab
 
-    root = tmp_path_factory.mktemp("rendered")
-    classes = ["neutrophil_segmented", "lymphocyte_typical", "monocyte", "eosinophil", "erythroblast"]
-    for seed, name in enumerate(("harbour", "dune")):
-        render_lab(root / name, style=name, cells=30, classes=classes, seed=seed, size=128)
-    return root
+    def render(root: Path) -> None:
+        classes = ["neutrophil_segmented", "lymphocyte_typical", "monocyte", "eosinophil", "erythroblast"]
+        for seed, name in enumerate(("harbour", "dune")):
+            render_lab(root / name, style=name, cells=30, classes=classes, seed=seed, size=128)
+
+    return once("rendered", render)
 
 
 @pytest.fixture(scope="session")
@@ -113,23 +141,21 @@ def smear(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def fitted(labs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fitted(labs: list[str], once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """A finished run folder; don't change it, take `run` for that."""
     from dorl.commands.fit import fit
 
-    out = tmp_path_factory.mktemp("fitted") / "run"
-    fit(labs, out=out, iterations=4, folds=2, seed=3)
-    return out
+    made = once("fitted", lambda out: fit(labs, out=out / "run", iterations=4, folds=2, seed=3))
+    return made / "run"
 
 
 @pytest.fixture(scope="session")
-def published(labs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def published(labs: list[str], once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """A finished run folder of the published method; don't change it."""
     from dorl.commands.fit import fit
 
-    out = tmp_path_factory.mktemp("published") / "run"
-    fit(labs, out=out, method="published", iterations=4, folds=2, seed=3)
-    return out
+    made = once("published", lambda out: fit(labs, out=out / "run", method="published", iterations=4, folds=2, seed=3))
+    return made / "run"
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 import io
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,3 +73,13 @@ def test_a_broken_or_missing_file_is_told_in_one_line(tmp_path):
         load_classifier(tmp_path / "broken.skops")
     with pytest.raises(InputError, match="no such"):
         load_classifier(tmp_path / "missing.skops")
+
+
+def test_a_classifier_over_views_saved_by_an_earlier_version_answers():
+    """Saved files name the modules of their estimators; this one was written before these had today's folders."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(["eosinophil", "lymphocyte", "monocyte"], 12)
+    means = {name: rng.normal(size=6) * 3 for name in np.unique(y)}
+    X = np.stack([[means[name] + rng.normal(size=6) for _ in range(3)] for name in y]).astype(np.float32)
+    model = load_classifier(Path(__file__).parent / "version_0_1" / "views.skops")
+    assert model.predict(X).tolist() == y.tolist()

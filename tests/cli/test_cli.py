@@ -126,7 +126,9 @@ def test_help_and_version_need_nothing_heavy() -> None:
         assert name in shown
 
 
-@pytest.mark.parametrize("name", ["predict", "segment", "export_onnx"])
+@pytest.mark.parametrize(
+    "name", ["predict", *(pytest.param(name, marks=pytest.mark.slow) for name in ("segment", "export_onnx"))]
+)
 def test_a_command_imports_nothing_that_it_does_not_need(name: str) -> None:
     """Figures, tables of features and the slow classifiers are other commands'."""
     code = f"from dorl.commands.{name} import {name}; import sys; print(*sys.modules)"

@@ -16,6 +16,7 @@ from dorl.tensorfiles import read_notes
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@pytest.mark.slow
 def test_the_autoencoder_is_trained_on_what_is_not_left_out(labs: list[str], tmp_path: Path) -> None:
     lab = read_domain(labs[0].split("=")[1], name="harbour").take(range(6))
     name = Path(lab.table["path"].iat[0]).name

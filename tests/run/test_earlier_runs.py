@@ -14,7 +14,7 @@ from dorl.classification import make_classifier, save_classifier
 from dorl.commands.predict import predict
 from dorl.domains import Domain, read_domain
 from dorl.representation.grids import described_views
-from dorl.run.folder import UNLIKE, tomllib
+from dorl.run.folder import AUTOENCODER, METRICS, SEGMENTER, UNLIKE, tomllib
 from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import find_cells
 
@@ -69,3 +69,18 @@ def test_its_other_classifiers_take_the_feature_of_the_whole_image(earlier: Path
 def test_it_predicts_a_folder(earlier: Path, lab: Domain, tmp_path: Path) -> None:
     result = predict(earlier, lab.take(range(5)), out=tmp_path / "predictions.csv", device="cpu")
     assert result.images == 5
+
+
+@pytest.mark.parametrize("name", ["LR", "ANN", "XGBoost", "SVM (linear)"])
+def test_a_run_that_was_written_before_the_rooms_were_divided_answers(
+    name: str, fitted: Path, lab: Domain, tmp_path: Path
+) -> None:
+    """Its config and classifiers lie in ``version_0_1``; its networks are as large as today's, and left out."""
+    run = Path(shutil.copytree(Path(__file__).parent / "version_0_1", tmp_path / "run"))
+    for network in (SEGMENTER, AUTOENCODER):
+        shutil.copy(fitted / network, run)
+    (run / METRICS).write_text("{}")
+    model = dorl.load(run, classifier=name, device="cpu")
+    assert model.classes_ == ["lymphocyte_typical", "monocyte", "neutrophil_segmented"]
+    known = [i for i in range(len(lab)) if lab.labels[i] in model.classes_][:9]
+    assert (model.predict([lab.load(i) for i in known]) == lab.labels[known]).mean() > 0.6

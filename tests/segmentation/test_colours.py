@@ -28,6 +28,7 @@ def test_grey_and_blank_fields(tiny: Segmenter, smear: Path) -> None:
         assert colour_fault(tiny, np.full((100, 120, 3), grey, np.uint8)) is None
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 def test_real_fields_with_red_and_blue_swapped(tiny: Segmenter, data: Path) -> None:
     for field in read_fields(data / "BCCD_fields")[:3]:

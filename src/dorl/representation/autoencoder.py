@@ -21,6 +21,7 @@ from dorl.representation.alignment import Alignment, align
 from dorl.representation.blocks import Block
 from dorl.representation.celltokens import LITTLE, CellTokens, Shared
 from dorl.representation.config import ALIGNED, CLASS_TOKEN, AutoencoderConfig
+from dorl.representation.official import read_official, write_official
 from dorl.runtime.training import default_device
 from dorl.tensorfiles import load_into, load_tensors, save_tensors, weights_digest
 
@@ -301,14 +302,10 @@ class CrossDomainAutoencoder(nn.Module):
     @classmethod
     def from_official(cls, path: str | Path, *, device: str | None = None) -> CrossDomainAutoencoder:
         """Read the DoRL authors' ``cae.mdl``; raises InputError for a file of any other content."""
-        from dorl.representation.official import read_official
-
-        return read_official(path).to(default_device(device)).eval()
+        return read_official(path, cls).to(default_device(device)).eval()
 
     def save_official(self, path: str | Path) -> None:
         """Write the weights as the DoRL authors' code saves them."""
-        from dorl.representation.official import write_official
-
         write_official(self, path)
 
     @classmethod

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from dorl.errors import InputError
-from dorl.representation.autoencoder import CrossDomainAutoencoder
 from dorl.representation.config import HEAD_WIDTH, AutoencoderConfig, heads_for
 from dorl.tensorfiles import check_shapes, read_pth, without_prefix, write_pth
+
+if TYPE_CHECKING:
+    from dorl.representation.autoencoder import CrossDomainAutoencoder
 
 #: the official code keeps its learned positions as (count, 1, D), here they are (1, count, D)
 POSITIONS = ("encoder.pos_embedding", "decoder.pos_embedding")
@@ -44,7 +47,7 @@ def _config(tensors: Mapping[str, Tensor], path: str | Path) -> AutoencoderConfi
         raise InputError(f"{path}: not an autoencoder in the official layout{what}") from error
 
 
-def read_official(path: str | Path) -> CrossDomainAutoencoder:
+def read_official(path: str | Path, make: type[CrossDomainAutoencoder]) -> CrossDomainAutoencoder:
     """Read an autoencoder in the official layout, with or without DataParallel's ``module.`` before the names.
 
     Raises
@@ -55,7 +58,7 @@ def read_official(path: str | Path) -> CrossDomainAutoencoder:
     tensors = without_prefix(read_pth(path))
     config = _config(tensors, path)
     with torch.device("meta"):
-        model = CrossDomainAutoencoder(config)
+        model = make(config)
     own = model.state_dict()
     shapes = {
         _official_name(name): (tensor.shape[1], 1, tensor.shape[2]) if name in POSITIONS else tensor.shape

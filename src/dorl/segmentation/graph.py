@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from dorl.segmentation.pixels import normalise
-from dorl.segmentation.segmenter import Segmenter
+
+if TYPE_CHECKING:
+    from dorl.segmentation.segmenter import Segmenter
 
 
 class SegmenterGraph(nn.Module):

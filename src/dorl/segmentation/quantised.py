@@ -16,7 +16,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,8 +28,11 @@ from dorl.runtime.inference import CPU_BATCH
 from dorl.runtime.progress import say
 from dorl.segmentation.graph import SegmenterGraph
 from dorl.segmentation.pixels import prepare
-from dorl.segmentation.segmenter import Segmenter
 from dorl.segmentation.weights.hub import weights_folder
+from dorl.tensorfiles import weights_digest
+
+if TYPE_CHECKING:
+    from dorl.segmentation.segmenter import Segmenter
 
 #: rendered cells that ranges of activations are read from, where no images are given
 RENDERED = 48
@@ -84,7 +87,9 @@ class Quantised:
 
 
 def _key(segmenter: Segmenter, images: Sequence[np.ndarray] | None) -> str:
-    told = hashlib.sha256(f"{VERSION} {Segmenter.digest(segmenter)}".encode())
+    # of the masks' network alone, whoever makes the tokens
+    own = weights_digest(segmenter.sam.state_dict(), (segmenter.spec, segmenter.mean, segmenter.std))
+    told = hashlib.sha256(f"{VERSION} {own}".encode())
     for image in images or ():
         told.update(repr(image.shape).encode() + image.tobytes())
     return told.hexdigest()[:32]

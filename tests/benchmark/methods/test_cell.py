@@ -10,7 +10,7 @@ from dorl.cells.views import Views
 
 from .two_labs import TwoLabs
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow]
 
 
 def quick(**settings: Any) -> OfCells:
