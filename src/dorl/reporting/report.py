@@ -37,7 +37,8 @@ INTRODUCTION = {
         "DoRL was measured on the labs below. Classifiers were trained on one lab's cells and tested on the held-out "
         "cells of the same lab and on every cell of each other lab. In rows named DoRL the segmenter's and the "
         "autoencoder's training may use the tested lab's images, never its labels; in rows named DoRL (unseen lab) "
-        "the autoencoder was not tuned on them. In rows named DoRL the classifier Views adapts to the tested lab's "
+        "the autoencoder was not tuned on them. In rows named DoRL (one lab left out) the classifiers learnt all other "
+        "labs together. In rows named DoRL and DoRL (one lab left out) the classifier Views adapts to the tested lab's "
         "cells, without their labels."
     ),
 }
