@@ -41,9 +41,8 @@ def test_a_version_has_the_same_cells_and_labels_and_worse_images(rendered: Path
 
 
 def test_versions_are_tested_beside_their_lab_by_the_same_fit_and_never_seen() -> None:
-    given = Plan(
-        ["a"], ["a", "b"], ["transductive", "unseen"], {"": "w"}, False, {"b": ["b@noise@1"], "a": ["a@noise@1"]}
-    )
+    versions = {"b": ["b@noise@1"], "a": ["a@noise@1"]}
+    given = Plan(["a"], ["a", "b"], ["transductive", "unseen"], {"": "w"}, own=False, versions=versions)
     for name in ("frozen", "frozen-per-lab"):
         jobs = plan([(ROWS[name], 1)], given)
         assert all(job.tests == ("b", "b@noise@1") for job in jobs)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from dorl.benchmark.jobs import Plan, Watch, plan
 from dorl.benchmark.labs import Lab, draw, embed_lab, prepare_lab
@@ -18,6 +19,7 @@ from dorl.benchmark.methods import ROWS, Cells, Fitted, Row, Source
 from dorl.benchmark.table import MEAN, score_table
 from dorl.commands.benchmark import benchmark
 from dorl.domains import read_domain
+from dorl.domains.rendered import random_style, render_cell
 from dorl.errors import InputError
 from dorl.taxonomy import SharedLevel
 
@@ -120,6 +122,24 @@ def test_no_method_is_shown_a_targets_label_or_in_unseen_a_target(three: list[st
             assert list(cells.square.table.columns) == ["key"]  # type: ignore[attr-defined]
     results = pd.read_csv(out / "results.csv")
     assert set(results[results["protocol"] == "unseen"]["row"]) == {"spy-source", "spy-labs"}
+
+
+def test_a_lab_that_is_not_tested_is_looked_at_in_both_protocols_without_its_copies(
+    three: list[str], out: Path, spy: type[Spy], tmp_path: Path
+) -> None:
+    kept = tmp_path / "more"
+    kept.mkdir()
+    for number, kind in enumerate(("monocyte", "basophil", "eosinophil")):
+        rng = np.random.default_rng(number)
+        Image.fromarray(render_cell(kind, random_style(rng), rng, size=96).image).save(kept / f"{number}.png")
+    tested = read_domain(three[1].split("=")[1])
+    Image.fromarray(tested.load(0)).save(kept / "copy.png")
+    results = run([three[0], three[1]], out, "spy-source", "spy-labs", seeds=1, seed=41, unlabelled=[f"more={kept}"])
+    shown = [[cells.lab for cells in targets] for _, targets, _ in spy.shown]
+    assert shown == [[], ["dune", "more"], ["more"]]
+    assert [source.unseen for source, _, _ in spy.shown] == [True, False, True]
+    assert len(spy.shown[-1][1][0]) == 3  # without the copy of a tested image
+    assert set(results["test"]) == {"harbour", "dune"}
 
 
 def test_a_targets_labels_change_scores_and_nothing_that_is_learnt(

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from dorl.representation.alignment import WIDTH, align
+from dorl.representation.alignment import PARTS, TIMES, WIDTH, align
+from dorl.representation.celltokens import Shared
 from dorl.representation.clusters import Clusters, cell_space
 
 FEATURES, PLAIN, VIEWS = 40, 2, 4
@@ -102,3 +103,18 @@ def test_the_order_of_labs_and_the_draw_are_no_matter() -> None:
     second = align([plain_alone(other), source], plain=PLAIN, seed=3)
     assert (first.basis == second.basis).all()
     assert not np.allclose(first.basis, align([source, plain_alone(other)], plain=PLAIN, seed=4).basis)
+
+
+def test_what_an_earlier_version_learnt_of_fewer_partings_is_gone_on_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dorl.representation.alignment.TIMES", 1)
+    first, other = lab(0, 200)[0], plain_alone(lab(1, 120, shift=1.0)[0])
+    earlier = align([first], plain=PLAIN)
+    monkeypatch.undo()
+    now = align([first], plain=PLAIN)
+    assert (len(earlier.counts), len(now.counts)) == (sum(PARTS), TIMES * sum(PARTS))
+    holder = Shared(FEATURES)
+    for learnt in (earlier, now):
+        holder.alignment = learnt
+        kept = holder.alignment
+        assert kept is not None
+        assert kept.with_labs([other], plain=PLAIN).basis.shape == (FEATURES, WIDTH)

@@ -72,6 +72,8 @@ class Plan:
         Tested lab → digest of the weights used for it in "unseen"; key "" for all else.
     own : bool
         Test on the source's held-out fold, too.
+    unlabelled : sequence of str
+        Labs that aren't tested, and may be looked at in either protocol by rows that see all labs.
     versions : mapping of str to sequence of str
         Tested lab → its versions whose images were made worse; each is tested beside it, and no method sees it.
     """
@@ -81,6 +83,7 @@ class Plan:
     protocols: Sequence[str]
     segmenters: Mapping[str, str]
     own: bool = True
+    unlabelled: Sequence[str] = ()
     versions: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
@@ -96,7 +99,7 @@ def plan(rows: Iterable[tuple[Row, int]], given: Plan) -> list[Job]:
         tests = tuple(dict.fromkeys([*job.tests, test]))
         jobs[key] = replace(job, tests=tests, claims=job.claims | {(protocol, test)})
 
-    main = given.segmenters[""]
+    main, unlabelled = given.segmenters[""], tuple(given.unlabelled)
     for row, repetitions in rows:
         for source in given.sources:
             others = tuple(lab for lab in given.labs if lab != source)
@@ -104,15 +107,16 @@ def plan(rows: Iterable[tuple[Row, int]], given: Plan) -> list[Job]:
             for number in range(repetitions):
                 if "transductive" in given.protocols:
                     for other in others:
-                        targets = {"source": (), "target": (other,), "labs": others}[row.sees]
+                        targets = {"source": (), "target": (other,), "labs": others + unlabelled}[row.sees]
                         for test in (*own, other, *given.versions.get(other, ())):
                             add(row, source, number, main, targets, test, "transductive")
                 if "unseen" in given.protocols and row.sees != "target":
+                    targets = unlabelled if row.sees == "labs" else ()
                     for other in others:
                         for test in (other, *given.versions.get(other, ())):
-                            add(row, source, number, given.segmenters.get(other, main), (), test, "unseen")
+                            add(row, source, number, given.segmenters.get(other, main), targets, test, "unseen")
                     for test in own:
-                        add(row, source, number, main, (), test, "unseen")
+                        add(row, source, number, main, targets, test, "unseen")
     return list(jobs.values())
 
 
@@ -184,7 +188,8 @@ def run_job(
     learn, held = draw(
         lab, per_class=drawing.per_class, folds=drawing.folds, number=job.number, seed=seed, first=drawing.seed
     )
-    source = Source(cells[job.source].take(learn), lab.labels[learn])
+    unseen = not set(job.tests) & set(job.targets)
+    source = Source(cells[job.source].take(learn), lab.labels[learn], unseen)
     targets = [replace(cells[name], domain=number) for number, name in enumerate(job.targets, start=1)]
     tested = {name: held if name == job.source else asked_rows(lab, labs[name]) for name in job.tests}
     results = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -105,6 +105,21 @@ def with_groups(labs: dict[str, Lab], copies: pd.DataFrame) -> dict[str, Lab]:
     paths = [path for lab in labs.values() for path in lab.domain.table["path"]]
     groups, names_of = group_numbers(names, paths, copies), np.array(names, object)
     return {name: replace(lab, groups=groups[names_of == lab.name]) for name, lab in labs.items()}
+
+
+def without_copies(lab: Lab, tested: Iterable[Lab]) -> tuple[Lab, list[str]]:
+    """A lab that isn't tested without the images that are copies of tested labs', and what a reader should know."""
+    copies = np.zeros(len(lab.domain), bool)
+    for other in tested:
+        copies |= lab.copies(other)
+    if copies.all():
+        raise InputError(f"all images of {lab.name} are copies of images of tested labs: leave it out")
+    if not copies.any():
+        return lab, []
+    kept = ~copies
+    groups = None if lab.groups is None else lab.groups[kept]
+    note = f"{lab.name}: {int(copies.sum())} images are copies of tested labs': not looked at."
+    return Lab(lab.domain.take(kept), lab.labels[kept], groups), [note]
 
 
 def embed_lab(lab: Lab, segmenter: Segmenter, folder: Path, *, whole: bool) -> Cells:

@@ -125,6 +125,10 @@ def benchmark(
         list[str] | None,
         typer.Option(metavar="LAB=WEIGHTS", help="Weights trained without that lab, for unseen; may be given again."),
     ] = None,
+    unlabelled: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LAB", help="A lab that isn't tested, looked at in unseen, too; may be given again."),
+    ] = None,
     corrupt: Annotated[
         int, typer.Option(metavar="CELLS", help="Of each class of a tested lab, tested again with images made worse.")
     ] = 0,
@@ -153,6 +157,7 @@ def benchmark(
         scorer=scorer,
         segmenter=segmenter,
         unseen_segmenter=unseen_segmenter or [],
+        unlabelled=unlabelled or [],
         corrupt=corrupt,
         efficientnet_weights=efficientnet_weights,
         resnext_weights=resnext_weights,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from dorl.benchmark.corruptions import corrupted_versions, write_corruptions
@@ -24,7 +25,7 @@ from dorl.benchmark.jobs import (
     run_job,
     write_cached,
 )
-from dorl.benchmark.labs import Lab, draw, embed_lab, prepare_lab, readable, with_groups
+from dorl.benchmark.labs import Lab, draw, embed_lab, prepare_lab, readable, with_groups, without_copies
 from dorl.benchmark.methods import ROWS, Cells, Method, Options, Row
 from dorl.benchmark.methods.selection import SCORERS
 from dorl.benchmark.table import COLUMNS, method_intervals, write_benchmark
@@ -65,6 +66,7 @@ def benchmark(
     scorer: str = "dev",
     segmenter: str | Path = "tiny",
     unseen_segmenter: Sequence[str] = (),
+    unlabelled: Sequence[str | Domain] = (),
     efficientnet_weights: Path | None = None,
     resnext_weights: Path | None = None,
     corrupt: int = 0,
@@ -106,6 +108,8 @@ def benchmark(
         As for `Segmenter.load`.
     unseen_segmenter : sequence of str
         ``LAB=WEIGHTS``: weights trained without that lab, for the protocol "unseen".
+    unlabelled : sequence of str or Domain
+        Labs that aren't tested. Rows that see all labs look at their images, in both protocols.
     efficientnet_weights, resnext_weights : Path, optional
         ImageNet weights, where the package or torchvision can't give them.
     corrupt : int
@@ -138,8 +142,9 @@ def benchmark(
     chosen, notes = _rows(rows, options)
     if corrupt < 0:
         raise InputError(f"corrupt is {corrupt}: give how many cells of a class, or 0 for none")
-    domains = read_domains(labs, patient_from=patient_from)
-    refuse_among_images(out, labs, domains)
+    everything = read_domains([*labs, *unlabelled], patient_from=patient_from)
+    refuse_among_images(out, [*labs, *unlabelled], everything)
+    domains, others = everything[: len(labs)], everything[len(labs) :]
     sources = _sources(domains, source)
     known = [_labelled(prepare_lab(lab, level, only_source=sources == [lab.name])) for lab in domains]
     if len(known) < 2 and not own:
@@ -152,19 +157,24 @@ def benchmark(
         if slow := [row.title for row in chosen if row.slow]:
             notes.append(f"Quick profile: little training and one seed for: {'; '.join(slow)}.")
     drawing = Drawing(() if level is None else level.classes, per_class or None, folds, seed)
-    found = {lab.name: readable(lab) for lab in known}
+    nameless = [Lab(lab, np.full(len(lab), None, object)) for lab in others]
+    found = {lab.name: readable(lab) for lab in (*known, *nameless)}
     images = [lab.domain for lab in found.values()]
     copies_of = copies_key(images)
     copies = search_copies(images, out, copies_of)
     found = with_groups(found, copies)
+    tested = {lab.name: found[lab.name] for lab in known}
+    for other in others:
+        found[other.name], more = without_copies(found[other.name], tested.values())
+        notes += more
     for name in sources:
         draw(found[name], per_class=drawing.per_class, folds=folds, number=0, seed=seed, first=seed)
-        for lab in found.values():
+        for lab in tested.values():
             comparison_of(found[name], lab)
             notes += copies_note(found[name], lab)
-    versions = {name: corrupted_versions(lab, corrupt, seed) for name, lab in found.items()} if corrupt else {}
-    tested = found | {name: lab for of in versions.values() for name, lab in of.items()}
-    weights = _weights(segmenter, unseen_segmenter, found, protocols, device)
+    versions = {name: corrupted_versions(lab, corrupt, seed) for name, lab in tested.items()} if corrupt else {}
+    all_labs = found | {name: lab for of in versions.values() for name, lab in of.items()}
+    weights = _weights(segmenter, unseen_segmenter, tested, protocols, device)
     make_folder(out)
     write_copies(copies, out, copies_of)
     for note in notes:
@@ -173,35 +183,38 @@ def benchmark(
     digests = {name: f"{network.digest()} {network.precision}" for name, network in weights.items()}
     networks = {digests[name]: network for name, network in weights.items()}
     repeated = [(row, 1 if profile == "quick" and row.slow else seeds) for row in chosen]
+    names_of_versions = {name: list(of) for name, of in versions.items()}
     jobs = plan(
-        repeated, Plan(sources, list(found), protocols, digests, own, {name: list(of) for name, of in versions.items()})
+        repeated,
+        Plan(sources, list(tested), protocols, digests, own, [lab.name for lab in others], names_of_versions),
     )
-    store = _Stores(tested, networks, out, chosen)
+    store = _Stores(all_labs, networks, out, chosen)
     table: list[dict[str, Any]] = []
     worse: list[dict[str, Any]] = []
     done: list[tuple[Job, dict[str, Any]]] = []
     for number, job in enumerate(jobs, start=1):
         row = ROWS[job.row]
-        key = job_key(job, row, methods[job.row], tested, drawing)
+        key = job_key(job, row, methods[job.row], all_labs, drawing)
         path = cache_path(out / "cache", key)
         result = read_cached(path, key)
         cached = result is not None
-        what = f"[{number}/{len(jobs)}] {row.title}, {job.source} → {', '.join(job.tests)}, seed {seed + job.number}"
+        shown = ", ".join(name for name in job.tests if name in tested)
+        what = f"[{number}/{len(jobs)}] {row.title}, {job.source} → {shown}, seed {seed + job.number}"
         if result is None:
             say(what)
             cells = {
                 name: store.cells(name, job.segmenter) for name in dict.fromkeys([job.source, *job.targets, *job.tests])
             }
-            result = run_job(job, methods[job.row], tested, cells, drawing)
+            result = run_job(job, methods[job.row], all_labs, cells, drawing)
             write_cached(path, key, result)
         else:
             say(f"{what}: from the cache")
         rows_of = _expanded(job, row, result, cached=cached, seed=seed, digests=digests)
-        table += [one for one in rows_of if one["test"] in found]
-        worse += [one for one in rows_of if one["test"] not in found]
+        table += [one for one in rows_of if one["test"] in tested]
+        worse += [one for one in rows_of if one["test"] not in tested]
         done.append((job, result))
         write_benchmark(_sorted(table), out, notes, [row.remark for row in chosen if row.remark])
-    intervals = method_intervals({key: of for key, of in _answers(done).items() if key[2] in found})
+    intervals = method_intervals({key: of for key, of in _answers(done).items() if key[2] in tested})
     write_benchmark(_sorted(table), out, notes, [row.remark for row in chosen if row.remark], intervals)
     for protocol, scores in write_corruptions(worse, out).items() if worse else ():
         corruption_curves(scores, out / f"corruptions-{protocol}.png")

@@ -24,8 +24,8 @@ from dorl.representation.discriminant import (
 
 #: numbers of the feature s
 WIDTH = 16
-#: clusters that the first lab's cells are parted into, once for each number
-PARTS = (12, 16, 24, 32, 48)
+#: clusters that the first lab's cells are parted into, for each number so many times, begun at other places each time
+PARTS, TIMES = (12, 16, 24, 32, 48), 3
 #: how the next labs' cells are given to these clusters: rounds, the surest share of each cluster, a lab's weight
 ROUNDS, SHARE, WEIGHT = 3, 0.6, 0.5
 #: cells of a lab that are looked at; of more, so many are drawn, and a lab of fewer joins no others
@@ -41,7 +41,8 @@ class Alignment:
     basis : float array of shape (F, WIDTH)
         s is a description less `mean`, times `basis`.
     counts, means : float arrays of shape (P,) and (P, F)
-        Of the first lab's clusters, those of all `PARTS` one behind the other; views of a cell count one each.
+        Of the first lab's clusters, those of all `PARTS` one behind the other, and so again for each of the `TIMES`;
+        views of a cell count one each.
     mean, covariance : float arrays of shape (F,) and (F, F)
         Of the first lab's views.
     space : float array of shape (F, K)
@@ -60,7 +61,7 @@ class Alignment:
 
         Each lab's cells are given to the clusters of the first lab by discriminant analysis. Cells that cluster
         together in their own lab (`Clusters.agreed`) go together. The surest are learnt, and asked again. What then
-        parts clusters, and not labs, is kept: the discriminants of the joined clusters, averaged over `PARTS`.
+        parts clusters, and not labs, is kept: the discriminants of the joined clusters, averaged over all partings.
 
         Parameters
         ----------
@@ -74,7 +75,8 @@ class Alignment:
         drawn = [_drawn(lab, seed) for lab in labs if len(lab) >= FEWEST]
         clusters = [Clusters(lab[:, :plain].mean(1), self.space, seed) for lab in drawn]
         between, within = np.zeros_like(self.covariance), np.zeros_like(self.covariance)
-        for first in self._parted():
+        parted = self._parted()
+        for first in parted:
             joined = first
             for _ in range(ROUNDS if drawn else 0):
                 weights = joined.analysis()
@@ -85,17 +87,17 @@ class Alignment:
                     joined = joined.joined(learnt, WEIGHT * first.counts.sum())
             total = joined.counts.sum()
             apart = (joined.means - joined.counts @ joined.means / total) * np.sqrt(joined.counts / total)[:, None]
-            between += apart.T @ apart / len(PARTS)
-            within += joined.scatter / total / len(PARTS)
+            between += apart.T @ apart / len(parted)
+            within += joined.scatter / total / len(parted)
         basis = discriminants(between, within)
         # the widest coordinate of the first lab's views has deviation 1
         basis /= np.sqrt(max(np.einsum("fk,fg,gk->k", basis, self.covariance, basis).max(), 1e-12))
         return replace(self, basis=basis)
 
     def _parted(self) -> list[Moments]:
-        """Clusters of the first lab, once for each of `PARTS`."""
+        """Clusters of the first lab, parting by parting; an earlier version's file holds each of `PARTS` once."""
         found = []
-        for rows in np.split(np.arange(len(self.counts)), np.cumsum(PARTS)[:-1]):
+        for rows in np.split(np.arange(len(self.counts)), np.cumsum(PARTS * (len(self.counts) // sum(PARTS)))[:-1]):
             counts, means = self.counts[rows], self.means[rows]
             apart = means - self.mean
             scatter = counts.sum() * self.covariance - (apart.T * counts) @ apart
@@ -126,7 +128,8 @@ def align(labs: Sequence[Any], *, plain: int, seed: int = 0) -> Alignment:
     space = cell_space(first, plain)
     clusters = Clusters(first[:, :plain].mean(1), space, seed)
     everything = Moments.of(first, np.zeros(len(first), np.intp), 1)
-    parted = [class_means(first, clusters.found(count), count, np.ones(len(first))) for count in PARTS]
+    numbers = [(count, number) for number in range(TIMES) for count in PARTS]
+    parted = [class_means(first, clusters.found(*number), number[0], np.ones(len(first))) for number in numbers]
     mean, covariance = everything.means[0], everything.scatter / everything.counts[0]
     begun = Alignment(
         basis=np.empty(0),

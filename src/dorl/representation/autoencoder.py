@@ -324,5 +324,7 @@ class CrossDomainAutoencoder(nn.Module):
             model = cls(AutoencoderConfig(**{**values, **tuples}))
         except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:  # any number may stand there
             raise InputError(f"{path}: its header describes no autoencoder: restore it or train again") from error
+        if model.shared is not None and "shared.counts" in tensors:
+            model.shared.hold(tensors["shared.counts"].numel())
         load_into(model, tensors, path=path, names=model.state_dict())
         return model.to(default_device(device)).eval()

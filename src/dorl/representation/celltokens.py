@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dorl.cells.views import MARKS
-from dorl.representation.alignment import PARTS, WIDTH, Alignment
+from dorl.representation.alignment import PARTS, TIMES, WIDTH, Alignment
 from dorl.representation.clusters import KEPT
 from dorl.representation.config import AutoencoderConfig
 
@@ -99,12 +99,17 @@ class Shared(nn.Module):
 
     def __init__(self, described: int) -> None:
         super().__init__()
-        clusters = sum(PARTS)
-        shapes: dict[str, tuple[int, ...]] = {"basis": (described, WIDTH), "counts": (clusters,)}
-        shapes |= {"means": (clusters, described), "mean": (described,), "covariance": (described, described)}
+        shapes: dict[str, tuple[int, ...]] = {"basis": (described, WIDTH), "counts": (0,), "means": (0, described)}
+        shapes |= {"mean": (described,), "covariance": (described, described)}
         shapes |= {"space": (described, min(KEPT, described))}
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape))
+        self.hold(TIMES * sum(PARTS))
+
+    def hold(self, clusters: int) -> None:
+        """Make room for so many clusters; an earlier version's file has fewer."""
+        if clusters != len(self.counts):
+            self.counts, self.means = self.counts.new_zeros(clusters), self.means.new_zeros(clusters, len(self.mean))
 
     @property
     def alignment(self) -> Alignment | None:
@@ -115,6 +120,7 @@ class Shared(nn.Module):
 
     @alignment.setter
     def alignment(self, learnt: Alignment) -> None:
+        self.hold(len(learnt.counts))
         for name, buffer in self.named_buffers():
             buffer.zero_()
             values = torch.from_numpy(np.asarray(getattr(learnt, name), np.float32))

@@ -33,8 +33,8 @@ class OfCells:
     """Classifiers over views of cells at common references.
 
     What labs share is learnt from the source's cells and those of labs that may be looked at, going on from the bundled
-    autoencoder. Without a lab to look at, in the protocol "unseen", it is learnt from the source's cells alone, since
-    what is bundled may have seen the others, and nothing is adapted.
+    autoencoder. In the protocol "unseen" it is learnt anew, since what is bundled may have seen the tested lab, and
+    nothing is adapted.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class OfCells:
         described = self._described(source.cells, Views(self.plain, self.restained), model)
         plain = Views(self.plain, 0)
         if self.features == "s":
-            if not targets:
+            if source.unseen:
                 model.forget_labs()
             seen_labs = [described, *(self._described(cells, plain, model) for cells in targets)]
             model.align(seen_labs, plain=self.plain, seed=seed)
@@ -86,7 +86,7 @@ class OfCells:
         labels = source.labels.astype(str)
         model = make_classifier(name, seed, shared=WIDTH if self.features == "s" else 0).fit(learnt, labels)
         suited: dict[str, Any] = {}
-        if name == VIEWS and self.adapt:
+        if name == VIEWS and self.adapt and not source.unseen:
             suited = {lab.lab: model[-1].suited(seen(lab)) for lab in targets}
         calibration = calibrate(model, learnt, labels, seed=seed) if name == VIEWS else None
 

@@ -102,10 +102,13 @@ class Source:
     ----------
     cells : Cells of N
     labels : array of str, shape (N,)
+    unseen : bool
+        What is tested may not have been seen: what is bundled with the backbone is not gone on from.
     """
 
     cells: Cells
     labels: NDArray[np.object_] = field(repr=False)
+    unseen: bool = False
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -123,4 +126,4 @@ class Source:
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Source:
         """Some of the cells, by number (K,)."""
-        return Source(self.cells.take(indices), self.labels[np.asarray(indices, np.intp)])
+        return replace(self, cells=self.cells.take(indices), labels=self.labels[np.asarray(indices, np.intp)])

@@ -60,8 +60,8 @@ class Method(Protocol):
         source : Source
             The only labels there are.
         targets : sequence of Cells
-            Unlabelled cells of other labs that may be looked at; none in the protocol "unseen". What they hold depends
-            on `Row.sees`.
+            Unlabelled cells of other labs that may be looked at; never of the tested one in the protocol "unseen". What
+            they hold depends on `Row.sees`.
         seed : int
             The same seed and cells, the same predictions.
 
@@ -114,8 +114,8 @@ class Row:
         From `Options` to the `Method`; imports what is heavy only then.
     sees : {"source", "target", "labs"}
         Which unlabelled cells `fit` is given in the protocol "transductive": none; those of the one lab that is tested
-        (a fit a tested lab); those of all other labs (one fit for all). In "unseen" it is none for all of them, and
-        rows that see the "target" are left out.
+        (a fit a tested lab); those of all other labs (one fit for all). In "unseen" only rows that see all "labs" are
+        given any, those of labs that are not tested; rows that see the "target" are left out.
     code : tuple of str
         Modules that the method is made of: results are cached under a digest of their text.
     needs : tuple of str
