@@ -67,6 +67,15 @@ def test_anything_else_is_read_when_it_is_asked_for(rows: StoredRows, array: np.
     np.testing.assert_array_equal(np.asarray(found[np.array([1, 0])]), array[index][[1, 0]])
 
 
+def test_a_number_of_each_view_is_put_at_its_end(store: CellStore, array: np.ndarray) -> None:
+    sizes = np.arange(15, dtype=np.float32).reshape(5, 3)
+    rows = StoredRows(store, "views", np.array([7, 0, 3, 9, 2]), then=lambda views: views[..., :4], beside=sizes)
+    expected = np.concatenate([array[..., :4], sizes[..., None].astype(np.float16)], -1)
+    assert rows.shape == expected.shape
+    np.testing.assert_array_equal(rows[1:3], expected[1:3])
+    np.testing.assert_array_equal(np.asarray(rows[np.array([4, 0]), :2]), expected[[4, 0], :2])
+
+
 def test_scikit_learn_takes_its_folds(rows: StoredRows, array: np.ndarray) -> None:
     fold = _safe_indexing(rows, np.array([0, 2]))
     assert isinstance(fold, StoredRows)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dorl.classification import Calibration, calibrate, calibration_error, load_calibration, make_classifier
-from dorl.classification.calibration import FEWEST, save_calibration
+from dorl.classification.calibration import LAB_SPREAD, save_calibration
+from dorl.classification.heldout import FEWEST
 from dorl.errors import InputError
 
 GOOD = Calibration(1.5, 0.2, 0.6, 0.9, 200, 0.1, 0.02)
@@ -114,6 +115,17 @@ def test_what_a_classifier_said_before_and_after_adapting_is_weighed_alike() -> 
     assert share == pytest.approx(0.7)
     assert low == found.estimate(before)[1]
     assert high == found.estimate(after)[2]
+
+
+def test_what_stays_after_adapting_narrows_the_interval_to_what_labs_differ_by() -> None:
+    found = Calibration(1.0, 0.0, 0.7, 0.9, 200, 0.02, 0.01)
+    before, after = np.r_[np.full(150, 0.9), np.full(150, 0.5)], np.r_[np.full(285, 0.9), np.full(15, 0.5)]
+    wide, narrow = found.estimate(before, after), found.estimate(before, after, agreement=0.9)
+    assert narrow[0] == pytest.approx((0.5 + 0.95 + 0.9) / 3)
+    assert narrow[2] - narrow[1] < 0.27 < wide[2] - wide[1]
+    many = [np.tile(values, 100) for values in (before, after)]
+    _, low, high = replace(found, cells=10**6).estimate(*many, agreement=0.9)
+    assert (high - low) / 2 == pytest.approx(1.96 * LAB_SPREAD, rel=0.01)
 
 
 def test_cells_that_are_all_right_do_not_make_every_confidence_high() -> None:

@@ -119,7 +119,7 @@ def test_no_method_is_shown_a_targets_label_or_in_unseen_a_target(three: list[st
         for number, cells in enumerate(targets, start=1):
             assert cells.domain == number
             assert not hasattr(cells, "labels")
-            assert list(cells.square.table.columns) == ["key"]  # type: ignore[attr-defined]
+            assert list(cells.square.table.columns) == ["key", "size"]  # type: ignore[attr-defined]
     results = pd.read_csv(out / "results.csv")
     assert set(results[results["protocol"] == "unseen"]["row"]) == {"spy-source", "spy-labs"}
 

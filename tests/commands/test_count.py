@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 from dorl.commands import count as counting
-from dorl.commands.count import ALL, CELLS, FIELDS, count
+from dorl.commands.count import CELLS, FIELDS, count
 from dorl.domains import read_image
 from dorl.errors import InputError
 from dorl.run.countfolder import FOUND
+from dorl.run.differentials import ALL, REVIEW, SAMPLES, WHITE
 from dorl.runtime.kept import Kept
 from dorl.segmentation.ruler import Ruler
 
@@ -54,13 +55,24 @@ def test_the_tables_agree_with_the_masks_and_each_other(counted: Path, smear: Pa
     assert fields["cells"].iloc[:3].between(3, 5).all()
     assert fields["cells"].iloc[3] == 0
     assert Path(fields["path"].iat[0]).is_file()
-    assert fields["cells"].sum() == len(cells) == counts["cells"].iat[-1] == counts["cells"].iloc[:-1].sum()
-    assert counts["class"].iat[-1] == ALL
-    assert counts["class"].iloc[:-1].tolist() == sorted(counts["class"].iloc[:-1])
-    assert (counts["low"] <= counts["share"])[:-1].all()
-    assert (counts["share"] <= counts["high"])[:-1].all()
+    assert fields["cells"].sum() == len(cells) == counts["cells"].iat[-1] == counts["cells"].iloc[:-2].sum()
+    assert counts["class"].tolist()[-2:] == [WHITE, ALL]
+    white = counts[counts["group"] == "leukocyte"].iloc[:-1]
+    assert white["share"].sum() == pytest.approx(1, abs=1e-3)
+    for low, high in (("low", "high"), ("low_with_errors", "high_with_errors")):
+        assert (white[low] <= white["share"]).all()
+        assert (white["share"] <= white[high]).all()
     assert cells["probability"].between(0, 1).all()
     assert set(cells["class"]) <= set(counts["class"])
+    assert cells["counted"].all()
+    samples, review = (pd.read_csv(counted / f"{name}.csv") for name in ("samples", "review"))
+    assert tuple(samples) == SAMPLES
+    assert tuple(review) == REVIEW
+    of_all = samples[samples["class"] == ALL].set_index("sample")["cells"]
+    assert of_all.to_dict() == {
+        folder.as_posix(): int((cells["sample"] == folder.as_posix()).sum()) for folder in (smear, smear / "again")
+    }
+    assert set(" ".join(review["reason"]).split()) <= {"unlike", "unsure", "immature", "edge"}
     names = {path.name for path in (counted / "masks").iterdir()}
     assert len(names) == 4
     assert names == {path.name for path in (counted / "annotated").iterdir()}
@@ -75,6 +87,76 @@ def test_the_tables_agree_with_the_masks_and_each_other(counted: Path, smear: Pa
             row.xmax,
             row.ymax,
         )
+
+
+def test_cells_at_an_edge_are_left_out_on_request(smear: Path, tmp_path: Path) -> None:
+    image, path = np.asarray(Image.open(smear / "two.png")), tmp_path / "cut.png"
+    Image.fromarray(image[image.shape[0] // 4 :]).save(path)  # through the upper two cells
+    kept, left = (count([path], out=tmp_path / "out", edge=edge) for edge in (True, False))
+    cut = kept.cells["touches_border"].astype(bool)
+    assert 0 < cut.sum() < len(cut)
+    assert kept.cells["counted"].all()
+    assert (left.cells["counted"] == ~cut).all()
+    assert kept.counts["cells"].iat[-1] - left.counts["cells"].iat[-1] == cut.sum()
+
+
+def test_a_cell_in_two_fields_that_overlap_is_counted_once(
+    smear: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = np.concatenate([np.asarray(Image.open(smear / name)) for name in ("one.png", "two.png")], axis=1)
+    width = image.shape[1]
+    fields = tmp_path / "fields"
+    fields.mkdir()
+    for name, left in (("left", 0), ("right", width // 4)):
+        Image.fromarray(image[:, left : left + 3 * width // 4]).save(fields / f"{name}.png")
+    Image.fromarray(image).save(tmp_path / "whole.png")
+    result = count([fields], out=tmp_path / "out")
+    whole = count([tmp_path / "whole.png"], out=tmp_path / "all")
+    twice = result.cells["same_as"] != ""
+    assert twice.sum() > 0
+    assert (result.cells["counted"] == ~twice).all()
+    assert (~twice).sum() == len(whole.cells)
+    assert result.counts["cells"].iat[-1] == len(whole.cells)
+    assert f"{twice.sum()} cells stand in two fields" in capsys.readouterr().err
+
+
+def test_absolute_counts_are_those_of_one_sample(
+    smear: Path, again: Path, fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = count([smear / "one.png", smear / "two.png"], out=again, run=fitted, wbc=10)
+    white = result.counts[result.counts["group"] == "leukocyte"].iloc[:-1]
+    assert white["absolute"].tolist() == pytest.approx((10 * white["share"]).tolist())
+    assert white["absolute_high"].tolist() == pytest.approx((10 * white["high_with_errors"]).tolist())
+    assert "laboratories report them of 100 or more" in capsys.readouterr().err
+    with pytest.raises(InputError, match="--wbc 10: the fields are of 2 samples"):
+        count([smear], out=again, run=fitted, wbc=10)
+    with pytest.raises(InputError, match="--wbc 0: give the leukocytes in 10⁹/l"):
+        count([smear], out=again, run=fitted, wbc=0)
+    with pytest.raises(InputError, match="--wbc: needs classes; give --run"):
+        count([smear], out=tmp_path / "new", wbc=6)
+
+
+def test_a_manual_differential_stands_beside_it(
+    smear: Path, again: Path, fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manual = tmp_path / "manual.csv"
+    manual.write_text("sample,class,cells\nagain,Lymphocytes,60\nagain,Segs,140\n")
+    count([smear], out=again, run=fitted, manual=manual)
+    comparison, agreement = (pd.read_csv(again / f"{name}.csv") for name in ("comparison", "agreement"))
+    assert set(comparison["sample"]) == {(smear / "again").as_posix()}
+    assert (comparison["manual_of"] == 200).all()
+    assert set(agreement["class"]) == set(comparison["class"])
+    assert f"of {len(comparison)} shares lie within Rümke's limits" in capsys.readouterr().err
+
+
+def test_a_manifest_tells_the_patient_of_each_field(smear: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(smear, tmp_path / "fields"))
+    manifest = folder / "fields.csv"
+    patients = (("one.png", "p1"), ("two.png", "p2"), ("again/one.png", "p1"))
+    manifest.write_text("\n".join(["image,patient", *(",".join(row) for row in patients)]))
+    result = count([manifest], out=tmp_path / "out")
+    assert set(result.samples["sample"]) == {"p1", "p2"}
+    assert result.samples["cells"].sum() == len(result.cells)
 
 
 def test_without_a_run_cells_are_found_and_have_no_class(smear: Path, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from dorl.commands import predict as prediction
 from dorl.commands.predict import predict
 from dorl.domains.gathering import read_images
 from dorl.errors import InputError
+from dorl.run.folder import read_config
 from dorl.run.model import DoRL
 
 
@@ -177,6 +178,21 @@ def test_one_of_the_papers_classifiers_predicts_where_it_is_asked_for(
     images = sorted((rendered / "dune" / "images").iterdir())[:3]
     said = pd.read_csv(tmp_path / "lr.csv").set_index("path")
     assert said.loc[[image.name for image in images], "class"].tolist() == model.predict(images).tolist()
+
+
+def test_the_mix_that_a_run_was_fitted_with_is_expected_unless_another_is_given(
+    run: Path, rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, config = rendered / "dune" / "images", read_config(run)
+    assert (config.classifiers.expect, config.classifiers.shares) == ("blood", {})
+    assert predict(run, images, out=tmp_path / "blood.csv").mix
+    assert "expected as blood" in capsys.readouterr().err
+    own = config.classifiers.model_copy(update={"expect": "gone.csv", "shares": {"monocyte": 1.0}})
+    (run / "config.toml").write_text(config.model_copy(update={"classifiers": own}).to_toml())
+    mix = predict(run, images, out=tmp_path / "own.csv").mix
+    assert "expected as gone.csv" in capsys.readouterr().err
+    blood = predict(run, images, out=tmp_path / "given.csv", expect="blood").mix
+    assert mix["monocyte"] > blood["monocyte"]
 
 
 def test_the_mix_is_said_and_corrects_probabilities(

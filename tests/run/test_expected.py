@@ -11,6 +11,7 @@ from dorl.classification import VIEWS
 from dorl.domains import read_domains
 from dorl.run.expected import expected_on, expected_without_labels
 from dorl.run.features import Represented
+from dorl.run.mixes import expected_mix
 from dorl.run.model import DoRL
 
 
@@ -41,7 +42,7 @@ def test_images_without_a_cell_do_not_count(made: Represented, fitted: Path) -> 
     some, model = replace(made, cells=cells), DoRL.load(fitted)
     row = expected_on(some, "dune", VIEWS, model.classifier, model.calibration, ["harbour"])
     assert row is not None
-    sure = model.probabilities(made.inputs(np.asarray(dune[10:]))).max(1)
+    sure = model.calibration.apply(model.classifier.predict_proba(some.inputs(np.asarray(dune[10:])))).max(1)
     assert (row["cells"], row["accuracy"]) == (20, pytest.approx(model.calibration.estimate(sure)[0], abs=1e-4))
     cells.loc[dune, "cell_found"] = False
     assert expected_on(some, "dune", VIEWS, model.classifier, model.calibration, ["harbour"]) is None
@@ -59,5 +60,10 @@ def test_the_estimate_is_that_of_the_runs_own_classifier(made: Represented, fitt
     assert model.classifier_name == VIEWS
     assert model.calibration is not None
     row = expected_on(made, "dune", VIEWS, model.classifier, model.calibration, ["harbour", "dune"])
+    assert "mix" not in row
     inputs = made.inputs(np.flatnonzero(made.cells["domain"] == "dune"))
-    assert row["accuracy"] == pytest.approx(model.calibration.estimate(model.probabilities(inputs).max(1))[0], abs=1e-4)
+    said = model.calibration.apply(model.classifier.predict_proba(inputs))
+    assert row["accuracy"] == pytest.approx(model.calibration.estimate(said.max(1))[0], abs=1e-4)
+    expected = expected_mix("blood", model.classes_, model.calibration.shares)
+    row = expected_on(made, "dune", VIEWS, model.classifier, model.calibration, ["harbour", "dune"], expected)
+    assert sum(row["mix"].values()) == pytest.approx(1, abs=1e-3)

@@ -42,11 +42,12 @@ def test_the_cells_are_those_that_count_finds(
     sample = told["sample"]
     assert (sample["kind"], sample["fields"], sample["fields_searched"]) == ("fields", 1, 1)
     assert sample["images"] == sample["looked_at"] == len(expected.cells) >= 3
-    counts = expected.counts[expected.counts["class"] != "all"].set_index("class")
+    counts = expected.counts.iloc[:-2].set_index("class")
     assert {row["class"] for row in sample["differential"]} == set(counts.index)
     for row in sample["differential"]:
         assert row["cells"] == counts.loc[row["class"], "cells"]
-        assert (row["low"], row["high"]) == pytest.approx(tuple(counts.loc[row["class"], ["low", "high"]]))
+        for limits in (["low", "high"], ["low_with_errors", "high_with_errors"]):
+            assert [row[name] for name in limits] == pytest.approx(counts.loc[row["class"], limits].tolist(), abs=0.02)
     (field,) = client.get(f"/v1/samples/{sample['id']}/fields").json()
     width, height = Image.open(smear / "one.png").size
     assert (field["name"], field["width"], field["height"]) == ("one.png", width, height)

@@ -3,7 +3,7 @@
     python tools/measure/mix.py SOURCE TARGET... [--cells 160] [--cache DIR]
 
 SOURCE and each TARGET are labs as `dorl fit` takes them, ``name=path``. Of each class of the source `cells` cells are
-embedded with the bundled segmenter and autoencoder, two plain views and four restained ones; features are kept in
+embedded with the bundled segmenter and autoencoder, two plain views and four restained ones; features and sizes are in
 ``DIR/NAME.npz``, and read again from there. Nothing is learnt of a target's labels. Printed are
 
 1. what each part brings: accuracy on each target in the tree, and cells that are called immature, in %;
@@ -25,8 +25,10 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 
+from dorl.cells.rows import with_last
+from dorl.cells.size import log_diameter, relative
 from dorl.cells.views import Views
-from dorl.classification import calibrate
+from dorl.classification import calibrate, expected_accuracy
 from dorl.classification.folds import stratified
 from dorl.classification.mix import Expected, shares_of
 from dorl.classification.unlike import Unlike
@@ -35,6 +37,8 @@ from dorl.domains import read_domains
 from dorl.representation.alignment import WIDTH
 from dorl.run.autoencoders import bundled
 from dorl.run.embedding import look_at, prepared
+from dorl.run.features import sizes_of_views
+from dorl.run.folder import ViewsSettings
 from dorl.segmentation import Segmenter
 from dorl.taxonomy import UNCOMMON, ancestors, shared_level
 
@@ -84,13 +88,13 @@ GROUPS = (
 
 def described(views: np.ndarray) -> np.ndarray:
     """The mean description of each cell over its two plain views, float32."""
-    return np.asarray(views[:, :2, WIDTH:], np.float32).mean(1)
+    return np.asarray(views[:, :2, WIDTH:-1], np.float32).mean(1)
 
 
 class Lab:
-    """Features s of views, float32 (N, V, F), and classes of a lab's cells."""
+    """Features s of views with the cells' sizes, float32 (N, V, F), and classes of a lab's cells."""
 
-    def __init__(self, given: str, most: int | None, cache: Path) -> None:
+    def __init__(self, given: str, most: int | None, cache: Path, *, sized: bool = True) -> None:
         lab = read_domains([given])[0]
         self.name = lab.name
         place = cache / f"{lab.name}.npz"
@@ -101,18 +105,21 @@ class Lab:
             rows = np.sort(np.concatenate([generator.permutation(np.flatnonzero(labels == c))[:most] for c in known]))
             segmenter = Segmenter.load("tiny")
             autoencoder = bundled(segmenter)
-            parts = []
+            parts, sizes = [], []
             for start in range(0, len(rows), 16):
                 some = [int(row) for row in rows[start : start + 16]]
                 images = [lab.load(row) for row in some]
                 out = segmenter(prepared(images, segmenter.image_size))
                 keys = [lab.key(row) for row in some]
-                seen, _ = look_at(segmenter, autoencoder, images, out, [Views(2, 4)] * len(some), keys)
+                seen, found = look_at(segmenter, autoencoder, images, out, [Views(2, 4)] * len(some), keys)
                 parts += [autoencoder.completed(one) for one in seen.descriptions]
+                sizes += [log_diameter(cell.mask) for cell in found]
             cache.mkdir(parents=True, exist_ok=True)
-            np.savez(place, X=np.stack(parts), y=labels[rows].astype(str))
+            np.savez(place, X=np.stack(parts), y=labels[rows].astype(str), size=np.array(sizes))
         kept = np.load(place)
-        self.X, self.y = kept["X"].astype(np.float32), kept["y"].astype(str)
+        size = relative(kept["size"], [lab.name] * len(kept["y"])) * sized
+        views = sizes_of_views(size, ViewsSettings(plain=2, restained=4))
+        self.X, self.y = with_last(kept["X"].astype(np.float32), views), kept["y"].astype(str)
 
 
 class Model:
@@ -173,6 +180,7 @@ def own_mixes(source: Lab) -> None:
         y = source.y[rows]
         for seen, views in (("as they are", slice(0, 2)), ("restained", slice(4, 6))):
             X = source.X[rows][:, views]
+            X[..., -1] = source.X[rows][:, :1, -1]
             another = "another lab" if model.unlike.of_another_lab(described(X)) else "alike"
             words = []
             for how in ("none", "source", "blood"):
@@ -237,9 +245,10 @@ def expected(source: Lab, targets: list[Lab]) -> None:
         rows = next(iter(stratified(source.y, None, folds=2, seed=seed)))[0]
         model = Model(source.X[rows], source.y[rows])
         for lab in targets:
+            mix = Expected(model.source, shares_of("blood", model.classes, model.source))
+            adapted = model.classifier.suited(lab.X, mix)
+            share, low, high = (100 * v for v in expected_accuracy(model.calibration, adapted, lab.X, mix))
             said = model.probabilities(lab.X, adapt=True, expect="blood")
-            first = model.calibration.apply(model.classifier.predict_proba(lab.X))
-            share, low, high = (100 * v for v in model.calibration.estimate(first.max(1), said.max(1)))
             truth, young = scores(model, said, lab.y)
             held, count = held + (low <= truth <= high), count + 1
             print(
@@ -255,16 +264,19 @@ def main() -> None:
     parser.add_argument("targets", nargs="+")
     parser.add_argument("--cells", type=int, default=160)
     parser.add_argument("--cache", type=Path, default=Path("mix-cache"))
+    parser.add_argument("--only-expected", action="store_true", help="print the last part alone")
+    parser.add_argument("--no-size", action="store_true", help="hide how large the cells are")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    source = Lab(given.source, given.cells, given.cache)
-    targets = [Lab(target, None, given.cache) for target in given.targets]
+    source = Lab(given.source, given.cells, given.cache, sized=not given.no_size)
+    targets = [Lab(target, None, given.cache, sized=not given.no_size) for target in given.targets]
     print(f"{source.name}: {len(source.y)} cells; " + "; ".join(f"{lab.name}: {len(lab.y)}" for lab in targets))
-    model = Model(source.X, source.y)
-    parts(model, targets)
-    own_mixes(source)
-    unlike(source, targets)
-    called(model, targets)
+    if not given.only_expected:
+        model = Model(source.X, source.y)
+        parts(model, targets)
+        own_mixes(source)
+        unlike(source, targets)
+        called(model, targets)
     expected(source, targets)
 
 

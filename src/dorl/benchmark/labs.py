@@ -15,6 +15,7 @@ from dorl.benchmark.code import CELLS_CODE
 from dorl.benchmark.methods import Cells
 from dorl.cells import CellStore
 from dorl.cells.crop import square_crop
+from dorl.cells.size import log_diameter
 from dorl.classification.folds import stratified
 from dorl.domains import Domain
 from dorl.errors import InputError
@@ -32,6 +33,8 @@ from dorl.taxonomy import SharedLevel
 
 #: tokens, masks and crops of a batch
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
+#: these, and what the table is to hold of each cell
+Made = tuple[Arrays, list[dict[str, float]]]
 
 
 @dataclass(frozen=True)
@@ -141,22 +144,23 @@ def embed_lab(lab: Lab, segmenter: Segmenter, folder: Path, *, whole: bool) -> C
     return Cells(lab.name, square, road, np.arange(len(lab.domain), dtype=np.intp), backbone=segmenter)
 
 
-def _square(segmenter: Segmenter, images: Sequence[np.ndarray]) -> Arrays:
+def _square(segmenter: Segmenter, images: Sequence[np.ndarray]) -> Made:
     cells = find_cells(segmenter, images)
     pairs = [square_crop(image, cell.mask, segmenter.image_size) for image, cell in zip(images, cells, strict=True)]
     crops, masks = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
-    return segmenter(crops).tokens.half().cpu().numpy(), masks, crops
+    sizes = [{"size": log_diameter(cell.mask)} for cell in cells]
+    return (segmenter(crops).tokens.half().cpu().numpy(), masks, crops), sizes
 
 
-def _whole(segmenter: Segmenter, images: Sequence[np.ndarray]) -> Arrays:
-    return segment_small(segmenter, prepared(images, segmenter.image_size))
+def _whole(segmenter: Segmenter, images: Sequence[np.ndarray]) -> Made:
+    return segment_small(segmenter, prepared(images, segmenter.image_size)), [{} for _ in images]
 
 
 def _stored(
     lab: Lab,
     segmenter: Segmenter,
     path: Path,
-    make: Callable[[Segmenter, Sequence[np.ndarray]], Arrays],
+    make: Callable[[Segmenter, Sequence[np.ndarray]], Made],
     crop_size: int,
 ) -> CellStore:
     store = CellStore.create(
@@ -165,13 +169,13 @@ def _stored(
     done, total = len(store), len(lab.domain)
     todo = range(done, total)
 
-    def made(rows: Sequence[int]) -> Arrays:
+    def made(rows: Sequence[int]) -> Made:
         return make(segmenter, [lab.domain.load(i) for i in rows])
 
     batches = over_batches(made, todo, device=segmenter.device)
     what = f"embedding {lab.name} ({path.name})"
-    for rows, arrays in track(batches, total=total, what=what, done=done, size=lambda pair: len(pair[0])):
-        store.append(*arrays, [{"key": str(row)} for row in rows])
+    for rows, (arrays, told) in track(batches, total=total, what=what, done=done, size=lambda pair: len(pair[0])):
+        store.append(*arrays, [{"key": str(row), **more} for row, more in zip(rows, told, strict=True)])
     return store
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import warnings
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,20 +15,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logit
-from sklearn.model_selection import cross_val_predict
 
-from dorl.classification.folds import stratified
+from dorl.classification.heldout import HeldOut, ask_held_out
+from dorl.classification.mix import FEWEST, Expected
 from dorl.errors import InputError
 from dorl.files import write_json
 
-#: parts that the source cells are divided into, each asked about once
-FOLDS = 3
-#: with fewer held-out cells nothing is said
-FEWEST = 30
 #: of held-out cells, with fewer wrong ones than this the fit is held back
 LEAST_WRONG = 10
 #: probabilities below this count as this much: a forest may say nought
 FLOOR = 1e-4
+#: standard deviation, from lab to lab, of what a classifier that has adapted is worth around what it expects. Chosen so
+#: that an interval of 300 cells is 25 points wide; ``tools/measure/mix.py`` shows how often it holds.
+LAB_SPREAD = 0.057
 #: of the standard normal distribution, for an interval of 95 %
 Z95 = 1.959964
 
@@ -94,8 +92,9 @@ class Calibration:
         """How many of some cells without labels are likely to be classified rightly.
 
         The share of cells that are more confident than `threshold` (average thresholded confidence, Garg et al. 2022,
-        arXiv 2201.04234). The interval covers what comes from the number of cells, here and held out; it doesn't cover
-        that another lab's cells may be wrong with confidence.
+        arXiv 2201.04234). The interval covers what comes from the number of cells, here and held out. Where the
+        classifier has adapted it covers that labs differ, too (`LAB_SPREAD`); else it doesn't cover that another lab's
+        cells may be wrong with confidence.
 
         Parameters
         ----------
@@ -103,12 +102,12 @@ class Calibration:
             Calibrated probability of each cell's likeliest class; N at least 1.
         adapted : array of shape (N,), optional
             The same of the classifier after it has adapted to these cells. What it said before knows nothing of what
-            adapting brings, and what it says now it has taught itself: the middle is taken, and the interval holds
-            those of both.
+            adapting brings, and what it says now it has taught itself: the middle is taken.
         agreement : float, optional
-            Share of the cells, 0-1, to which the classifier would give the same class after adapting, where it could
-            but hasn't. That, too, tells how many are right (Jiang et al. 2022, arXiv 2106.13799): again the middle is
-            taken, and the interval holds both.
+            Share of the cells, 0-1, to which the classifier gives the same class before and after adapting; it may be
+            known where it could adapt but hasn't. That, too, tells how many are right (Jiang et al. 2022, arXiv
+            2106.13799): the middle of all is taken. Unless the classifier has adapted, and this is known, the interval
+            holds those of each.
 
         Returns
         -------
@@ -122,23 +121,28 @@ class Calibration:
         if agreement is not None:
             found.append(self._reach(agreement, count))
         shares, low, high = zip(*found, strict=True)
-        return sum(shares) / len(shares), min(low), max(high)
+        middle = sum(shares) / len(shares)
+        if adapted is not None and agreement is not None:
+            return self._reach(middle, count, between=LAB_SPREAD)
+        return middle, min(low), max(high)
 
     def _share(self, confidence: ArrayLike) -> float:
         return float((np.asarray(confidence, np.float64) >= self.threshold).mean())
 
-    def _reach(self, share: float, count: int) -> tuple[float, float, float]:
-        """A share of so many cells, and its interval."""
+    def _reach(self, share: float, count: int, *, between: float = 0.0) -> tuple[float, float, float]:
+        """A share of so many cells, and its interval; `between` is a deviation that no number of cells takes away."""
         # a cell of each kind is added, so that no interval is empty
         spread = sum(
             (right + 1) / (cells + 2) * (1 - (right + 1) / (cells + 2)) / (cells + 2)
             for right, cells in ((share * count, count), (self.accuracy * self.cells, self.cells))
         )
-        reach = Z95 * math.sqrt(spread)
+        reach = Z95 * math.sqrt(spread + between**2)
         return share, max(0.0, share - reach), min(1.0, share + reach)
 
 
-def expected_accuracy(calibration: Calibration, model: Any, X: ArrayLike) -> tuple[float, float, float]:
+def expected_accuracy(
+    calibration: Calibration, model: Any, X: ArrayLike, expected: Expected | None = None
+) -> tuple[float, float, float]:
     """`Calibration.estimate` of what a classifier says of cells, and said before it adapted or would say after it.
 
     Parameters
@@ -147,13 +151,22 @@ def expected_accuracy(calibration: Calibration, model: Any, X: ArrayLike) -> tup
         Of the classifier before it adapted.
     model : scikit-learn classifier
         Fitted; a `ViewsClassifier` may have adapted.
-    X : array, as `model` takes it
+    X : array of N cells, as `model` takes it
+    expected : Expected, optional
+        The classes' shares that are expected of these cells, to which it has adapted with that in mind: what it says is
+        corrected by the mix that is estimated, before adapting and after.
     """
     if not hasattr(model, "agreement"):
         return calibration.estimate(calibration.apply(model.predict_proba(X)).max(1))
-    kinds = [model.first_proba, model.predict_proba] if model.adapted_ else [model.predict_proba]
-    said = [calibration.apply(kind(X)).max(1) for kind in kinds]
-    return calibration.estimate(*said, agreement=model.agreement(X))
+    said = calibration.apply(model.predict_proba(X))
+    if not model.adapted_:
+        return calibration.estimate(said.max(1), agreement=model.agreement(X))
+    first = calibration.apply(model.first_proba(X))
+    if expected is None or len(first) < FEWEST:
+        return calibration.estimate(first.max(1), said.max(1))
+    before, after = (expected.corrected(one, unlike=True) for one in (first, said))
+    stays = float((before.argmax(1) == after.argmax(1)).mean())
+    return calibration.estimate(first.max(1), after.max(1), agreement=stays)
 
 
 def _logit(probabilities: ArrayLike) -> NDArray[np.float64]:
@@ -211,26 +224,18 @@ def calibrate(
     Calibration or None
         None where there are too few cells to say anything.
     """
-    y = np.asarray(y).astype(str)
-    names, index, counts = np.unique(y, return_inverse=True, return_counts=True)
-    # a class of a single cell is not learnt when that cell is asked about, which teaches nothing of confidence
-    known = counts[index] > 1
-    if (counts > 1).sum() < 2 or known.sum() < FEWEST or counts.max() < FOLDS:
-        return None
-    if groups is not None and len(np.unique(groups)) < FOLDS:
-        return None
-    folds = stratified(y, groups, folds=FOLDS, seed=seed, patients=patients)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of small classes, and the iteration limits, which are the paper's
-        held = cross_val_predict(model, X, y, cv=folds, method="predict_proba")[known]
-    index = index[known]
-    right = held.argmax(axis=1) == index
-    slope, offset = _platt(_logit(held), right)
-    found = Calibration(slope, offset, 0.0, float(right.mean()), len(right), calibration_error(held, right), 0.0)
-    said = found.apply(held)
-    threshold = float(np.quantile(said.max(axis=1), 1 - right.mean()))
-    shares = {str(name): float(share) for name, share in zip(names, counts / counts.sum(), strict=True)}
-    return replace(found, threshold=threshold, error_after=calibration_error(said, right), shares=shares)
+    held = ask_held_out(model, X, y, groups=groups, patients=patients, seed=seed)
+    return None if held is None else calibrated(held)
+
+
+def calibrated(held: HeldOut) -> Calibration:
+    """Fit what a classifier says of held-out cells to what was right."""
+    said, right = held.probabilities, held.probabilities.argmax(axis=1) == held.labels
+    slope, offset = _platt(_logit(said), right)
+    found = Calibration(slope, offset, 0.0, float(right.mean()), len(right), calibration_error(said, right), 0.0)
+    corrected = found.apply(said)
+    threshold = float(np.quantile(corrected.max(axis=1), 1 - right.mean()))
+    return replace(found, threshold=threshold, error_after=calibration_error(corrected, right), shares=held.shares)
 
 
 def _platt(values: NDArray[np.float64], right: NDArray[np.bool_]) -> tuple[float, float]:

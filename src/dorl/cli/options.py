@@ -83,6 +83,14 @@ Expect = Annotated[
         help="Mix of classes to expect: blood, marrow, source (as learnt), a CSV file (class,share), or none.",
     ),
 ]
+ExpectOfRun = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MIX",
+        help="Mix of classes to expect: blood, marrow, source (as learnt), a CSV file (class,share), or none; "
+        "as the run was fitted by default.",
+    ),
+]
 Sure = Annotated[
     float | None,
     typer.Option(help="Give a class of the tree that has this probability, 0-1: an ancestor where none finer has it."),

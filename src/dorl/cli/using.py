@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from dorl.cli.app import app
-from dorl.cli.options import Adapt, Classifier, Device, Expect, Reject, RunFolder, Seed, Sure
+from dorl.cli.options import Adapt, Classifier, Device, ExpectOfRun, Reject, RunFolder, Seed, Sure
 from dorl.runtime.memory import without_collection
 
 
@@ -19,7 +19,7 @@ def predict(
     out: Annotated[Path, typer.Option(help="CSV file to write; /dev/stdout or a pipe, too.")],
     classifier: Classifier = None,
     adapt: Adapt = True,
-    expect: Expect = "blood",
+    expect: ExpectOfRun = None,
     sure: Sure = None,
     reject: Reject = False,
     device: Device = None,
@@ -58,9 +58,18 @@ def count(
         bool,
         typer.Option("--adapt/--no-adapt", help="Let the classifier adapt to a hundred cells or more of a new lab."),
     ] = True,
-    expect: Expect = "blood",
+    expect: ExpectOfRun = None,
     sure: Sure = None,
     reject: Reject = False,
+    edge: Annotated[
+        bool, typer.Option("--edge/--no-edge", help="Count cells that a field's edge cuts, or leave them out.")
+    ] = True,
+    wbc: Annotated[
+        float | None, typer.Option(help="Leukocytes of the blood, 10⁹/l: absolute counts, too; of one sample.")
+    ] = None,
+    manual: Annotated[
+        Path | None, typer.Option(help="A manual differential to compare with: CSV with class,cells, or sample, too.")
+    ] = None,
     even_light: Annotated[
         bool, typer.Option("--even-light", help="Draw annotated/ over the fields in even light, without scale bars.")
     ] = False,
@@ -70,7 +79,7 @@ def count(
     with without_collection():
         from dorl.commands.count import count as run_count
 
-    counts = run_count(
+    result = run_count(
         fields,
         out=out,
         run=run,
@@ -80,11 +89,14 @@ def count(
         expect=expect,
         sure=sure,
         reject=reject,
+        edge=edge,
+        wbc=wbc,
+        manual=manual,
         even_light=even_light,
         device=device,
-    ).counts
-    for name, cells, share, low, high in counts.itertuples(index=False, name=None):
-        print(f"{cells:6d}  {name}" + (f"  {share:.1%} ({low:.1%} to {high:.1%})" if share == share else ""))
+    )
+    for line in result.lines():
+        print(line)
 
 
 @app.command()
@@ -122,7 +134,7 @@ def serve(
     ] = None,
     classifier: Classifier = None,
     adapt: Adapt = True,
-    expect: Expect = "blood",
+    expect: ExpectOfRun = None,
     max_images: Annotated[int, typer.Option(help="Of one upload.")] = 5000,
     max_megabytes: Annotated[int, typer.Option(help="Of one upload.")] = 1024,
     device: Device = None,

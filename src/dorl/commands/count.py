@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from dorl.classification.counts import differential
 from dorl.domains import read_image
 from dorl.domains.gathering import gather, place_of, tell_left_out
 from dorl.errors import BadImageError, InputError
@@ -19,8 +18,10 @@ from dorl.files import digest_of
 from dorl.names import file_of
 from dorl.run.assess import check_sure
 from dorl.run.countfolder import FieldStore, FoundField
+from dorl.run.differentials import differentials, lines, tell_counts, to_review
 from dorl.run.folder import check_folder, refuse_run
-from dorl.run.mixes import DEFAULT, check_expect
+from dorl.run.manual import beside_manual, read_manual
+from dorl.run.mixes import check_expect
 from dorl.run.model import DoRL
 from dorl.runtime.inference import over_batches
 from dorl.runtime.progress import say, track
@@ -29,6 +30,7 @@ from dorl.segmentation import Segmenter
 from dorl.segmentation.colours import colour_fault
 from dorl.segmentation.fieldcells import cut_out
 from dorl.segmentation.fields import search
+from dorl.segmentation.overlap import details, repeated
 from dorl.segmentation.overlay import draw_cells
 from dorl.segmentation.ruler import FELLOWS, Ruler, measure, of_one_folder
 from dorl.segmentation.smear import cleared
@@ -37,11 +39,9 @@ from dorl.sheets import write_sheet
 #: columns of ``cells.csv`` and of ``fields.csv``
 CELLS = (
     *("path", "xmin", "ymin", "xmax", "ymax", "class", "probability", "node"),
-    *("found", "confidence", "touches_border", "distance", "unlike"),
+    *("found", "confidence", "touches_border", "distance", "unlike", "sample", "counted", "same_as"),
 )
 FIELDS = ("path", "width", "height", "red_cell", "cells")
-#: what ``counts.csv`` calls all classes together
-ALL = "all"
 
 
 @dataclass
@@ -50,8 +50,8 @@ class CountResult:
 
     Attributes
     ----------
-    cells, fields, counts : DataFrame
-        As written to ``cells.csv``, ``fields.csv`` and ``counts.csv``.
+    cells, fields, counts, samples, review : DataFrame
+        As written to ``cells.csv``, ``fields.csv``, ``counts.csv``, ``samples.csv`` and ``review.csv``.
     left_out : list of (str, str)
         Path and reason of each file that could not be read, is grey, or has red and blue swapped.
     """
@@ -59,7 +59,13 @@ class CountResult:
     cells: pd.DataFrame
     fields: pd.DataFrame
     counts: pd.DataFrame
+    samples: pd.DataFrame
+    review: pd.DataFrame
     left_out: list[tuple[str, str]]
+
+    def lines(self) -> list[str]:
+        """The differential of all cells as text, a line a class."""
+        return lines(self.counts)
 
 
 def count(
@@ -70,9 +76,12 @@ def count(
     segmenter: str | Path | None = None,
     red_cell: float | None = None,
     adapt: bool = True,
-    expect: str = DEFAULT,
+    expect: str | None = None,
     sure: float | None = None,
     reject: bool = False,
+    edge: bool = True,
+    wbc: float | None = None,
+    manual: str | Path | None = None,
     even_light: bool = False,
     device: str | None = None,
 ) -> CountResult:
@@ -81,10 +90,12 @@ def count(
     Parameters
     ----------
     fields : sequence of str or Path
-        Images, or folders of images (searched below, too).
+        Images, folders of images (searched below, too), or manifests. The fields of one patient, where a manifest tells
+        it, are one sample; else those of one folder.
     out : str or Path
-        Folder for ``cells.csv``, ``counts.csv``, ``fields.csv``, ``annotated/<stem>.png`` (outlines and classes) and
-        ``masks/<stem>.png`` (16 bits; 0 outside cells, 1 in the first cell of the field, and so on). What was found is
+        Folder for ``cells.csv``, ``counts.csv``, ``samples.csv``, ``review.csv``, ``fields.csv``,
+        ``annotated/<stem>.png`` (outlines and classes) and ``masks/<stem>.png`` (16 bits; 0 outside cells, 1 in the
+        first cell of the field, and so on). What was found is
         kept by the content of the fields, so that an interrupted count goes on, and new fields can be added; pictures
         of fields that aren't asked for any more are taken away.
     run : str or Path, optional
@@ -97,8 +108,16 @@ def count(
     adapt : bool
         As for `predict`: let the classifier over views adapt to the cells of all fields together.
     expect, sure, reject
-        As for `predict`; a cell without a class, or whose class is a node above those of the run, is in the count of
-        all cells alone.
+        As for `predict`. A cell whose class is a node above those of the run has a line of its own in the count.
+    edge : bool
+        Count cells that a field's edge cuts; ``cells.csv`` lists them in any case. A cell that stands in two fields of
+        a folder that overlap is counted once, where no edge cuts it.
+    wbc : float, optional
+        Leukocytes of the blood, 10⁹/l, without erythroblasts: absolute counts are given, too. The fields must be of one
+        sample.
+    manual : str or Path, optional
+        A manual differential (`dorl.run.manual.read_manual`): ``comparison.csv`` and ``agreement.csv`` tell how far the
+        two agree, class by class.
     even_light : bool
         Draw ``annotated/`` over the fields as they are searched: in even light, without scale bars and frames.
     device : str, optional
@@ -114,6 +133,11 @@ def count(
     """
     if red_cell is not None and not 4 <= red_cell < math.inf:
         raise InputError(f"red cell is {red_cell}: give the diameter of a red cell in pixels, 4 or more")
+    if wbc is not None and not 0 < wbc < math.inf:
+        raise InputError(f"--wbc {wbc}: give the leukocytes in 10⁹/l, above 0, for example 6.2")
+    for option, given in (("wbc", wbc), ("manual", manual)):
+        if given is not None and run is None:
+            raise InputError(f"--{option}: needs classes; give --run, too")
     if run is not None and segmenter is not None:
         raise InputError("a run has its own segmenter: give --run or --segmenter, not both")
     check_expect(expect)
@@ -121,7 +145,10 @@ def count(
     out = Path(out)
     check_folder(out)
     refuse_run(out)
-    images, left_out = _listed(fields, out)
+    images, samples, left_out = _listed(fields, out)
+    if wbc is not None and (several := len(set(samples.values()))) > 1:
+        raise InputError(f"--wbc {wbc}: the fields are of {several} samples; count each of them by itself")
+    by_hand = None if manual is None else read_manual(manual, sorted(set(samples.values())))
     model = None if run is None else DoRL.load(run, device=device)
     if model is not None and model.classifier is None:
         raise InputError(f"{run}: has no classifiers, since no lab of it had labels; count without --run, or fit again")
@@ -131,12 +158,30 @@ def count(
     found = [field for shown, _ in images if (field := store.get(shown)) is not None]
     if not found:
         raise InputError("not one field could be counted: give other images")
-    cells, counts = _classified(found, model, adapt=adapt, expect=expect, sure=sure, reject=reject)
+    cells, suited = _classified(found, model, adapt=adapt, expect=expect, sure=sure, reject=reject)
+    cells["sample"] = [samples[path] for path in cells["path"]]
+    cells["same_as"] = _repeated(found)
+    cells["counted"] = (edge | ~cells["touches_border"].astype(bool)) & (cells["same_as"] == "")
+    counts, by_sample = differentials(
+        cells, suited, list(dict.fromkeys(samples[field.path] for field in found)), wbc=wbc
+    )
     sizes = [(field.path, *field.size, field.red_cell, len(field.boxes)) for field in found]
-    result = CountResult(cells, pd.DataFrame(sizes, columns=list(FIELDS)), counts, left_out)
+    result = CountResult(
+        cells,
+        pd.DataFrame(sizes, columns=list(FIELDS)),
+        counts,
+        by_sample,
+        to_review(cells) if suited is not None else to_review(cells.iloc[:0]),
+        left_out,
+    )
+    if suited is not None:
+        tell_counts(counts, by_sample, each_unlike=suited.each_unlike)
+    tables = {name: getattr(result, name) for name in ("cells", "fields", "counts", "samples", "review")}
+    if by_hand is not None:
+        tables["comparison"], tables["agreement"] = beside_manual(by_hand, counts, by_sample)
     _draw(found, cells, store, even_light=even_light)
     store.tidy([field.path for field in found])
-    for name, table in (("cells", result.cells), ("fields", result.fields), ("counts", result.counts)):
+    for name, table in tables.items():
         write_sheet(out / f"{name}.csv", table, number=".4f")
     cut = int(cells["touches_border"].sum())
     say(
@@ -150,8 +195,8 @@ def count(
 Listed = tuple[str, Path]
 
 
-def _listed(fields: Sequence[str | Path], out: Path) -> tuple[list[Listed], list[tuple[str, str]]]:
-    """Every field once, in the order given, and the files left out."""
+def _listed(fields: Sequence[str | Path], out: Path) -> tuple[list[Listed], dict[str, str], list[tuple[str, str]]]:
+    """Every field once, in the order given, the sample of each by its path, and the files left out."""
     if not fields:
         raise InputError("no field given: give images, or folders of images")
     place = out.resolve()
@@ -164,7 +209,11 @@ def _listed(fields: Sequence[str | Path], out: Path) -> tuple[list[Listed], list
     if any(path.resolve().is_relative_to(place) for _, path in images):
         raise InputError(f"{out}: holds one of the fields; choose another folder for --out")
     tell_left_out(lab)
-    return images, list(lab.left_out.itertuples(index=False, name=None))
+    samples = {
+        path: patient if isinstance(patient, str) and patient else Path(path).parent.as_posix()
+        for path, patient in zip(lab.table["path"], lab.table["patient"], strict=True)
+    }
+    return images, samples, list(lab.left_out.itertuples(index=False, name=None))
 
 
 def _described(model: DoRL | None) -> str:
@@ -172,7 +221,8 @@ def _described(model: DoRL | None) -> str:
     if model is None:
         return ""
     views = model.config.views.plain
-    return f"{model.classifier_name}, {views} views, autoencoder {model.autoencoder.digest()[:16]}"
+    size = ", size" if model.config.views.size else ""
+    return f"{model.classifier_name}, {views} views{size}, autoencoder {model.autoencoder.digest()[:16]}"
 
 
 def _search(
@@ -244,26 +294,58 @@ def _rulers(images: Sequence[Listed], network: Segmenter) -> dict[str, Ruler]:
     }
 
 
+def _repeated(found: Sequence[FoundField]) -> list[str]:
+    """For each cell of all fields the path of another field where it is counted, since the two overlap; "" for most."""
+    folders: dict[Path, list[int]] = {}
+    for number, field in enumerate(found):
+        if len(field.boxes):
+            folders.setdefault(Path(field.path).parent, []).append(number)
+    same = [[""] * len(field.boxes) for field in found]
+    for numbers in folders.values():
+        if len(numbers) < 2:
+            continue
+        try:
+            pictures = [details(read_image(file_of(found[number].path))) for number in numbers]
+        except BadImageError as error:
+            say(f"not compared with its folder's other fields: {error}")
+            continue
+        own = [found[number] for number in numbers]
+        pairs = repeated(pictures, [field.boxes for field in own], [field.size for field in own])
+        for (one, other), cells in pairs.items():
+            for first, second in cells:
+                # where an edge cuts it in the later field alone, or in neither, it is counted in the earlier one
+                here, there = (numbers[one], first), (numbers[other], second)
+                if own[one].touches_border[first] and not own[other].touches_border[second]:
+                    here, there = there, here
+                if not same[here[0]][here[1]]:
+                    same[there[0]][there[1]] = found[here[0]].path
+    told = [path for of_field in same for path in of_field]
+    if twice := sum(path != "" for path in told):
+        say(f"{twice} cells stand in two fields that overlap: each is counted once (same_as in cells.csv)")
+    return told
+
+
 def _classified(
     found: Sequence[FoundField],
     model: DoRL | None,
     *,
     adapt: bool,
-    expect: str,
+    expect: str | None,
     sure: float | None,
     reject: bool,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """``cells.csv`` and ``counts.csv`` of the cells of all fields."""
+) -> tuple[pd.DataFrame, DoRL | None]:
+    """The cells of all fields, and the run as it is suited to them; their sample isn't told yet."""
     rows = [
-        (field.path, *box, "", np.nan, "", True, confidence, cut, np.nan, None)
+        (field.path, *box, "", np.nan, "", True, confidence, cut, np.nan, None, "", True, "")
         for field in found
         for box, confidence, cut in zip(field.boxes, field.confidence, field.touches_border, strict=True)
     ]
     cells = pd.DataFrame(rows, columns=list(CELLS))
-    classes = [] if model is None else model.classes_
+    suited = model
     if model is not None and len(cells):
         inputs = np.concatenate([field.inputs for field in found if len(field.boxes)])
         assessed = model.assess(inputs, expect=expect, adapt=adapt)
+        suited = assessed.model
         told = assessed.table(sure=sure, reject=reject)
         for name in told.columns:
             cells[name] = told[name].to_numpy(object)
@@ -271,9 +353,7 @@ def _classified(
         cells["probability"] = cells["probability"].astype(float)
         cells["distance"] = cells["distance"].astype(float)
         assessed.tell(expect=expect, reject=reject)
-    counts = differential(cells["class"], classes)
-    counts.loc[len(counts)] = [ALL, len(cells), np.nan, np.nan, np.nan]
-    return cells, counts
+    return cells, suited
 
 
 def _draw(found: Sequence[FoundField], cells: pd.DataFrame, store: FieldStore, *, even_light: bool) -> None:

@@ -17,6 +17,7 @@ from dorl.reporting import write_results, write_tables
 from dorl.reporting.figures.run import FOLDER, draw_run
 from dorl.reporting.mistakes import confident_mistakes, draw_mistakes
 from dorl.reporting.report import read_results, write_run_report
+from dorl.reporting.unusual import KIND, most_unlike
 from dorl.run.autoencoders import AUTO
 from dorl.run.card import write_card
 from dorl.run.classifiers import fit_classifiers
@@ -190,7 +191,7 @@ def fit(
         Names of the labs whose labels are learnt; all labelled ones by default.
     expect : {"blood", "marrow", "source", "none"} or str
         The mix of classes expected of the labs that the default classifier adapts to, or a CSV file with the columns
-        class and share.
+        class and share. It is kept for `predict`, `count` and `serve`.
 
     Returns
     -------
@@ -215,6 +216,7 @@ def fit(
         views=views,
         classes=classes,
         source=source,
+        expect=expect,
         folds=folds,
         patient_from=patient_from,
         preset=preset,
@@ -228,7 +230,7 @@ def fit(
     if is_main():
         expected = []
         if made.config.classifiers.names:
-            expected = fit_classifiers(made, out, expect=expect)
+            expected = fit_classifiers(made, out)
         else:
             say("no classifier is fitted: that needs labels of two classes or more")
         result = run_protocols(made, device=device) if trainable(made.labs) else None
@@ -250,7 +252,9 @@ def _finish(
     write_features(out / FEATURES, made.features, made.cells, placed)
     mistakes = [] if result is None else confident_mistakes(made, result)
     draw_mistakes(made, mistakes, out / FOLDER)
-    more = {"expected": expected, "distances": distances(made), "mistakes": mistakes}
+    unlike = most_unlike(made, out)
+    draw_mistakes(made, unlike, out / FOLDER, KIND)
+    more = {"expected": expected, "distances": distances(made), "mistakes": mistakes, "unlike": unlike}
     metrics = measured(made, result, time.monotonic() - started) | more
     if made.config.kind == "run":
         write_card(out, made.config, metrics)

@@ -15,7 +15,7 @@ from dorl.errors import InputError
 from dorl.files import atomic, behind_links, is_stream
 from dorl.run.assess import check_sure
 from dorl.run.folder import check_file, make_folder
-from dorl.run.mixes import DEFAULT, check_expect
+from dorl.run.mixes import check_expect
 from dorl.run.model import BATCH, DoRL
 from dorl.runtime.progress import say
 from dorl.sheets import SheetWriter
@@ -58,7 +58,7 @@ def predict(
     out: str | Path,
     classifier: str | None = None,
     adapt: bool = True,
-    expect: str = DEFAULT,
+    expect: str | None = None,
     sure: float | None = None,
     reject: bool = False,
     device: str | None = None,
@@ -81,9 +81,10 @@ def predict(
     adapt : bool
         Let the classifier over views adapt to these images where there are a hundred or more and they look like
         another lab's (`dorl.classification.ViewsClassifier.suited`). An image's class then depends on the others, too.
-    expect : {"blood", "marrow", "source", "none"} or str
-        The mix of classes that is expected, or a CSV file with the columns class and share. From 30 cells on, that of
-        these is estimated, and probabilities are corrected by it; ``"none"`` leaves them as the classifier gives them.
+    expect : {"blood", "marrow", "source", "none"} or str, optional
+        The mix of classes that is expected, or a CSV file with the columns class and share; the run's by default. From
+        30 cells on, that of these is estimated, and probabilities are corrected by it; ``"none"`` leaves them as the
+        classifier gives them.
     sure : float, optional
         Least probability of ``node``, 0-1, `SURE` by default; where it is given, ``class`` and ``probability`` are the
         node's, too.

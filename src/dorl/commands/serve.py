@@ -14,7 +14,7 @@ from dorl.domains.domain import is_name
 from dorl.domains.readers import at_home
 from dorl.errors import InputError
 from dorl.run.folder import check_complete, make_folder
-from dorl.run.mixes import DEFAULT, check_expect
+from dorl.run.mixes import check_expect
 from dorl.runtime.progress import say
 
 #: environment variable that may hold the token
@@ -33,7 +33,7 @@ def serve(
     token: str | None = None,
     classifier: str | None = None,
     adapt: bool = True,
-    expect: str = DEFAULT,
+    expect: str | None = None,
     max_images: int = 5000,
     max_megabytes: int = 1024,
     device: str | None = None,
@@ -59,7 +59,7 @@ def serve(
         One of the run's classifiers; its default otherwise.
     adapt : bool
         Let the classifier over views adapt to a sample of a hundred cells or more that look like another lab's.
-    expect : str
+    expect : str, optional
         The mix of classes that is expected of each sample, as for `predict`.
     max_images, max_megabytes : int
         Of one upload.

@@ -56,7 +56,7 @@ def gather(given: Given, *, full: bool = False) -> Domain:
         raise InputError("no path given: give images, folders of images or manifests")
     if isinstance(each[0], Domain) or (len(each) == 1 and not full):
         return read_images(each[0])
-    seen: dict[Path, str] = {}
+    seen: dict[Path, tuple[str, str | None]] = {}
     left_out: list[tuple[str, str]] = []
     remarks: list[str] = []
     for one in each:
@@ -72,15 +72,15 @@ def gather(given: Given, *, full: bool = False) -> Domain:
             raise InputError(f"{one}: is one file of many images; give it alone")
         above = text_of(lab.root.as_posix()).rstrip("/") + "/"
         above = "" if above == "./" else above
-        for i, path in enumerate(lab.table["path"]):
-            seen.setdefault(lab.file(i).resolve(), above + path)
+        for i, (path, patient) in enumerate(zip(lab.table["path"], lab.table["patient"], strict=True)):
+            seen.setdefault(lab.file(i).resolve(), (above + path, patient))
         remarks += [f"{text_of(str(one))}: {remark}" if len(each) > 1 else remark for remark in lab.remarks]
         above = above if len(each) > 1 else ""
         left_out += [(above + path, reason) for path, reason in lab.left_out.itertuples(index=False, name=None)]
     if not seen:
         reason = f", the first since: {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
         raise InputError(f"none of {len(left_out)} files can be used{reason}; give other images")
-    table = pd.DataFrame({"path": pd.Series(list(seen.values()), dtype=object)})
+    table = pd.DataFrame(list(seen.values()), columns=["path", "patient"], dtype=object)
     told = pd.DataFrame(left_out, columns=["path", "reason"], dtype=object)
     return Domain("images", Path(), "flat", table, told, remarks=tuple(remarks))
 

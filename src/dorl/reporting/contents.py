@@ -15,6 +15,7 @@ from dorl.reporting import CellMap, Gallery, Matrices, Picture, Table
 from dorl.reporting.cellmap import drawn, picture_sheet
 from dorl.reporting.figures.run import CAPTIONS
 from dorl.reporting.mistakes import picture_path
+from dorl.reporting.unusual import KIND
 from dorl.reporting.warnings import distance_table
 from dorl.run.distances import STAGES
 from dorl.run.features import PLACED
@@ -113,6 +114,28 @@ def mistakes(folder: Path, metrics: dict[str, Any]) -> Gallery | None:
         "(not calibrated), the label, the labs, the file. Some may be wrong labels, or wrong masks."
     )
     return Gallery(pictures, heading="Most confidently wrong", caption=caption) if pictures else None
+
+
+def unlike(folder: Path, metrics: dict[str, Any]) -> Gallery | None:
+    """The cells most unlike all that were learnt; None where there are none, or no picture is left."""
+    pictures = []
+    for number, one in enumerate(metrics.get("unlike", [])):
+        path = picture_path(folder, number, KIND)
+        if path.is_file():
+            label = f"labelled {one['label']}" if one["label"] else "not labelled"
+            lines = [
+                f"distance {one['distance']:.2f}",
+                f"taken for {one['predicted']}, {label}",
+                one["lab"],
+                one["path"],
+            ]
+            pictures.append((Picture(path), lines))
+    caption = (
+        "The cells whose distance to all that was learnt is largest: above 1, as 5 % of held-out cells are. In a lab "
+        "whose labels weren't learnt, the shift that all its cells share is taken out first. They may be of a class "
+        "that nobody labelled, badly cut out, or no white cells."
+    )
+    return Gallery(pictures, heading="Most unlike what was learnt", caption=caption) if pictures else None
 
 
 def distances(metrics: dict[str, Any]) -> Table | None:

@@ -63,13 +63,13 @@ def confident_mistakes(made: Represented, result: ProtocolResult) -> list[dict[s
     return found
 
 
-def picture_path(folder: Path, number: int) -> Path:
-    """Where the picture of the mistake of this number lies."""
-    return folder / "mistakes" / f"{number + 1:02d}.jpg"
+def picture_path(folder: Path, number: int, kind: str = "mistakes") -> Path:
+    """Where the picture of the mistake, or other cell to look at, of this number lies."""
+    return folder / kind / f"{number + 1:02d}.jpg"
 
 
-def draw_mistakes(made: Represented, mistakes: list[dict[str, Any]], folder: Path) -> None:
-    """Write a JPEG a mistake: the image as it was read, and the cell as it was cut out, side by side."""
+def draw_mistakes(made: Represented, mistakes: list[dict[str, Any]], folder: Path, kind: str = "mistakes") -> None:
+    """Write a JPEG a mistake, or other cell: the image as it was read, and the cell as it was cut out, side by side."""
     for number, mistake in enumerate(mistakes):
         (crops,) = made.store.batch([mistake["row"]], "crops")
         try:
@@ -80,5 +80,5 @@ def draw_mistakes(made: Represented, mistakes: list[dict[str, Any]], folder: Pat
         both = Image.new("RGB", (2 * SIDE + 4, SIDE), "white")
         both.paste(ImageOps.pad(Image.fromarray(original), (SIDE, SIDE), color="white"), (0, 0))
         both.paste(Image.fromarray(crops[0]).resize((SIDE, SIDE)), (SIDE + 4, 0))
-        with atomic(picture_path(folder, number)) as temporary:
+        with atomic(picture_path(folder, number, kind)) as temporary:
             both.save(temporary, quality=85)

@@ -88,6 +88,7 @@ def write_run_report(run: Path) -> Path:
         sections += _measured(run, config, metrics)
     sections += [
         parts.mistakes(folder, metrics),
+        parts.unlike(folder, metrics),
         parts.expected(metrics),
         parts.latent_space(run, folder, config),
         parts.distances(metrics),

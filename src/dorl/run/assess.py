@@ -10,7 +10,7 @@ import pandas as pd
 
 from dorl.classification.nodes import SURE, finest_sure, probability_of
 from dorl.errors import InputError
-from dorl.run.mixes import DEFAULT, tell_mix
+from dorl.run.mixes import tell_mix
 from dorl.runtime.progress import say
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Assessment:
         values = {"class": name, "probability": chance, "node": node, "distance": distance, "unlike": unlike}
         return pd.DataFrame({column: pd.Series(list(array), dtype=object) for column, array in values.items()})
 
-    def tell(self, *, expect: str, reject: bool) -> None:
+    def tell(self, *, expect: str | None, reject: bool) -> None:
         """Say what was adapted and corrected, how many are likely to be right, and how many are unlike."""
         count = len(self.probabilities)
         if self.adapted:
@@ -88,7 +88,7 @@ class Assessment:
                 "labels (--no-adapt leaves it as it is)"
             )
         if self.model.mix is not None:
-            tell_mix(expect, self.model.classes_, self.model.mix, count)
+            tell_mix(self.model.expects(expect), self.model.classes_, self.model.mix, count)
         if self.accuracy is not None and self.model.calibration is not None:
             share, low, high = (100 * value for value in self.accuracy)
             say(
@@ -104,13 +104,12 @@ class Assessment:
 
 
 def assess(
-    model: DoRL, inputs: np.ndarray, rows: np.ndarray | None = None, *, expect: str = DEFAULT, adapt: bool = True
+    model: DoRL, inputs: np.ndarray, rows: np.ndarray | None = None, *, expect: str | None = None, adapt: bool = True
 ) -> Assessment:
     """Suit a run to cells, and ask it about each; see `DoRL.assess`."""
     rows = np.arange(len(inputs)) if rows is None else rows
     evenly = np.unique(np.linspace(0, len(rows) - 1, min(MAX_ADAPTED_CELLS, len(rows))).astype(int))
     some = np.asarray(inputs[rows[evenly]])
-    agreement = None if adapt or model.calibration is None else model.agreement(some)
     suited = model.suited(some, expect=expect, adapt=adapt)
     probabilities, distances, first = [], [], []
     for start in range(0, len(rows), CHUNK):
@@ -123,7 +122,7 @@ def assess(
     accuracy = None
     if suited.calibration is not None:
         confidence = [np.concatenate(first), found.max(1)] if first else [found.max(1)]
-        accuracy = suited.calibration.estimate(*confidence, agreement=agreement)
+        accuracy = suited.calibration.estimate(*confidence, agreement=suited.stays)
     mix = {} if suited.mix is None else dict(zip(suited.classes_, suited.mix.tolist(), strict=True))
     adapted = suited.classifier is not model.classifier
     return Assessment(suited, found, np.concatenate(distances), adapted, mix, accuracy)

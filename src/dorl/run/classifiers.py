@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import make_pipeline
 
-from dorl.classification import VIEWS, calibrate, save_calibration, save_classifier
+from dorl.classification import VIEWS, save_calibration, save_classifier
+from dorl.classification.calibration import calibrated
 from dorl.classification.classifiers import appetite
+from dorl.classification.heldout import ask_held_out
 from dorl.classification.mix import Expected
 from dorl.classification.parallel import in_parallel
 from dorl.classification.unlike import Unlike
@@ -17,22 +19,24 @@ from dorl.classification.views import FEWEST, ViewsClassifier
 from dorl.run.expected import expected_on
 from dorl.run.features import Represented, learnt_level
 from dorl.run.folder import CLASSIFIERS, UNLIKE, slug
-from dorl.run.mixes import DEFAULT, expected_mix
+from dorl.run.heldouts import ENDING, save_held_out
+from dorl.run.mixes import expected_mix, listed
 from dorl.run.unlikeness import save_unlike
-from dorl.runtime.progress import track
+from dorl.runtime.progress import say, track
 
 #: a lab whose labels are learnt weighs at least this share of the one with most labels
 LEAST_LAB = 1 / 3
 
 
-def fit_classifiers(made: Represented, out: Path, *, expect: str = DEFAULT) -> list[dict[str, Any]]:
+def fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
     """Fit each on the source labs' labels, calibrate it where there are labels enough, and save it.
 
     The one over views then adapts to the other labs' cells where they look unlike what it has learnt; where a source
     lab has few labels beside another, to those and to its own cells without a label in any case (`adapted_beside`).
 
-    Its pseudo-labels come from probabilities corrected by the mix of those cells, which is expected as `expect` says
-    (`dorl.run.mixes.expected_mix`). Beside the classifiers is written how unlike the cells learnt a cell is.
+    Its pseudo-labels come from probabilities corrected by the mix of those cells, which is expected as the run's
+    settings say (`dorl.run.mixes.expected_mix`). Beside the classifiers is written how unlike the cells learnt a cell
+    is.
 
     Returns what the default one is expected to do on the other labs.
     """
@@ -52,7 +56,9 @@ def fit_classifiers(made: Represented, out: Path, *, expect: str = DEFAULT) -> l
     if unlike is not None:
         save_unlike(unlike, out / UNLIKE)
     classes, counts = np.unique(learnt, return_counts=True)
-    expected = expected_mix(expect, classes.tolist(), dict(zip(classes.tolist(), counts.tolist(), strict=True)))
+    expected = expected_mix(
+        settings.shares or settings.expect, classes.tolist(), dict(zip(classes.tolist(), counts.tolist(), strict=True))
+    )
 
     def fit_one(name: str) -> list[dict[str, Any]]:
         model, features = made.classifier(name), made.inputs(rows)
@@ -62,8 +68,10 @@ def fit_classifiers(made: Represented, out: Path, *, expect: str = DEFAULT) -> l
             model.fit(features, learnt)
         place = out / CLASSIFIERS / f"{slug(name)}.skops"
         groups, patients = made.groups[rows], made.patients[rows]
-        calibration = calibrate(model, features, learnt, groups=groups, patients=patients, seed=made.config.seed)
-        if calibration:
+        held = ask_held_out(model, features, learnt, groups=groups, patients=patients, seed=made.config.seed)
+        calibration = None if held is None else calibrated(held)
+        if held and calibration:
+            save_held_out(held, place.with_suffix(ENDING))
             save_calibration(calibration, place.with_suffix(".json"))
         if name == VIEWS and len(others):
             adapt = adapted_beside if few else ViewsClassifier.suited
@@ -71,13 +79,20 @@ def fit_classifiers(made: Represented, out: Path, *, expect: str = DEFAULT) -> l
         save_classifier(model, place)
         if name != settings.default or not calibration:
             return []
-        asked = [expected_on(made, lab, name, model, calibration, settings.source) for lab in elsewhere]
+        asked = [expected_on(made, lab, name, model, calibration, settings.source, expected) for lab in elsewhere]
         return [row for row in asked if row is not None]
 
     sizes = [appetite(name, made.features.nbytes) for name in settings.names]
     done = in_parallel(fit_one, settings.names, sizes)
     accuracies = dict(track(done, total=len(settings.names), what="fitting the run's classifiers"))
-    return accuracies.get(settings.default, [])
+    found = accuracies.get(settings.default, [])
+    for row in found:
+        if mix := row.get("mix"):
+            say(
+                f"{row['lab']}: mix of its {row['cells']} cells, expected as {settings.expect} and estimated from "
+                f"them: {listed(list(mix), list(mix.values()))}"
+            )
+    return found
 
 
 def lab_weights(labs: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 from dorl.cells import CellStore
 from dorl.cells.current import CONTENT, drop_changed
 from dorl.cells.shards import Shards
+from dorl.cells.size import log_diameter
 from dorl.cells.views import Views, alone
 from dorl.domains import Domain
 from dorl.representation import CrossDomainAutoencoder
@@ -20,7 +21,7 @@ from dorl.runtime.inference import batch_size, over_batches
 from dorl.runtime.processes import count, gathered, in_turn, several, share, wait
 from dorl.runtime.progress import say, track
 from dorl.segmentation import Segmenter, cell_crop
-from dorl.segmentation.cell import find_cells
+from dorl.segmentation.cell import FoundCell, find_cells
 from dorl.segmentation.pixels import prepare
 from dorl.segmentation.segmenter import SegmenterOutput
 
@@ -193,10 +194,18 @@ def _made(
     counts = [views if row["domain"] in learnt and row["label"] else replace(views, restained=0) for row in rows]
     keys = [row["key"] for row in rows]
     seen, found = look_at(segmenter, autoencoder, images, out, counts, keys, seed=seed)
+    for meta, cell in zip(rows, found, strict=True):
+        meta["size"] = log_diameter(cell.mask) if cell.found else None
     described = np.full((len(rows), views.total, described_width(autoencoder)), np.nan, np.float16)
     for row, part in zip(described, seen.descriptions, strict=True):
         row[: len(part)] = part
-    return (None, seen.first.cells, alone(seen.first, KEPT), _with_found(rows, found), described), left_out
+    return (
+        None,
+        seen.first.cells,
+        alone(seen.first, KEPT),
+        _with_found(rows, [cell.found for cell in found]),
+        described,
+    ), left_out
 
 
 def _with_found(rows: Sequence[dict[str, Any]], found: Any) -> list[dict[str, Any]]:
@@ -212,8 +221,8 @@ def look_at(
     keys: Sequence[str],
     *,
     seed: int = 0,
-) -> tuple[SeenCells, list[bool]]:
-    """Look at the cell nearest the centre of each image; and whether there is one.
+) -> tuple[SeenCells, list[FoundCell]]:
+    """Look at the cell nearest the centre of each image; and what was found there.
 
     Parameters
     ----------
@@ -224,7 +233,7 @@ def look_at(
     """
     cells = find_cells(segmenter, images, logits=out.mask_logits)
     seen = see_cells(segmenter, autoencoder, images, [cell.mask for cell in cells], counts, keys, seed=seed)
-    return seen, [cell.found for cell in cells]
+    return seen, cells
 
 
 def segment_small(segmenter: Segmenter, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -11,12 +11,19 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from dorl.classification import VIEWS, Calibration, calibrate, expected_accuracy
+from dorl.classification.mix import FEWEST, Expected
 from dorl.run.features import Represented, learnt_level
 from dorl.runtime.progress import track
 
 
 def expected_on(
-    made: Represented, lab: str, name: str, model: Pipeline, calibration: Calibration, source: Sequence[str]
+    made: Represented,
+    lab: str,
+    name: str,
+    model: Pipeline,
+    calibration: Calibration,
+    source: Sequence[str],
+    expected: Expected | None = None,
 ) -> dict[str, Any] | None:
     """The accuracy expected of a classifier on a lab's cells, labelled or not.
 
@@ -34,20 +41,25 @@ def expected_on(
         Of the model before it adapted.
     source : sequence of str
         Labs that it learnt from.
+    expected : Expected, optional
+        The mix of classes that it has adapted with.
 
     Returns
     -------
     dict or None
-        ``source``, ``lab``, ``cells``, ``accuracy`` with its 95 % interval ``low`` and ``high`` (0-1), ``adapted``.
-        None where no cell was found.
+        ``source``, ``lab``, ``cells``, ``accuracy`` with its 95 % interval ``low`` and ``high`` (0-1), ``adapted``, and
+        the estimated ``mix`` of classes, where one is expected. None where no cell was found.
     """
     rows = _found_in(made, lab)
     if not len(rows):
         return None
     asked = model[-1] if name == VIEWS else model
-    accuracy, low, high = expected_accuracy(calibration, asked, made.inputs(rows))
+    accuracy, low, high = expected_accuracy(calibration, asked, made.inputs(rows), expected)
     adapted = bool(getattr(model[-1], "adapted_", False))
-    found = {"source": list(source), "lab": lab, "cells": len(rows), "adapted": adapted}
+    found: dict[str, Any] = {"source": list(source), "lab": lab, "cells": len(rows), "adapted": adapted}
+    if expected is not None and len(rows) >= FEWEST:
+        mix = expected.estimate(calibration.apply(asked.predict_proba(made.inputs(rows))), unlike=adapted)
+        found["mix"] = {str(name): round(float(share), 4) for name, share in zip(asked.classes_, mix, strict=True)}
     return {**found, "accuracy": round(accuracy, 4), "low": round(low, 4), "high": round(high, 4)}
 
 

@@ -15,6 +15,7 @@ from sklearn.pipeline import Pipeline
 import dorl
 from dorl.cells import CellStore
 from dorl.cells.rows import StoredRows, plain_means
+from dorl.cells.size import relative
 from dorl.cells.views import Views
 from dorl.classification import CLASSIFIERS, VIEWS, make_classifier
 from dorl.domains import Domain, read_domains
@@ -52,6 +53,7 @@ from dorl.run.folder import (
     refuse_among_images,
     release,
 )
+from dorl.run.mixes import DEFAULT, file_shares
 from dorl.run.presets import (
     DEFAULT_CLASSIFIER,
     check_seed,
@@ -71,6 +73,16 @@ def learnt_level(labels: Iterable[str]) -> SharedLevel:
     """The classes that a classifier of all `labels` learns: of an ancestor and its descendant, the ancestor."""
     names = sorted(set(labels))
     return shared_level(names, names)
+
+
+def sizes_of_views(sizes: np.ndarray, views: ViewsSettings) -> np.ndarray:
+    """Relative sizes of cells (N,) as classifiers learn them: (N, V), 0 in the later half of the restained views.
+
+    So they learn what a cell is without its size, too, as where too few cells are asked about to know what is usual.
+    """
+    found = np.repeat(sizes[:, None], views.plain + views.restained, 1)
+    found[:, views.plain + (views.restained + 1) // 2 :] = 0
+    return found
 
 
 @dataclass
@@ -106,6 +118,16 @@ class Represented:
     network: Segmenter = None  # type: ignore[assignment]
     start: CrossDomainAutoencoder | None = None
     copies: pd.DataFrame = field(default_factory=no_copies)
+    unseen: str = ""
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """How much larger than usual in its lab each cell is, float32 (N,): `dorl.cells.size.relative`.
+
+        Of the lab that nothing is to be known of, `unseen`, each is 0.
+        """
+        sizes = relative(self.cells["size"].astype(float), self.cells["domain"].to_numpy(object))
+        return np.where(self.cells["domain"] == self.unseen, 0, sizes).astype(np.float32)
 
     @cached_property
     def groups(self) -> np.ndarray:
@@ -119,13 +141,16 @@ class Represented:
         return np.array([f"{lab}/{one}" if isinstance(one, str) and one else None for lab, one in pairs], object)
 
     def inputs(self, rows: np.ndarray) -> np.ndarray | StoredRows:
-        """What classifiers take of some cells: views (M, V, D + F), s first, float16, whose F numbers stay on disk.
+        """What classifiers take of some cells: views (M, V, D + F + 1), float16, whose F numbers stay on disk.
+
+        s comes first, then what it is made of, and the cell's size among those of its lab, where the run learns that.
 
         As published: features s of the whole image (M, D).
         """
         if self.config.method == PUBLISHED:
             return self.features[rows]
-        return StoredRows(self.store, "views", rows, then=self.model.completed)
+        sizes = sizes_of_views(self.sizes[rows], self.config.views) if self.config.views.size else None
+        return StoredRows(self.store, "views", rows, then=self.model.completed, beside=sizes)
 
     def described(self, rows: np.ndarray) -> np.ndarray:
         """What s of some cells is made of, float32 (M, F): the mean over their plain views; as published s itself."""
@@ -212,6 +237,7 @@ def represent(
     views: bool = True,
     classes: Sequence[str] = (),
     protocols: Sequence[str] = ("transductive",),
+    expect: str = DEFAULT,
     folds: int = 5,
     split: bool = False,
     patient_from: str = "",
@@ -277,7 +303,7 @@ def represent(
             digest=network.digest(),
         ),
         method=method,  # type: ignore[arg-type]
-        views=ViewsSettings(**asdict(looked_at)) if looked_at else ViewsSettings(),
+        views=ViewsSettings(**asdict(looked_at), size=True) if looked_at else ViewsSettings(),
         autoencoder=settings_of(
             network, method, start, given, preset=preset, epochs=epochs, iterations=iterations, accumulate=accumulate
         ),
@@ -288,6 +314,8 @@ def represent(
             classes=[] if level is None else list(level.classes),
             folds=folds,
             split=split,
+            expect=text_of(expect),
+            shares=file_shares(expect),
         ),
     )
     new = in_turn(lambda: claim(out, config), lambda: False)
@@ -343,7 +371,7 @@ def _embedded(
     if model is not None:
         source["autoencoder"] = model.description_digest()
     learnt = [lab.name for lab in labs if len(lab.classes)]
-    views = Views(**config.views.model_dump()) if model is not None else None
+    views = Views(config.views.plain, config.views.restained) if model is not None else None
     return embed(labs, network, path, source=source, autoencoder=model, views=views, learnt=learnt, seed=config.seed)
 
 
@@ -356,7 +384,7 @@ def represented_without(
     """
     settings = made.config.autoencoder
     if not settings.max_iterations and not settings.aligned:
-        return made
+        return replace(made, unseen=tested)
     place = folder / AUTOENCODER
     own = made.groups[(made.cells["domain"] == tested).to_numpy()]
     hidden = set(made.cells["key"][np.isin(made.groups, own)])
@@ -368,7 +396,7 @@ def represented_without(
     cells = store.table
     seen = np.where(cells["key"].isin(hidden), -1, domain_index(made.labs, cells))
     align_labs(model, store, seen, made.config, place)
-    return replace(made, store=store, cells=cells, features=stored_features(store, model), model=model)
+    return replace(made, store=store, cells=cells, features=stored_features(store, model), model=model, unseen=tested)
 
 
 def stored_features(store: CellStore, model: CrossDomainAutoencoder) -> np.ndarray:

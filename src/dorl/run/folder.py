@@ -67,10 +67,14 @@ class SegmenterConfig(_Part):
 
 
 class ViewsSettings(_Part):
-    """How many views of a cell were described, as it is and restained; none in runs without them."""
+    """How many views of a cell were described, as it is and restained; none in runs without them.
+
+    `size` says whether classifiers learn how large a cell is in its lab, too.
+    """
 
     plain: int = 0
     restained: int = 0
+    size: bool = False
 
 
 class AutoencoderSettings(_Part):
@@ -111,6 +115,8 @@ class ClassifierSettings(_Part):
     """Whose labels the classifiers learn from, at which classes (as the labs name them if none), and which predicts.
 
     With `split` the labs' own column ``split`` says what is tested, and `folds` isn't used by the protocol.
+    `expect` is the mix of classes that other labs' cells are expected in, by the words of ``--expect`` or a file's
+    path, and `shares` what that file said.
     """
 
     names: list[str]
@@ -119,6 +125,8 @@ class ClassifierSettings(_Part):
     classes: list[str] = Field(default_factory=list)
     folds: int
     split: bool = False
+    expect: str = "blood"
+    shares: dict[str, float] = Field(default_factory=dict)
 
 
 class RunConfig(_Part):

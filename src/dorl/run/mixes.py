@@ -16,17 +16,20 @@ from dorl.taxonomy import parse_label
 
 #: what ``--expect`` takes beside a file, and its default
 NONE, SOURCE, DEFAULT = "none", "source", "blood"
+WORDS = (NONE, SOURCE, *KNOWN)
 #: columns of the file
 COLUMNS = ("class", "share")
 
 
-def expected_mix(given: str, classes: Sequence[str], learnt: Mapping[str, float]) -> Expected | None:
+def expected_mix(
+    given: str | Mapping[str, float], classes: Sequence[str], learnt: Mapping[str, float]
+) -> Expected | None:
     """What `given` expects of some classes.
 
     Parameters
     ----------
-    given : {"blood", "marrow", "source", "none"} or str
-        Or a CSV file with the columns class and share.
+    given : {"blood", "marrow", "source", "none"}, str, or mapping of str to float
+        Or a CSV file with the columns class and share, or what one said (`read_shares`).
     classes : sequence of str
         Of the classifier.
     learnt : mapping of str to float
@@ -44,17 +47,22 @@ def expected_mix(given: str, classes: Sequence[str], learnt: Mapping[str, float]
     """
     if given == NONE:
         return None
-    shares = given if given in (SOURCE, *KNOWN) else read_shares(Path(given))
+    shares = read_shares(Path(given)) if isinstance(given, str) and given not in WORDS else given
     if not set(classes) <= set(learnt):
         return None
     source = np.array([learnt[name] for name in classes], np.float64)
     return Expected(source / source.sum(), shares_of(shares, classes, source))
 
 
-def check_expect(given: str) -> None:
-    """Raise InputError for what `expected_mix` would refuse, before any work is done."""
-    if given not in (NONE, SOURCE, *KNOWN):
-        read_shares(Path(given))
+def check_expect(given: str | None) -> None:
+    """Raise InputError for what `expected_mix` would refuse, before any work is done; None is left to the run."""
+    if given is not None:
+        file_shares(given)
+
+
+def file_shares(given: str) -> dict[str, float]:
+    """What a file says; nothing for the words of ``--expect``."""
+    return {} if given in WORDS else read_shares(Path(given))
 
 
 def read_shares(path: Path) -> dict[str, float]:
@@ -85,9 +93,13 @@ def read_shares(path: Path) -> dict[str, float]:
 
 def tell_mix(given: str, classes: Sequence[str], mix: np.ndarray, cells: int) -> None:
     """Say the proportions (C,) that were estimated, the largest first."""
-    order = np.argsort(-mix, kind="stable")
-    listed = ", ".join(f"{classes[i]} {100 * mix[i]:.1f} %" for i in order if mix[i] >= 0.005)
     say(
-        f"mix of these {cells} cells, expected as {given} and estimated from them: {listed}; probabilities are "
-        "corrected by it (--expect none leaves them)"
+        f"mix of these {cells} cells, expected as {given} and estimated from them: {listed(classes, mix)}; "
+        "probabilities are corrected by it (--expect none leaves them)"
     )
+
+
+def listed(classes: Sequence[str], mix: Sequence[float] | np.ndarray) -> str:
+    """Classes with their shares (C,) in per cent, the largest first, those below 0.5 % left out."""
+    order = np.argsort(-np.asarray(mix), kind="stable")
+    return ", ".join(f"{classes[i]} {100 * mix[i]:.1f} %" for i in order if mix[i] >= 0.005)

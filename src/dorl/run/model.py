@@ -11,8 +11,11 @@ import numpy as np
 import torch
 from sklearn.pipeline import make_pipeline
 
+from dorl.cells.rows import with_last
+from dorl.cells.size import log_diameter, usual
 from dorl.cells.views import Views
 from dorl.classification import VIEWS, Calibration, load_calibration, load_classifier
+from dorl.classification.heldout import HeldOut
 from dorl.classification.mix import FEWEST, Expected
 from dorl.classification.unlike import Unlike
 from dorl.domains import read_image
@@ -33,7 +36,8 @@ from dorl.run.folder import (
     check_complete,
     slug,
 )
-from dorl.run.mixes import DEFAULT, expected_mix
+from dorl.run.heldouts import ENDING, load_held_out
+from dorl.run.mixes import expected_mix
 from dorl.run.unlikeness import load_unlike
 from dorl.runtime.inference import over_batches
 from dorl.segmentation import Segmenter
@@ -62,6 +66,17 @@ class DoRL:
         Of the classifier; None where the run had too few labels.
     unlike : Unlike or None
         Says how unlike the cells learnt a cell is; None in runs of earlier versions, or of too few labels.
+    held_out : HeldOut or None
+        What the classifier said of cells that it hadn't learnt; None in runs of earlier versions, or of too few labels.
+    elsewhere : bool
+        Whether the cells that it was made to suit (`suited`) are another lab's.
+    each_unlike : bool
+        Whether `unlike` tells single cells of those: not of another lab's that are too few to learn their common shift.
+    usual_size : float
+        The median of their `dorl.cells.size.log_diameter`; NaN where that isn't known, and each cell counts as usual.
+    stays : float or None
+        Share of them, 0-1, whose class stays as it was before the classifier adapted, each corrected by its mix; where
+        it could adapt but wasn't to, whose class would stay. None where there is nothing to adapt to.
     mix : float array of shape (C,) or None
         Share of each class in the cells that it was made to suit (`suited`), by which probabilities are corrected; None
         where they aren't.
@@ -76,6 +91,7 @@ class DoRL:
         classifier_name: str = "",
         calibration: Calibration | None = None,
         unlike: Unlike | None = None,
+        held_out: HeldOut | None = None,
     ) -> None:
         self.segmenter = segmenter
         self.autoencoder = autoencoder
@@ -84,6 +100,10 @@ class DoRL:
         self.classifier_name = classifier_name
         self.calibration = calibration
         self.unlike = unlike
+        self.held_out = held_out
+        self.elsewhere, self.each_unlike = False, True
+        self.usual_size = float("nan")
+        self.stays: float | None = None
         self.mix: np.ndarray | None = None
         self._expected: Expected | None = None
 
@@ -121,6 +141,7 @@ class DoRL:
             name if known else "",
             load_calibration(place.with_suffix(".json")) if known else None,
             load_unlike(run / UNLIKE) if known else None,
+            load_held_out(place.with_suffix(ENDING)) if known else None,
         )
 
     @property
@@ -158,7 +179,8 @@ class DoRL:
     def described(self, inputs: np.ndarray) -> np.ndarray:
         """The description that s is made of, float32 (N, F), likewise; as published s itself."""
         skip = 0 if self.autoencoder.shared is None else self.autoencoder.config.feature_width
-        return inputs if inputs.ndim == 2 else np.asarray(inputs[..., skip:], np.float32).mean(1)
+        end = inputs.shape[-1] - (1 if self.config.views.size else 0)
+        return inputs if inputs.ndim == 2 else np.asarray(inputs[..., skip:end], np.float32).mean(1)
 
     def predict_proba(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
         """Probabilities (N, number of classes), in the order of `classes_`; input as for `transform`.
@@ -177,9 +199,9 @@ class DoRL:
     def inputs(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """What the classifier takes of one batch of uint8 images, and the confidence of each cell's outline.
 
-        Of each plain view s and the description that it is made of, float16 (B, plain, D + F); as published s of the
-        whole image, float32 (B, D). The confidence is that of `dorl.segmentation.cell.FoundCell`: float64 (B,), 0 to 1,
-        0 where no cell was found.
+        Of each plain view s and the description that it is made of, and `dorl.cells.size.log_diameter` where the run
+        learns sizes, float16 (B, plain, D + F + 1); as published s of the whole image, float32 (B, D). The confidence
+        is that of `dorl.segmentation.cell.FoundCell`: float64 (B,), 0 to 1, 0 where no cell was found.
         """
         looked = self._views if self.several else self._whole
         parts = [part for _, part in over_batches(looked, images, device=self.segmenter.device)]
@@ -213,7 +235,26 @@ class DoRL:
             return described_views(self.segmenter, images, masks, self.config.views.plain)
         if self.config.method == PUBLISHED:
             return self._encoded(prepared(images, self.segmenter.image_size))[0]
-        return self.autoencoder.completed(np.stack(self.seen(images, masks).descriptions))
+        return self.completed(self.seen(images, masks), masks)
+
+    def completed(self, seen: SeenCells, masks: Sequence[np.ndarray]) -> np.ndarray:
+        """What the classifier takes of cells that were seen already, as `inputs` gives it."""
+        found = self.autoencoder.completed(np.stack(seen.descriptions))
+        if not self.config.views.size:
+            return found
+        return with_last(found, np.array([[log_diameter(mask)] for mask in masks]))
+
+    def _sized(self, inputs: np.ndarray, usual_size: float | None = None) -> np.ndarray:
+        """`inputs` with each cell's size less `usual_size`, as the classifier learns it; 0 where that is unknown."""
+        if not self.config.views.size:
+            return inputs
+        found = np.array(inputs, np.float32)
+        found[..., -1] = np.nan_to_num(found[..., -1] - (self.usual_size if usual_size is None else usual_size))
+        return found
+
+    def _usual(self, inputs: np.ndarray) -> float:
+        """The median size of some cells; NaN where there are too few, or sizes aren't learnt."""
+        return usual(inputs[:, 0, -1]) if self.config.views.size else float("nan")
 
     def seen(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> SeenCells:
         """Cells whose masks are known already in their plain views; arguments as for `inputs_of`."""
@@ -223,17 +264,21 @@ class DoRL:
         """Views of so many cells, and their keys, which what isn't restained doesn't need."""
         return [Views(self.config.views.plain, 0)] * count, [""] * count
 
-    def suited(self, inputs: np.ndarray, *, expect: str = DEFAULT, adapt: bool = True) -> DoRL:
+    def expects(self, expect: str | None = None) -> str:
+        """The mix of classes that is expected: what is given, else the run's, in the words of ``--expect``."""
+        return self.config.classifiers.expect if expect is None else expect
+
+    def suited(self, inputs: np.ndarray, *, expect: str | None = None, adapt: bool = True) -> DoRL:
         """The same for other cells without labels: adapted to them, and to their mix of classes, where that is of use.
 
         Parameters
         ----------
         inputs : array of shape (N, V, F), or (N, F) as published
             As `inputs` gives them.
-        expect : {"blood", "marrow", "source", "none"} or str
+        expect : {"blood", "marrow", "source", "none"} or str, optional
             The mix that is expected, or a CSV file with the columns class and share
-            (`dorl.run.mixes.expected_mix`). From 30 cells on, theirs is estimated, and probabilities are corrected
-            by it; ``"none"`` leaves them.
+            (`dorl.run.mixes.expected_mix`); the run's by default. From 30 cells on, theirs is estimated, and
+            probabilities are corrected by it; ``"none"`` leaves them.
         adapt : bool
             Let the classifier over views adapt where there is something to adapt to (`ViewsClassifier.suited`).
 
@@ -249,11 +294,13 @@ class DoRL:
             If `expect` can't be used.
         """
         learnt = {} if self.calibration is None else self.calibration.shares
-        expected = expected_mix(expect, self.classes_, learnt)
+        own = self.config.classifiers.shares if expect is None else None
+        expected = expected_mix(own or self.expects(expect), self.classes_, learnt)
         other = copy(self)
         other.mix, other._expected = None, None
+        other.usual_size = self._usual(inputs)
         if adapt and self.classifier_name == VIEWS:
-            suited = self._fitted()[-1].suited(inputs, expected)
+            suited = self._fitted()[-1].suited(other._sized(inputs), expected)
             if suited is not self._fitted()[-1]:
                 other.classifier = make_pipeline(suited)
         described = self.described(inputs)
@@ -263,10 +310,31 @@ class DoRL:
             other.mix, other._expected = mix, expected
         if adapt and elsewhere and self.unlike is not None:
             other.unlike = self.unlike.suited(described, other.probabilities(inputs))
+        other.elsewhere = elsewhere
+        other.each_unlike = not elsewhere or other.unlike is not self.unlike
+        other.stays = other._stays(inputs) if adapt else self.agreement(inputs)
         return other
 
+    def _stays(self, inputs: np.ndarray) -> float | None:
+        """Share of cells that it is suited to whose class stays as before the classifier adapted; None if it didn't."""
+        first = self.first_probabilities(inputs)
+        if first is None or not len(first):
+            return None
+        if self.mix is not None and self._expected is not None:
+            first = self._expected.corrected(first, unlike=self.elsewhere)
+        return float((first.argmax(1) == self.probabilities(inputs).argmax(1)).mean())
+
+    def confusion(self) -> np.ndarray | None:
+        """Held-out cells by true class and by what is said of them, int64 (C, C), in the mix that is corrected by.
+
+        None where no held-out cells are known.
+        """
+        if self.held_out is None or list(self.held_out.classes) != self.classes_:
+            return None
+        return self.held_out.confusion(self._corrected(self.held_out.probabilities))
+
     def assess(
-        self, inputs: np.ndarray, rows: np.ndarray | None = None, *, expect: str = DEFAULT, adapt: bool = True
+        self, inputs: np.ndarray, rows: np.ndarray | None = None, *, expect: str | None = None, adapt: bool = True
     ) -> Assessment:
         """What it says of cells, each by itself and all together.
 
@@ -288,7 +356,10 @@ class DoRL:
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Probabilities (N, C) of what `inputs` gives of N cells, calibrated, and corrected by `mix`."""
-        said = self._fitted().predict_proba(features)
+        return self._corrected(self._fitted().predict_proba(self._sized(features)))
+
+    def _corrected(self, said: np.ndarray) -> np.ndarray:
+        """What the classifier says (N, C), calibrated, and corrected by `mix`."""
         said = said if self.calibration is None else self.calibration.apply(said)
         return said if self.mix is None or self._expected is None else self._expected.correct(said, self.mix)
 
@@ -296,12 +367,14 @@ class DoRL:
         """`probabilities` as they were before the classifier adapted to any lab; None where it hasn't."""
         if self.classifier_name != VIEWS or not self._fitted()[-1].adapted_:
             return None
-        said = self._fitted()[-1].first_proba(inputs)
+        said = self._fitted()[-1].first_proba(self._sized(inputs))
         return said if self.calibration is None else self.calibration.apply(said)
 
     def agreement(self, inputs: np.ndarray) -> float | None:
         """Share of cells whose class would stay if the classifier adapted to them; None where it wouldn't adapt."""
-        return self._fitted()[-1].agreement(inputs) if self.classifier_name == VIEWS else None
+        if self.classifier_name != VIEWS:
+            return None
+        return self._fitted()[-1].agreement(self._sized(inputs, self._usual(inputs)))
 
     def predict(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
         """The likeliest class of each image, None where no cell was found: object array (N,) of str or None.

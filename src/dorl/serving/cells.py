@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dorl.classification.nodes import finest_sure
 from dorl.serving.database import Database, now
 
 #: the orders in which cells are listed
@@ -179,7 +180,15 @@ def _read(cell: dict[str, Any]) -> dict[str, Any]:
     return cell
 
 
+def node_of(probabilities: dict[str, float]) -> str | None:
+    """The finest node of the tree of classes that is sure; None where nothing is known."""
+    if not probabilities:
+        return None
+    return str(finest_sure([list(probabilities.values())], list(probabilities))[0])
+
+
 def _plain(cell: dict[str, Any]) -> dict[str, Any]:
     cell = _read(cell)
     cell["unlike"] = cell["distance"] > 1
+    cell["node"] = node_of(cell["probabilities"])
     return cell

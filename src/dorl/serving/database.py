@@ -113,8 +113,11 @@ CREATE INDEX corrections_of_cell ON corrections(cell);
 _MIX = """
 ALTER TABLE samples ADD COLUMN mix TEXT;  -- JSON: share of each class that probabilities are corrected by; null if none
 """
+_ERRORS = """
+ALTER TABLE samples ADD COLUMN errors TEXT;  -- JSON: what a differential's intervals rest on; null until it is done
+"""
 #: what makes each version of the tables of the one before
-_STEPS = (_TABLES, _FIELDS, _CLASSES, _CONTENTS, _NO_CLASS, _MIX)
+_STEPS = (_TABLES, _FIELDS, _CLASSES, _CONTENTS, _NO_CLASS, _MIX, _ERRORS)
 #: version of the tables
 FORMAT = len(_STEPS)
 

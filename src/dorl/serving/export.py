@@ -10,7 +10,7 @@ from typing import IO
 
 from dorl.errors import BadImageError
 from dorl.files import digest_of
-from dorl.serving.cells import Row
+from dorl.serving.cells import Row, node_of
 from dorl.serving.uploads.intake import Place, Places
 from dorl.sheets import SheetWriter
 
@@ -25,7 +25,7 @@ def write_table(rows: Sequence[Row], classes: Sequence[str], *, fields: bool = F
     """
     boxes = ["xmin", "ymin", "xmax", "ymax", "touches_border"] if fields else []
     columns = ["path", *boxes, "class", "probability", "label", "checked", "predicted"]
-    columns += ["found", "confidence", "distance", "model"]
+    columns += ["found", "confidence", "distance", "unlike", "node", "model"]
     text = io.StringIO()
     writer = SheetWriter(text, [*columns, *classes])
     for row in rows:
@@ -36,7 +36,7 @@ def write_table(rows: Sequence[Row], classes: Sequence[str], *, fields: bool = F
             [
                 *(row.field or row.name, *place, row.label or row.predicted, _rounded(row.probability, 6)),
                 *(row.label, row.checked, row.predicted, _truth(row.found), round(row.confidence, 4)),
-                *(round(row.distance, 4), row.model, *values),
+                *(round(row.distance, 4), _truth(row.distance > 1), node_of(row.probabilities), row.model, *values),
             ]
         )
     return text.getvalue()

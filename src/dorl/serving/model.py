@@ -31,7 +31,7 @@ from dorl.run.folder import (
     UNLIKE,
     slug,
 )
-from dorl.run.mixes import DEFAULT, check_expect
+from dorl.run.mixes import check_expect
 from dorl.run.model import DoRL
 from dorl.runtime.inference import over_batches
 from dorl.runtime.kept import content_key
@@ -61,7 +61,7 @@ class RunRecogniser:
         One of the run's classifiers; its default otherwise.
     adapt : bool
         Let the classifier over views adapt to a sample of another lab, as `dorl predict` does.
-    expect : str
+    expect : str, optional
         The mix of classes that is expected of a sample, as for `dorl.predict`.
     device : str, optional
 
@@ -77,7 +77,7 @@ class RunRecogniser:
         *,
         classifier: str | None = None,
         adapt: bool = True,
-        expect: str = DEFAULT,
+        expect: str | None = None,
         device: str | None = None,
     ) -> None:
         run = Path(run)
@@ -99,7 +99,7 @@ class RunRecogniser:
         self.facts: dict[str, Any] = {
             "classifier": self._model.classifier_name,
             "adapts": adapt and self._model.classifier_name == VIEWS,
-            "expect": expect,
+            "expect": self._model.expects(expect),
             "labs": [lab.name for lab in config.labs],
             "source": config.classifiers.source,
             "training_cells": len(self._train.rows),
@@ -144,7 +144,11 @@ class RunRecogniser:
         rows = np.stack([self._unpacked(told) for told in inputs])
         found = self._model.assess(rows, expect=self._expect, adapt=self._adapt)
         distances = np.nan_to_num(found.distances)
-        return SampleResult(found.adapted, found.accuracy, found.probabilities, distances, found.mix or None)
+        suited = found.model
+        return SampleResult(
+            *(found.adapted, found.accuracy, found.probabilities, distances, found.mix or None),
+            *(suited.confusion(), suited.elsewhere, suited.each_unlike),
+        )
 
     def training_picture(self, row: int) -> bytes:
         """Training cell of a row of the cell store, cut out, as JPEG."""
@@ -177,7 +181,7 @@ class RunRecogniser:
                 inputs = model.autoencoder.encode(given).cpu().numpy()
         else:
             seen = model.seen(images, [cell.mask for cell in cells])
-            inputs = model.autoencoder.completed(np.stack(seen.descriptions))
+            inputs = model.completed(seen, [cell.mask for cell in cells])
             crops, drawn = reconstructed(model.autoencoder, seen)
         rows = model.features(inputs)
         neighbours = self._train.nearest(rows)

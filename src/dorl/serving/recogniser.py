@@ -123,6 +123,12 @@ class SampleResult:
         As `SeenCell.distance`, but for what all of them have in common as another lab's.
     mix : dict of str to float or None
         Estimated share of each class, by which `probabilities` are corrected; None where they aren't.
+    confusion : int array of shape (C, C) or None
+        Held-out training cells by true class and by what is said of them in that mix; None where none are known.
+    another_lab : bool
+        Whether the cells are another lab's.
+    each_unlike : bool
+        Whether `distances` tell the single cell, so that unlike ones stand apart in a differential.
     """
 
     adapted: bool
@@ -130,6 +136,9 @@ class SampleResult:
     probabilities: np.ndarray
     distances: np.ndarray
     mix: dict[str, float] | None = None
+    confusion: np.ndarray | None = None
+    another_lab: bool = False
+    each_unlike: bool = True
 
 
 class Recogniser(Protocol):

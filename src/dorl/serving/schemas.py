@@ -50,15 +50,21 @@ class LeftOut(BaseModel):
 
 
 class Count(BaseModel):
-    """Cells of a class, their share of all cells, and its 95 % interval; 0-1, null where there is no cell at all."""
+    """Cells of a class, their share of the leukocytes, and its 95 % intervals; null where there is no leukocyte.
+
+    Of the group "apart" (erythroblasts, smudge cells, cells unlike all training cells) it is cells over leukocytes.
+    """
 
     model_config = ConfigDict(populate_by_name=True)
 
     class_: str = Field(alias="class")
+    group: Literal["leukocyte", "apart"]
     cells: int
     share: float | None
-    low: float | None
+    low: float | None = Field(description="By counting so few cells alone (Wilson).")
     high: float | None
+    low_with_errors: float | None = Field(description="With the classifier's errors; null where these aren't known.")
+    high_with_errors: float | None
 
 
 class Sample(BaseModel):
@@ -80,8 +86,7 @@ class Sample(BaseModel):
     without_cell: int = Field(description="Images in which no white cell was found; they have no class.")
     classes: dict[str, int] = Field(description="Cells of each class, by a person's word where there is one.")
     differential: list[Count] = Field(
-        description="Of fields alone: every class, by a person's word where there is one. The interval is Wilson's; it "
-        "says what counting so few cells leaves open, and nothing of wrong classes."
+        description="Of fields alone: every class, by a person's word where there is one, leukocytes first."
     )
     adapted: bool = Field(description="Whether the classifier adapted to these cells, without labels.")
     accuracy: Accuracy | None
@@ -108,6 +113,7 @@ class Cell(BaseModel):
         "classes aren't known any more."
     )
     label: str | None = Field(description="The class that a person gave it.")
+    node: str | None = Field(description="The finest node of the tree of classes that is 90 % sure; null likewise.")
     found: bool = Field(description="Whether a white cell was found.")
     confidence: float = Field(description="Of its outline, 0-1; 0 where no white cell was found.")
     field: int | None = Field(description="The smear field in which it was found.")

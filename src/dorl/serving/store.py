@@ -93,6 +93,11 @@ class Samples:
             fields = db.execute(
                 "SELECT count(*) AS fields, count(width) AS fields_searched FROM fields WHERE sample = ?", (sample,)
             ).fetchone()
+            unlike = db.execute(
+                "SELECT class, count(*) FROM cells WHERE sample = ? AND seen AND label IS NULL AND class IS NOT NULL "
+                "AND distance > 1 GROUP BY 1",
+                (sample,),
+            ).fetchall()
             left_out = db.execute("SELECT name, reason FROM left_out WHERE sample = ?", (sample,)).fetchall()
         accuracy = json.loads(row["accuracy"]) if row["accuracy"] else None
         return {
@@ -102,6 +107,8 @@ class Samples:
             **dict(counts),
             **dict(fields),
             "classes": dict(classes),
+            "unlike_classes": dict(unlike),
+            "errors": json.loads(row["errors"]) if row["errors"] else None,
             "adapted": bool(row["adapted"]),
             "accuracy": accuracy and dict(zip(("share", "low", "high"), accuracy, strict=True)),
             "mix": json.loads(row["mix"]) if row["mix"] else None,
@@ -183,10 +190,10 @@ class Samples:
                 db.execute("UPDATE samples SET done = 1 WHERE id = ?", (sample,))
                 return
             db.execute(
-                "UPDATE samples SET done = 1, adapted = ?, accuracy = ?, mix = ? WHERE id = ?",
+                "UPDATE samples SET done = 1, adapted = ?, accuracy = ?, mix = ?, errors = ? WHERE id = ?",
                 (
                     *(together.adapted, together.accuracy and json.dumps(together.accuracy)),
-                    *(together.mix and json.dumps(together.mix), sample),
+                    *(together.mix and json.dumps(together.mix), _errors(together, classes), sample),
                 ),
             )
             if not together.adapted and together.mix is None:
@@ -197,6 +204,13 @@ class Samples:
                     "UPDATE cells SET class = ?, probability = ?, probabilities = ?, distance = ? WHERE id = ?",
                     (*_said(row, classes), distance, cell),
                 )
+
+
+def _errors(together: SampleResult, classes: Sequence[str]) -> str:
+    """What a differential's intervals rest on."""
+    confusion = None if together.confusion is None else together.confusion.tolist()
+    rest = {"another_lab": together.another_lab, "each_unlike": together.each_unlike}
+    return json.dumps({"classes": list(classes), "confusion": confusion, **rest})
 
 
 def as_kept(told: SeenCell, classes: Sequence[str]) -> tuple[Any, ...]:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from dorl.benchmark.methods.cells import Cells, Source
 from dorl.benchmark.methods.method import Fitted
+from dorl.cells.rows import with_last
+from dorl.cells.size import usual
 from dorl.cells.views import Views
 from dorl.classification import VIEWS, calibrate, expected_accuracy, make_classifier
 from dorl.representation.alignment import WIDTH
@@ -20,6 +22,8 @@ from dorl.representation.autoencoder import CrossDomainAutoencoder
 from dorl.representation.config import PARTS
 from dorl.representation.features import see_crops, shape_for
 from dorl.run.autoencoders import bundled
+from dorl.run.features import sizes_of_views
+from dorl.run.folder import ViewsSettings
 from dorl.runtime.inference import over_batches
 from dorl.runtime.progress import track
 from dorl.segmentation import Segmenter
@@ -34,7 +38,7 @@ class OfCells:
 
     What labs share is learnt from the source's cells and those of labs that may be looked at, going on from the bundled
     autoencoder. In the protocol "unseen" it is learnt anew, since what is bundled may have seen the tested lab, and
-    nothing is adapted.
+    nothing is adapted. `VIEWS` learns how large a cell is among those of its lab; in "unseen" that isn't known.
 
     Parameters
     ----------
@@ -71,13 +75,20 @@ class OfCells:
             seen_labs = [described, *(self._described(cells, plain, model) for cells in targets)]
             model.align(seen_labs, plain=self.plain, seed=seed)
 
-        def completed(views: NDArray[np.float16]) -> NDArray[np.float16]:
-            return model.completed(views) if self.features == "s" else views
+        middles = {lab.lab: usual(lab.sizes) for lab in ([] if source.unseen else targets)}
+        middles[source.cells.lab] = usual(source.cells.sizes)
+
+        def completed(views: NDArray[np.float16], cells: Cells) -> NDArray[np.float16]:
+            if self.features != "s":
+                return views
+            sizes = np.nan_to_num(cells.sizes - middles.get(cells.lab, np.nan))
+            counts = ViewsSettings(plain=self.plain, restained=views.shape[1] - self.plain)
+            return with_last(model.completed(views), sizes_of_views(sizes, counts))
 
         def seen(cells: Cells) -> NDArray[np.float16]:
-            return completed(self._described(cells, plain, model))
+            return completed(self._described(cells, plain, model), cells)
 
-        learnt = completed(described)
+        learnt = completed(described, source.cells)
         return [self._fitted(name, learnt, source, targets, seen, seed) for name in self.classifiers]
 
     def _fitted(

@@ -7,11 +7,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 
 class Store(Protocol):
     """What is asked of a `dorl.cells.CellStore`; the benchmark's hold no label and no path."""
+
+    @property
+    def table(self) -> pd.DataFrame: ...
 
     def __len__(self) -> int: ...
 
@@ -28,7 +32,8 @@ class Cells:
         The lab's name.
     square : Store
         Square crops around the cells, of the backbone's own size: ``crops`` uint8 (B, S, S, 3), ``masks`` bool
-        (B, S, S) and ``tokens`` float16 (B, D, G, G) of these crops.
+        (B, S, S) and ``tokens`` float16 (B, D, G, G) of these crops. Its table's ``size`` is the logarithm of the
+        cell's diameter in its image, in pixels (`dorl.cells.size.log_diameter`).
     whole : Store, optional
         The published road, for methods that ask for it: ``tokens`` and ``masks`` of the whole image, ``crops`` uint8
         (B, 128, 128, 3), the cell alone on grey.
@@ -49,6 +54,11 @@ class Cells:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def sizes(self) -> NDArray[np.float64]:
+        """The logarithm of each cell's diameter in its image, in pixels: (N,)."""
+        return self.square.table["size"].to_numpy(np.float64)[self.rows]
 
     def take(self, indices: Sequence[int] | np.ndarray) -> Cells:
         """Some of the cells, by number (K,)."""

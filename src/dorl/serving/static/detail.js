@@ -40,10 +40,16 @@ function head(cell, close) {
     make("div", {},
       make("h2", { textContent: className(shown) }),
       make("p", { className: "quiet", textContent: said }),
+      sureNode(cell),
       outline(cell),
       make("p", { className: "quiet", textContent: cell.name })),
     make("button", { id: "close", type: "button", textContent: "Close", onclick: close }));
 }
+
+/** The class that is 90 % sure, where that is coarser than the likeliest one. */
+const sureNode = (cell) => cell.node === null || cell.node === cell.class ? null : make("p", {
+  className: "quiet", textContent: cell.node === "cell" ? "no class is 90 % sure" : `90 % sure: ${className(cell.node)}`,
+});
 
 const outline = (cell) => make("p", {
   className: "quiet", textContent: cell.found ? `outline ${percent(cell.confidence)} sure` : "no outline",

@@ -35,11 +35,13 @@ function differential(sample) {
   const rows = () => sample.differential.map((row) => make("tr", {},
     make("th", { scope: "row", textContent: className(row.class) }),
     make("td", { textContent: row.cells }),
-    make("td", { textContent: row.share === null ? "" : `${tenths(row.share)} %` }),
-    make("td", { textContent: row.low === null ? "" : `${tenths(row.low)} – ${tenths(row.high)} %` })));
+    make("td", { textContent: row.share === null ? "" : `${tenths(row.share)}${row.group === "apart" ? " per 100" : " %"}` }),
+    make("td", { textContent: reach(row.low, row.high) }),
+    make("td", { textContent: reach(row.low_with_errors, row.high_with_errors) })));
   redraw(by("differential").querySelector("tbody"), sample.differential, rows);
 }
 
+const reach = (low, high) => (low === null || high === null ? "" : `${tenths(low)} – ${tenths(high)}`);
 const tenths = (share) => (100 * share).toFixed(1);
 
 function notes(sample) {

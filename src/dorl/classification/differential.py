@@ -1,0 +1,201 @@
+"""A differential count as laboratories report it: shares of the leukocytes, others per 100 leukocytes, intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from dorl import taxonomy
+
+#: columns of `differential`
+COLUMNS = ("class", "group", "cells", "share", "low", "high", "low_with_errors", "high_with_errors")
+#: groups of classes: those that percentages are taken of, and those that stand apart
+LEUKOCYTE, APART = "leukocyte", "apart"
+#: what a cell counts as that is unlike all that were learnt, and one whose node of the tree tells no class
+UNLIKE, UNCLASSIFIED = "unlike", "unclassified"
+#: the least count of leukocytes that laboratories report percentages of
+ENOUGH = 100
+#: steps of expectation maximisation in each draw
+STEPS = 10
+#: draws of the bootstrap
+DRAWS = 2000
+#: of the Dirichlet distribution around held-out cells: what stands in each place of the confusion beforehand
+PRIOR = 0.5
+#: in another lab whole classes are told otherwise than held-out cells were, so that counting more cells tells no more
+#: than so many would. Chosen on Acevedo-20's restained cells, and from JTSC and BCCD to it
+#: (``tools/measure/differential.py``).
+CELLS_UNLIKE = 12
+
+
+def is_leukocyte(name: str) -> bool:
+    """Whether a class or node counts among the leukocytes: not erythroblasts, smudge cells, or cells of no class."""
+    return name in taxonomy.NODES and taxonomy.is_a(name, LEUKOCYTE)
+
+
+def differential(
+    named: ArrayLike,
+    classes: Sequence[str],
+    *,
+    confusion: NDArray[np.int64] | None = None,
+    another_lab: bool = False,
+    slides: ArrayLike | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Count cells by class: leukocytes in shares of all leukocytes, others over the leukocytes.
+
+    Of 50 erythroblasts, 40 neutrophils and 10 lymphocytes the neutrophils are 80 % and the lymphocytes 20 %, and there
+    are 100 erythroblasts per 100 leukocytes. Each class has two intervals. The first says how far the share among the
+    cells counted may be from that in the whole smear, since other cells might have been met (Wilson's); it knows
+    nothing of wrong classes. The second covers the classifier's errors, too (`with_errors`), and holds the first.
+
+    Parameters
+    ----------
+    named : array of str, shape (N,)
+        One of `classes` each, another node of the tree, `UNLIKE`, or `UNCLASSIFIED`.
+    classes : sequence of str, length C
+        Of the classifier. Those without any cell are listed, too.
+    confusion : int array of shape (C, C), optional
+        Held-out cells by true class and by what the classifier says; without it there is no second interval.
+    another_lab : bool
+        Whether these cells are unlike those held out, so that errors may be others.
+    slides : array of str, shape (N,), optional
+        The slide of each cell. Cells of one belong together.
+    level : float
+        Of the intervals.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    DataFrame
+        `COLUMNS`, a row a class, leukocytes first. `share` is of the leukocytes, 0-1; in the group `APART` it is cells
+        over leukocytes, 0 or more. It is NaN where there is no leukocyte.
+
+    References
+    ----------
+    Wilson, J. Am. Stat. Assoc. 22 (1927); Rümke, *The imprecision of the ratio of two percentages observed in
+    differential white blood cell counts*, Blood Cells 11 (1985), on why a count needs an interval.
+    """
+    names = np.asarray(named, dtype=object)
+    rows = sorted([*classes, *(set(names.tolist()) - set(classes))], key=_place(classes))
+    counts = np.array([int((names == name).sum()) for name in rows], np.int64)
+    white = np.array([is_leukocyte(name) for name in rows], bool)
+    total = int(counts[white].sum())
+    table = pd.DataFrame({"class": pd.Series(rows, dtype=object), "cells": counts}, columns=list(COLUMNS))
+    table["group"] = np.where(white, LEUKOCYTE, APART)
+    limits = _limits(counts, white, total, level=level)
+    table["share"] = counts / total if total else np.nan
+    table["low"], table["high"] = limits.T
+    wide = np.full((len(rows), 2), np.nan)
+    if confusion is not None and total:
+        drawn = with_errors(names, rows, classes, confusion, slides=slides, seed=seed)
+        low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        most = CELLS_UNLIKE if another_lab else None
+        few = _limits(counts, white, total, level=level, most=most)
+        wide = np.column_stack([np.fmin(low, few[:, 0]), np.fmax(high, few[:, 1])])
+    table["low_with_errors"], table["high_with_errors"] = wide.T
+    return table
+
+
+def with_errors(
+    named: ArrayLike,
+    rows: Sequence[str],
+    classes: Sequence[str],
+    confusion: NDArray[np.int64],
+    *,
+    slides: ArrayLike | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Draw what the shares of the true classes might be: counting and errors in one bootstrap.
+
+    Each draw meets other cells (and other slides, where there are several), takes what the classifier says of a true
+    class from a Dirichlet distribution around the held-out cells, finds the mix of true classes that gives what was
+    counted (expectation maximisation from there), and draws each cell's true class by Bayes' rule.
+
+    Parameters
+    ----------
+    named, confusion, slides, seed
+        As for `differential`.
+    rows : sequence of str, length R
+        What is counted; among it all that is `named`. What isn't one of `classes` stays as it is.
+    classes : sequence of str, length C
+    draws : int
+
+    Returns
+    -------
+    float array of shape (draws, R)
+        Over the leukocytes of each draw; NaN where it has none.
+    """
+    random = np.random.default_rng(seed)
+    place = {name: number for number, name in enumerate(rows)}
+    index = np.array([place[name] for name in np.asarray(named, object)], np.int64)
+    met = _met(index, len(rows), slides, draws, random)
+    own = [place[name] for name in classes]
+    found = met.astype(np.float64)
+    found[:, own] = _true_classes(met[:, own], confusion, random)
+    white = np.array([is_leukocyte(name) for name in rows], bool)
+    total = found[:, white].sum(1, keepdims=True)
+    return np.divide(found, total, out=np.full_like(found, np.nan), where=total > 0)
+
+
+def _met(
+    index: NDArray[np.int64], size: int, slides: ArrayLike | None, draws: int, random: np.random.Generator
+) -> NDArray[np.int64]:
+    """Cells of each kind that other draws might have met: (draws, size) of kinds (N,)."""
+    if slides is not None and len(names := np.unique(np.asarray(slides, str))) > 1:
+        of = np.searchsorted(names, np.asarray(slides, str))
+        counts = np.zeros((len(names), size), np.int64)
+        np.add.at(counts, (of, index), 1)
+        return random.multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws) @ counts
+    return random.multinomial(len(index), np.bincount(index, minlength=size) / len(index), size=draws)
+
+
+def _true_classes(
+    met: NDArray[np.int64], confusion: NDArray[np.int64], random: np.random.Generator
+) -> NDArray[np.int64]:
+    """Cells of each true class (draws, C) of cells called each class (draws, C)."""
+    draws, size = met.shape
+    told = np.maximum(random.standard_gamma(confusion + PRIOR, (draws, size, size)), 1e-12)
+    told /= told.sum(2, keepdims=True)
+    mix = (met + PRIOR) / (met + PRIOR).sum(1, keepdims=True)
+    for _ in range(STEPS):
+        # P(true | called), called first
+        true = np.swapaxes(told * mix[:, :, None], 1, 2)
+        true /= true.sum(2, keepdims=True)
+        counts = np.einsum("dc,dct->dt", met, true) + PRIOR
+        mix = counts / counts.sum(1, keepdims=True)
+    return random.multinomial(met, true).sum(1)
+
+
+def _limits(
+    counts: NDArray[np.int64], white: NDArray[np.bool_], total: int, *, level: float, most: int | None = None
+) -> NDArray[np.float64]:
+    """Wilson's interval of each class of the leukocytes, of one apart that of its ratio to them: (R, 2).
+
+    Of more than `most` cells the interval is that which the same share has among so many.
+    """
+    from scipy.special import ndtri
+
+    trials = np.where(white, total, total + counts).astype(np.float64)
+    if not total:
+        return np.full((len(counts), 2), np.nan)
+    share, z = counts / trials, ndtri((1 + level) / 2)
+    if most is not None:
+        trials = np.minimum(trials, most)
+    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    reach = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
+    limits = np.clip(np.column_stack([middle - reach, middle + reach]), 0, 1)
+    with np.errstate(divide="ignore"):  # of the leukocytes, where it isn't taken
+        return np.where(white[:, None], limits, limits / (1 - limits))
+
+
+def _place(classes: Sequence[str]) -> Callable[[str], tuple[bool, int, int, str]]:
+    """Order of rows: leukocytes, then others, those of the classifier first."""
+    order = {name: number for number, name in enumerate(classes)}
+    last = {UNCLASSIFIED: 1, UNLIKE: 2}
+    return lambda name: (not is_leukocyte(name), last.get(name, 0), order.get(name, len(order)), name)
