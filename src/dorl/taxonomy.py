@@ -41,11 +41,19 @@ _PARENTS: dict[str, str | None] = {
     "basophil": "granulocyte",
     "immature_granulocyte": "granulocyte",
     "promyelocyte": "immature_granulocyte",
+    # beside, not below: of acute promyelocytic leukaemia, and counted with blasts
+    "promyelocyte_atypical": "immature_granulocyte",
     "myelocyte": "immature_granulocyte",
     "metamyelocyte": "immature_granulocyte",
     "lymphocyte": "leukocyte",
     "lymphocyte_typical": "lymphocyte",
     "lymphocyte_atypical": "lymphocyte",
+    "lymphocyte_reactive": "lymphocyte_atypical",
+    "lymphocyte_large_granular": "lymphocyte_atypical",
+    "lymphocyte_neoplastic": "lymphocyte_atypical",
+    "hairy_cell": "lymphocyte_atypical",
+    "prolymphocyte": "lymphocyte_atypical",
+    "plasma_cell": "leukocyte",
     "monocyte": "leukocyte",
     "myeloblast": "leukocyte",
     "erythroblast": "cell",
@@ -58,8 +66,9 @@ NODES: tuple[str, ...] = tuple(_PARENTS)
 #: leaves and nodes that healthy blood hardly holds
 UNCOMMON: frozenset[str] = frozenset(
     {
-        *("immature_granulocyte", "promyelocyte", "myelocyte", "metamyelocyte", "myeloblast"),
-        *("erythroblast", "lymphocyte_atypical", "smudge_cell"),
+        *("immature_granulocyte", "promyelocyte", "promyelocyte_atypical", "myelocyte", "metamyelocyte", "myeloblast"),
+        *("erythroblast", "lymphocyte_atypical", "lymphocyte_reactive", "lymphocyte_large_granular"),
+        *("lymphocyte_neoplastic", "hairy_cell", "prolymphocyte", "plasma_cell", "smudge_cell"),
     }
 )
 
@@ -106,6 +115,45 @@ BLOODMNIST_CODES: dict[int, str] = {
     6: "neutrophil",
 }
 
+#: folders of MLL23 (Shetab Boushehri et al., Sci. Data 2025, doi 10.1038/s41597-025-06223-x)
+MLL23_CODES: dict[str, str] = {
+    "basophil": "basophil",
+    "eosinophil": "eosinophil",
+    "hairy_cell": "hairy_cell",
+    "lymphocyte": "lymphocyte_typical",  # the atypical ones have folders of their own
+    "lymphocyte_large_granular": "lymphocyte_large_granular",
+    "lymphocyte_neoplastic": "lymphocyte_neoplastic",
+    "lymphocyte_reactive": "lymphocyte_reactive",
+    "metamyelocyte": "metamyelocyte",
+    "monocyte": "monocyte",
+    "myeloblast": "myeloblast",
+    "myelocyte": "myelocyte",
+    "neutrophil_band": "neutrophil_banded",
+    "neutrophil_segmented": "neutrophil_segmented",
+    "normoblast": "erythroblast",
+    "plasma_cell": "plasma_cell",
+    "promyelocyte": "promyelocyte",
+    "promyelocyte_atypical": "promyelocyte_atypical",
+    "smudge_cell": "smudge_cell",
+}
+
+#: labels of WBCBench 2026 (arXiv 2604.10797)
+WBCBENCH_CODES: dict[str, str] = {
+    "BA": "basophil",
+    "BL": "myeloblast",  # blast
+    "BNE": "neutrophil_banded",
+    "EO": "eosinophil",
+    "LY": "lymphocyte_typical",
+    "MMY": "metamyelocyte",
+    "MO": "monocyte",
+    "MY": "myelocyte",
+    "PC": "plasma_cell",
+    "PLY": "prolymphocyte",
+    "PMY": "promyelocyte",
+    "SNE": "neutrophil_segmented",
+    "VLY": "lymphocyte_reactive",  # variant lymphocyte
+}
+
 #: codes that are known but not used, by data set, and why
 MATEK_LEFT_OUT: dict[str, str] = {"PMB": "promyelocyte with two lobes, no class of its own in the other labs"}
 ACEVEDO_LEFT_OUT: dict[str, str] = {
@@ -146,15 +194,21 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     ),
     "basophil": ("bas", "baso", "basophile", "basophilic granulocyte", "basophil granulocyte"),
     "immature_granulocyte": ("ig", "igs", "immature gran", "granulocyte precursor"),
+    "promyelocyte_atypical": ("abnormal promyelocyte", "faggot"),
     "promyelocyte": ("promyelo", "progranulocyte", "neutrophilic promyelocyte"),
     "myelocyte": ("neutrophilic myelocyte", "neutrophil myelocyte"),
     "metamyelocyte": ("metamyelo", "neutrophilic metamyelocyte", "neutrophil metamyelocyte"),
     "lymphocyte": ("lym", "lymph", "lympho"),
     "lymphocyte_typical": ("typical lymph", "normal lymphocyte", "normal lymph", "mature lymphocyte"),
-    "lymphocyte_atypical": (
-        *("atypical lymph", "reactive lymphocyte", "reactive lymph", "variant lymphocyte", "variant lymph"),
-        *("activated lymphocyte", "abnormal lymphocyte", "virocyte", "downey"),
+    "lymphocyte_atypical": ("atypical lymph", "abnormal lymphocyte"),
+    "lymphocyte_reactive": (
+        *("reactive lymph", "variant lymphocyte", "variant lymph", "activated lymphocyte", "virocyte", "downey"),
     ),
+    "lymphocyte_large_granular": ("lgl", "large granular lymph"),
+    "lymphocyte_neoplastic": ("neoplastic lymph", "malignant lymphocyte", "lymphoma"),
+    "hairy_cell": ("hairy lymphocyte",),
+    "prolymphocyte": ("prolymph",),
+    "plasma_cell": ("plasmacyte", "plasmocyte"),
     "monocyte": ("mono", "monoblast"),
     "myeloblast": ("blast", "myeloid blast", "aml blast"),
     "erythroblast": (
@@ -241,11 +295,13 @@ def is_a(fine: str, coarse: str) -> bool:
 def flat(label: str) -> str:
     """The paper's mapping of coarse labels to the 13 classes.
 
-    ``neutrophil`` counts as ``neutrophil_segmented`` and ``lymphocyte`` as ``lymphocyte_typical``; every
-    other label stays as it is, inner nodes such as ``immature_granulocyte`` included.
+    ``neutrophil`` counts as ``neutrophil_segmented``, ``lymphocyte`` as ``lymphocyte_typical``, what is finer than one
+    of the 13 as that one, and ``promyelocyte_atypical`` as ``promyelocyte``; every other label stays as it is, inner
+    nodes such as ``immature_granulocyte`` included.
     """
-    parent(label)
-    return {"neutrophil": "neutrophil_segmented", "lymphocyte": "lymphocyte_typical"}.get(label, label)
+    above = next((name for name in ancestors(label) if name in CLASSES), label)
+    coarse = {"neutrophil": "neutrophil_segmented", "lymphocyte": "lymphocyte_typical"}
+    return {**coarse, "promyelocyte_atypical": "promyelocyte"}.get(label, above)
 
 
 def _is_missing(label: Any) -> bool:

@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedKFold
 
 from dorl.classification import LabFeatures, cross_lab
-from dorl.classification.folds import beside, lab_folds, stratified, without_copies
+from dorl.classification.folds import (
+    beside,
+    check_split,
+    lab_folds,
+    rows_to_test,
+    split_fold,
+    stratified,
+    without_copies,
+)
 from dorl.errors import InputError
 
 Y = np.array(["a", "b"] * 15)
@@ -121,3 +129,33 @@ def test_a_lab_of_copies_alone_is_left_out_with_a_note() -> None:
     found = cross_lab({"one": one, "two": one}, classifiers=["LR"], trains=["one"])
     assert found.pairs["test"].tolist() == ["one"]
     assert any("20 cells of two are copies" in note for note in found.notes)
+
+
+def test_patients_of_copies_are_not_tested_either() -> None:
+    notes: list[str] = []
+    patients = np.array(["a", "a", "b", None, None], object)
+    rows = without_copies("mine", "lab", np.array([7]), np.array([7, 1, 2, 3, 4]), 5, notes, patients)
+    assert rows.tolist() == [2, 3, 4]
+    assert notes == [
+        "mine → lab: 1 cells of lab are copies of cells of mine: not tested.",
+        "mine → lab: 1 more cells are of patients of such copies: not tested.",
+    ]
+    assert without_copies("mine", "lab", np.array([7]), np.array([7, 1]), 2, [], None).tolist() == [1]
+
+
+def test_a_labs_own_split_is_one_fold_and_tells_of_patients_on_both_sides() -> None:
+    y = np.array(["monocyte", "neutrophil", "monocyte", "neutrophil"], object)
+    notes: list[str] = []
+    split = np.array(["train", None, "Test ", "val"], object)
+    ((learn, held),) = split_fold("one", y, split, notes, np.array(["a", "b", "a", None], object))
+    assert (learn.tolist(), held.tolist()) == ([0, 1, 3], [2])
+    assert notes == ["one: 1 patients stand on both sides of its split: scores on it may be too high."]
+    assert rows_to_test(split, 4).tolist() == [2]
+    assert rows_to_test(None, 3).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("split", [None, [None] * 4, ["test"] * 4, ["train", "test", "train", "test"]])
+def test_a_split_that_leaves_nothing_to_test_or_to_learn_is_refused(split: list[str | None] | None) -> None:
+    y = np.array(["monocyte", "neutrophil", "monocyte", "neutrophil"], object)
+    with pytest.raises(InputError, match="one: its column split leaves"):
+        check_split("one", y, None if split is None else np.array(split, object))

@@ -163,3 +163,23 @@ def test_of_a_pair_compared_twice_the_first_matrix_stays_and_all_mistakes():
     joined = ProtocolResult.concat(parts)
     assert joined.confusions["a", "b", "LR"] is parts[0].confusions["a", "b", "LR"]
     assert len(joined.mistakes) == sum(len(part.mistakes) for part in parts) > 0
+
+
+def test_with_their_own_split_labs_are_learnt_and_tested_once():
+    one, other = lab({"neutrophil": 30, "monocyte": 30}), lab({"neutrophil": 20, "monocyte": 20}, seed=1)
+    split = np.array(["test", "train", "train"] * 20, object)
+    labs = {
+        "one": LabFeatures(one.X, one.y, splits=split),
+        "other": LabFeatures(other.X, other.y, splits=np.array(["test"] * 10 + ["train"] * 30, object)),
+    }
+    found = cross_lab(labs, classifiers=["LR"], split=True, trains=["one"], explain=["LR"])
+    assert found.results["fold"].tolist() == [0, 0]
+    assert found.pairs.set_index("test")["cells"].to_dict() == {"one": 60, "other": 10}
+    assert found.confusions["one", "one", "LR"][1].sum() == 20
+    assert found.confusions["one", "other", "LR"][1].sum() == 10
+    own = found.answers["one", "one", "DoRL", "LR"].compared()
+    assert len(own.true) == 20
+    np.testing.assert_allclose(own.probabilities.sum(axis=1), 1, atol=1e-6)
+    labs["other"].splits = None
+    whole = cross_lab(labs, classifiers=["LR"], split=True, trains=["one"])
+    assert whole.confusions["one", "other", "LR"][1].sum() == 40

@@ -97,6 +97,14 @@ def test_every_pair_is_measured_and_results_are_cached(three: list[str], out: Pa
     text = (out / "table.md").read_text()
     assert f"| method | harbour→dune | harbour→coarse | harbour→harbour | {MEAN} |" in text
     assert "seen by the backbone" in text
+    assert "In brackets: the 95 % interval" in text
+    intervals = pd.read_csv(out / "intervals.csv")
+    means = again.groupby(["protocol", "test"])["accuracy"].mean()
+    for row in intervals.to_dict("records"):
+        assert row["accuracy"] == pytest.approx(means[row["protocol"], row["test"]])
+        assert row["accuracy_low"] <= row["accuracy"] <= row["accuracy_high"]
+    assert set(intervals["drawn"]) == {"patients"}
+    assert (again["macro_f1_low"] <= again["macro_f1"]).all()
     assert pd.read_csv(out / "results.csv")["cached"].all()
     assert not [path for path in out.rglob("*") if ".part" in path.name]
 

@@ -84,3 +84,19 @@ def test_a_table_in_the_folder_is_told(tmp_path):
     (tmp_path / "measures.csv").write_text("path,area\n1.png,7\n")
     (remark,) = read(tmp_path, "1.png").remarks
     assert remark == "labels.csv lists images and isn't read with the folder: give the file itself to use it"
+
+
+def test_mll23_is_known_by_its_folders_and_its_plain_lymphocytes_are_typical(tmp_path):
+    folders = [
+        "lymphocyte",
+        "lymphocyte_large_granular",
+        "lymphocyte_neoplastic",
+        "promyelocyte_atypical",
+        "normoblast",
+    ]
+    lab = read(tmp_path, *(f"{folder}/1.png" for folder in folders))
+    assert lab.layout == "mll23"
+    assert lab.remarks[0].startswith("classes are taken from the codes of the folders, as in MLL23")
+    assert set(lab.classes) == {"lymphocyte_typical", "erythroblast", *folders[1:4]}
+    alone = read(tmp_path / "other", "lymphocyte/1.png", "hairy_cell/2.png")
+    assert (alone.layout, alone.classes) == ("folders", ("hairy_cell", "lymphocyte"))

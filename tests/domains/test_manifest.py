@@ -212,3 +212,15 @@ def test_any_manifest_is_read_or_refused(rows, kind):
         assert set(lab.table["path"]) <= {"a.png", "b.png", "deep/c.png"}
         if kind == "parquet":  # a CSV loses rows that are blank, and may gain some by odd line ends
             assert len(lab) + len(lab.left_out) == len(rows)
+
+
+def test_labels_that_are_wbcbenchs_codes_alone_are_read_by_its_table(tmp_path):
+    put(tmp_path, *(f"{n}.png" for n in range(4)))
+    rows = [{"image": f"{n}.png", "label": code} for n, code in enumerate(("SNE", "VLY", "PLY", "BL"))]
+    lab = read_domain(manifest(tmp_path / "codes.csv", rows))
+    assert lab.labels.tolist() == ["neutrophil_segmented", "lymphocyte_reactive", "prolymphocyte", "myeloblast"]
+    assert any("as in WBCBench 2026" in remark for remark in lab.remarks)
+    rows[0]["label"] = "Segmented neutrophil"  # a table of names isn't one of codes
+    mixed = read_domain(manifest(tmp_path / "mixed.csv", rows))
+    assert mixed.labels.tolist() == ["neutrophil_segmented"]
+    assert "unknown class 'VLY'" in mixed.left_out["reason"].tolist()

@@ -17,7 +17,7 @@ def config(fitted: Path) -> RunConfig:
 
 def results(*rows: tuple) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=["train", "test", "method", "accuracy"])
-    return frame.assign(classifier="Views", fold=frame.groupby(["train", "test", "method"]).cumcount())
+    return frame.assign(classifier="Views", macro_f1=0.5, fold=frame.groupby(["train", "test", "method"]).cumcount())
 
 
 def test_the_overview_shows_the_first_protocol_and_a_dash_where_nothing_is_compared(config: RunConfig) -> None:
@@ -30,11 +30,25 @@ def test_the_overview_shows_the_first_protocol_and_a_dash_where_nothing_is_compa
     )
     other = frame.assign(classifier="LR", accuracy=0.0)
     table = overview(pd.concat([other, frame]), config)
-    assert table.columns[1:] == ["harbour", "dune"]
     assert [[cell.text for cell in row] for row in table.rows] == [
-        ["harbour", "–", "25.0 ± 0.0"],
-        ["dune", "–", "60.0 ± 10.0"],
+        ["harbour", "dune", "25.0", "50.0"],
+        ["dune", "harbour", "–", "50.0"],
+        ["dune", "dune", "60.0", "50.0"],
     ]
+
+
+def test_the_overview_shows_intervals_and_the_patients_that_were_drawn(config: RunConfig) -> None:
+    frame = results(("dune", "harbour", "DoRL", 0.5))
+    known = {"train": "dune", "test": "harbour", "method": "DoRL", "classifier": "Views", "cells": 90, "units": 12}
+    limits = {"accuracy_low": 0.4, "accuracy_high": 0.6, "macro_f1_low": 0.3, "macro_f1_high": 0.7}
+    told = [pd.DataFrame([{**known, **limits, "drawn": drawn}]) for drawn in ("patients", "cells")]
+    shown = [
+        dict(zip(one.columns, [cell.text for cell in one.rows[0]], strict=True))
+        for one in (overview(frame, config, one) for one in told)
+    ]
+    assert [one["cells"] for one in shown] == ["90 of 12 patients", "90"]
+    assert shown[0]["accuracy, 95 % interval"] == "40.0 to 60.0"
+    assert shown[0]["macro-F1, 95 % interval"] == "30.0 to 70.0"
 
 
 def test_distances_stand_side_by_side_before_and_after() -> None:

@@ -32,8 +32,14 @@ def test_the_report_shows_labs_tables_figures_and_settings(run: Path) -> None:
         "Accuracy, flat",
         "Balanced accuracy, by the tree of classes",
         "Macro-F1, by the tree of classes",
+        "Macro-F1, flat",
         "What each pair compares",
         "Confusion matrices",
+        "A class at a time",
+        "Confusion at each node of the tree",
+        "ROC and precision-recall curves",
+        "Agreement beyond chance",
+        "Reliability, before probabilities are corrected",
         "Latent space",
         "How far the labs are apart",
         "Grey levels",
@@ -42,11 +48,12 @@ def test_the_report_shows_labs_tables_figures_and_settings(run: Path) -> None:
         "How far probabilities can be taken at their word",
         "The autoencoder&#39;s training",
         "Notes",
+        "Reporting checklist",
         "All settings",
     ]
     for shown in ("harbour – dune", "harbour → dune", "SVM (linear)", "autoencoder.depth"):
         assert shown in text
-    assert text.count("data:image/png;base64,") == 5
+    assert text.count("data:image/png;base64,") == 7
     assert text.count("data:image/jpeg;base64,") == 1
     assert not re.search(r"(src|href)=\"https?:", text)
     assert str(run.parent) not in text
@@ -59,7 +66,7 @@ def test_it_is_made_from_what_lies_in_the_folder(run: Path) -> None:
     (run / "figures" / "loss.png").unlink()
     text = write_run_report(run).read_text()
     assert "43.21 ± 0.00" in text
-    assert text.count("data:image/png;base64,") == 4
+    assert text.count("data:image/png;base64,") == 6
 
 
 def test_the_map_has_every_cell_with_its_picture_and_the_place_in_the_features_file(run: Path) -> None:
@@ -85,7 +92,7 @@ def test_without_cells_or_features_the_drawn_latent_space_is_shown(run: Path, na
     shutil.rmtree(run / name) if (run / name).is_dir() else (run / name).unlink()
     text = write_run_report(run).read_text()
     assert "<script" not in text
-    assert text.count("data:image/png;base64,") == 5
+    assert text.count("data:image/png;base64,") == 7
 
 
 def test_a_run_of_an_earlier_dorl_has_a_report_too(run: Path) -> None:

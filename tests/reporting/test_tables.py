@@ -4,8 +4,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dorl.classification import ProtocolResult
+from classification.made_up import fine_and_coarse
+from dorl.classification import ProtocolResult, cross_lab
+from dorl.classification.answers import ALIKE
 from dorl.reporting import table, write_results, write_tables
+from dorl.reporting.tables import FILES
+from dorl.sheets import read_sheet, write_sheet
 
 
 def frame(scores):
@@ -79,7 +83,46 @@ def test_results_are_written_and_read_back(tmp_path):
     write_results(result(), tmp_path)
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "results.csv"), SCORES)
     assert (pd.read_csv(tmp_path / "results_flat.csv")["accuracy"] == 0.125).all()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["results.csv", "results_flat.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(FILES)
+
+
+def intervals(**told_apart):
+    """Intervals of the pair M → A: five points to either side, and what is told apart from the best."""
+    rows = SCORES[SCORES["test"] == "A"].groupby(["train", "test", "method", "classifier"], sort=False)
+    found = rows[["accuracy", "macro_f1"]].mean().reset_index()
+    for score in ("accuracy", "macro_f1"):
+        found[f"{score}_low"], found[f"{score}_high"] = found[score] - 0.05, found[score] + 0.05
+    return found.assign(told_apart=[told_apart.get(name) for name in found["classifier"]])
+
+
+def test_intervals_stand_in_brackets_and_what_is_not_told_apart_from_the_best_is_marked():
+    lines = table(SCORES, intervals=intervals(RF=False)).splitlines()
+    assert lines[2] == "| DoRL-RF | **85.00 ± 5.00** | 20.00 ± 0.00 (15.0–25.0) ≈ | 52.50 |"
+    assert lines[3] == "| DoRL-SVM (poly) | 70.00 ± 0.00 | **45.00 ± 5.00 (40.0–50.0)** | **57.50** |"
+    assert ALIKE not in table(SCORES, intervals=intervals(RF=True))
+    assert ALIKE not in table(SCORES, score="macro_f1", intervals=intervals(RF=False))
+
+
+def test_the_marks_are_the_same_when_intervals_were_read_from_a_file(tmp_path):
+    write_sheet(tmp_path / "intervals.csv", intervals(RF=False))
+    again = read_sheet(tmp_path / "intervals.csv")
+    assert table(SCORES, intervals=again) == table(SCORES, intervals=intervals(RF=False))
+
+
+def test_of_a_real_result_every_table_has_intervals(tmp_path):
+    found = cross_lab(fine_and_coarse(), classifiers=["LR", "RF"], folds=2)
+    write_results(found, tmp_path)
+    write_tables(found, tmp_path)
+    rows = [line for line in (tmp_path / "table.md").read_text(encoding="utf-8").splitlines() if line[:6] == "| DoRL"]
+    assert len(rows) == 2 * 5
+    assert all(len(re.findall(r"± [\d.]+ \([\d.]+–[\d.]+\)", row)) == 4 for row in rows)
+    told = read_sheet(tmp_path / "classes.csv")
+    assert set(told["class"]) >= {"neutrophil", "monocyte"}
+    assert told["sensitivity"].between(0, 1).all()
+    nodes = read_sheet(tmp_path / "confusion.csv")
+    own = nodes[(nodes["train"] == "fine") & (nodes["test"] == "fine") & (nodes["node"] == "neutrophil")]
+    assert set(own["true"]) == {"neutrophil_banded", "neutrophil_segmented"}
+    assert own[own["classifier"] == "LR"]["cells"].sum() == 40
 
 
 @pytest.mark.parametrize(

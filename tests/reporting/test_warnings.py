@@ -33,6 +33,14 @@ def test_each_trouble_of_a_lab_is_said_with_its_size() -> None:
     assert bare.startswith("d: has no labels")
 
 
+def test_cells_whose_patient_is_not_known_are_told_where_there_are_labels() -> None:
+    labs = {"a": lab(without_patient=100), "b": lab(without_patient=3), "c": lab(without_patient=0)}
+    labs["d"] = lab(without_patient=100, classes={})
+    whole, part, _ = cautions({"labs": labs})
+    assert whole.startswith("a: no patient is known: cells of one smear may be learnt from and tested")
+    assert part.startswith("b: of 3 cells no patient is known")
+
+
 def test_a_lab_unlike_all_others_is_named_by_the_features_after_the_autoencoder() -> None:
     labs = {name: lab() for name in "abc"}
     near = [distance("a", "b", 0.1), distance("a", "c", 0.3), distance("b", "c", 0.4)]

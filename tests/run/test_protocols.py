@@ -71,3 +71,27 @@ def test_unseen_lab_rows_stand_beside_the_published_ones(labs: list[str], tmp_pa
     unseen = results[results["method"] == "DoRL (unseen lab)"]
     assert set(zip(unseen.train, unseen.test, strict=True)) == {("harbour", "dune"), ("dune", "harbour")}
     assert "DoRL (unseen lab)-RF" in (tmp_path / "e" / "table.md").read_text()
+
+
+def test_one_lab_is_left_out_of_several_that_are_learnt_together(published: Path) -> None:
+    fine = ["neutrophil_banded"] * 8 + ["monocyte"] * 8
+    labs = [lab("a", TWO), lab("b", fine), lab("c", ["neutrophil"] * 8 + ["monocyte"] * 8)]
+    made = represented(labs, published)
+    made.config = made.config.model_copy(update={"protocols": ["left-out"]})
+    result = run_protocols(made)
+    assert set(zip(result.results["train"], result.results["test"], strict=True)) == {
+        ("b+c", "a"),
+        ("a+c", "b"),
+        ("a+b", "c"),
+    }
+    # b's banded neutrophils and c's neutrophils are learnt as neutrophils, and eosinophils of a aren't known to them
+    assert set(result.answers["b+c", "a", "DoRL (one lab left out)", "LR"].classes) == {"monocyte"}
+    assert set(result.results["method"]) == {"DoRL (one lab left out)"}
+    with pytest.raises(InputError, match="'left-out' needs three labs"):
+        check_protocols(["left-out"], labs[:2])
+
+
+def test_a_split_that_can_t_be_followed_is_refused_before_any_work() -> None:
+    labelled = lab("a", TWO)
+    with pytest.raises(InputError, match="a: its column split leaves 0 labelled cells to test"):
+        check_protocols(["transductive"], [labelled], split=True)

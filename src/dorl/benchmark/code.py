@@ -20,6 +20,8 @@ SHARED_CODE = (
     ),
     *(
         "dorl.cells.pooling",
+        "dorl.classification.answers",
+        "dorl.classification.bootstrap",
         "dorl.classification.comparison",
         "dorl.classification.folds",
         "dorl.classification.metrics",

@@ -16,7 +16,9 @@ import numpy as np
 from dorl.benchmark.code import CELLS_CODE, SHARED_CODE
 from dorl.benchmark.labs import Lab, draw
 from dorl.benchmark.methods import Cells, Method, Row, Source
+from dorl.classification.answers import Answers
 from dorl.classification.comparison import Comparison
+from dorl.classification.folds import of_patients_with, units
 from dorl.errors import InputError
 from dorl.files import write_json
 from dorl.runtime.kept import code_digest, content_key
@@ -72,6 +74,8 @@ class Plan:
         Test on the source's held-out fold, too.
     unlabelled : sequence of str
         Labs that aren't tested, and may be looked at in either protocol by rows that see all labs.
+    versions : mapping of str to sequence of str
+        Tested lab → its versions whose images were made worse; each is tested beside it, and no method sees it.
     """
 
     sources: Sequence[str]
@@ -80,6 +84,7 @@ class Plan:
     segmenters: Mapping[str, str]
     own: bool = True
     unlabelled: Sequence[str] = ()
+    versions: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def plan(rows: Iterable[tuple[Row, int]], given: Plan) -> list[Job]:
@@ -103,12 +108,13 @@ def plan(rows: Iterable[tuple[Row, int]], given: Plan) -> list[Job]:
                 if "transductive" in given.protocols:
                     for other in others:
                         targets = {"source": (), "target": (other,), "labs": others + unlabelled}[row.sees]
-                        for test in (*own, other):
+                        for test in (*own, other, *given.versions.get(other, ())):
                             add(row, source, number, main, targets, test, "transductive")
                 if "unseen" in given.protocols and row.sees != "target":
                     targets = unlabelled if row.sees == "labs" else ()
                     for other in others:
-                        add(row, source, number, given.segmenters.get(other, main), targets, other, "unseen")
+                        for test in (other, *given.versions.get(other, ())):
+                            add(row, source, number, given.segmenters.get(other, main), targets, test, "unseen")
                     for test in own:
                         add(row, source, number, main, targets, test, "unseen")
     return list(jobs.values())
@@ -172,8 +178,10 @@ def run_job(
     Returns
     -------
     dict
-        ``results``: a dict a variant and tested lab, with test, variant, setting, chosen_by, cells, classes and the
-        scores; ``seconds``; ``peak_mb`` (None where the system doesn't tell).
+        ``results``: a dict a variant and tested lab, with test, variant, setting, chosen_by, cells, classes, the scores
+        with their intervals, and ``said``, the number of each cell's predicted class; ``asked``: of each tested lab the
+        cells' ``rows``, ``true`` classes and ``units``, and whether these are patients (``by_patient``); ``seconds``;
+        ``peak_mb`` (None where the system doesn't tell).
     """
     lab = labs[job.source]
     seed = drawing.seed + job.number
@@ -185,6 +193,7 @@ def run_job(
     targets = [replace(cells[name], domain=number) for number, name in enumerate(job.targets, start=1)]
     tested = {name: held if name == job.source else asked_rows(lab, labs[name]) for name in job.tests}
     results = []
+    asked_about = {name: _asked_about(lab, labs[name], rows) for name, rows in tested.items()}
     with Watch() as watch:
         for fitted in method.fit(source, targets, seed):
             for test, rows in tested.items():
@@ -195,13 +204,14 @@ def run_job(
                 if fitted.estimate is not None:
                     scored |= dict(zip(ESTIMATED, fitted.estimate(asked), strict=True))
                 results.append({**told, "chosen_by": fitted.chosen_by, **scored})
-    return {"results": results, "seconds": round(watch.seconds, 2), "peak_mb": watch.peak}
+    cost = {"seconds": round(watch.seconds, 2), "peak_mb": watch.peak}
+    return {"results": results, "asked": asked_about, **cost}
 
 
 def asked_rows(source: Lab, test: Lab) -> np.ndarray:
-    """Rows of another lab that are tested: those with a class, without copies of the source's images."""
-    rows = test.compared
-    return rows[~test.copies(source)[rows]]
+    """Rows of another lab that are tested: those with a class, without copies of the source's and their patients."""
+    rows, copies = test.compared, test.copies(source)
+    return rows[~(copies | of_patients_with(copies, test.domain.table["patient"].to_numpy(object)))[rows]]
 
 
 def copies_note(source: Lab, test: Lab) -> list[str]:
@@ -217,12 +227,56 @@ def copies_note(source: Lab, test: Lab) -> list[str]:
     return [told] if copies else []
 
 
-def _scored(source: Lab, test: Lab, rows: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
-    """Scores of predictions of `rows` of a lab, by the tree of classes."""
+def _asked_about(source: Lab, test: Lab, rows: np.ndarray) -> dict[str, Any]:
+    """What is known of the cells of a lab that are tested, for `answers_of`."""
+    of = _answers(source, test, rows, test.labels[rows])
+    return {
+        "rows": rows.tolist(),
+        "true": of.true.tolist(),
+        "units": of.units.tolist(),
+        "by_patient": of.by_patient,
+        "classes": list(of.classes),
+    }
+
+
+def _answers(source: Lab, test: Lab, rows: np.ndarray, predicted: np.ndarray) -> Answers:
+    """Predictions of `rows` of a lab, by the tree of classes."""
     comparison = comparison_of(source, test)
     place = {row: number for number, row in enumerate(test.compared.tolist())}
-    scores, counts = comparison.tree(np.array([place[row] for row in rows.tolist()], np.intp), predicted)
-    return {"cells": int(counts.sum()), "classes": list(comparison.classes), **scores}
+    cells = np.array([place[row] for row in rows.tolist()], np.intp)
+    known = test.compared
+    groups = None if test.groups is None else test.groups[known]
+    together, by_patient = units(len(known), groups, test.domain.table["patient"].to_numpy(object)[known])
+    found, _ = comparison.answers([(cells, predicted)], together, by_patient=by_patient)
+    return Answers(found.classes, found.true[cells], found.predicted[:, cells], found.units[cells], by_patient)
+
+
+def _scored(source: Lab, test: Lab, rows: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+    """Scores of predictions of `rows` of a lab, by the tree of classes, each with its interval, and the predictions."""
+    found = _answers(source, test, rows, predicted)
+    scored: dict[str, Any] = {"cells": int((found.true >= 0).sum()), "classes": list(found.classes)}
+    for name, interval in found.intervals().items():
+        scored |= {name: interval.value, f"{name}_low": interval.low, f"{name}_high": interval.high}
+    return {**scored, "said": found.predicted[0].tolist()}
+
+
+def answers_of(results: Sequence[tuple[Mapping[str, Any], Sequence[int]]]) -> Answers:
+    """A method's answers about a lab, of all its fits.
+
+    Parameters
+    ----------
+    results : sequence of (dict, sequence of int)
+        Of each fit what `run_job` gives of the tested lab as ``asked``, and as ``said``.
+    """
+    rows = sorted({row for asked, _ in results for row in asked["rows"]})
+    place = {row: number for number, row in enumerate(rows)}
+    true, together = np.full(len(rows), -1, np.int64), np.zeros(len(rows), np.int64)
+    said = np.full((len(results), len(rows)), -1, np.int64)
+    for fit, (asked, predicted) in enumerate(results):
+        cells = [place[row] for row in asked["rows"]]
+        true[cells], together[cells], said[fit, cells] = asked["true"], asked["units"], predicted
+    asked = results[0][0]
+    return Answers(tuple(asked["classes"]), true, said, together, bool(asked["by_patient"]))
 
 
 def comparison_of(source: Lab, test: Lab) -> Comparison:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from dorl.classification.answers import ALIKE, Answers, Key, intervals_table
 from dorl.files import write_text
 from dorl.sheets import write_sheet
 
@@ -22,14 +23,28 @@ COLUMNS = (
         "cells",
         "classes",
         "accuracy",
+        "accuracy_low",
+        "accuracy_high",
         "balanced_accuracy",
+        "balanced_accuracy_low",
+        "balanced_accuracy_high",
         "macro_f1",
+        "macro_f1_low",
+        "macro_f1_high",
     ),
     *("estimated", "estimated_low", "estimated_high"),
     *("setting", "chosen_by", "target", "backbone", "seconds", "peak_mb", "cached"),
 )
 SCORES = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro-F1"}
 MEAN = "mean over targets"
+BRACKETS = (
+    "In brackets: the 95 % interval (bootstrap, 2,000 draws of patients where they are known, else of cells), "
+    "of the mean "
+    "over seeds; it covers which cells were tested, not which ones were learnt from. "
+    f"{ALIKE}: accuracy not told apart from the best of the column, by a paired bootstrap and McNemar's test "
+    f"on the same "
+    "cells, with Holm's correction over rows."
+)
 COST = (
     "Seconds of all fits and their predictions, embedding the cells not counted; rows that differ in the classifier "
     "only share theirs. Peak memory is that of the whole process while the row ran. What came from the cache was "
@@ -42,8 +57,14 @@ MEANING = {
 }
 
 
-def write_benchmark(rows: Sequence[dict[str, Any]], out: Path, notes: Sequence[str], remarks: Sequence[str]) -> None:
-    """Write both files.
+def write_benchmark(
+    rows: Sequence[dict[str, Any]],
+    out: Path,
+    notes: Sequence[str],
+    remarks: Sequence[str],
+    intervals: pd.DataFrame | None = None,
+) -> None:
+    """Write both files, and ``intervals.csv`` where there are intervals.
 
     Parameters
     ----------
@@ -53,7 +74,11 @@ def write_benchmark(rows: Sequence[dict[str, Any]], out: Path, notes: Sequence[s
         Folder.
     notes, remarks : sequence of str
         Stand at the end of the table.
+    intervals : DataFrame, optional
+        As of `method_intervals`.
     """
+    if intervals is not None:
+        write_sheet(out / "intervals.csv", intervals)
     results = pd.DataFrame(rows, columns=list(COLUMNS))
     write_sheet(out / "results.csv", results)
     parts = [
@@ -61,11 +86,13 @@ def write_benchmark(rows: Sequence[dict[str, Any]], out: Path, notes: Sequence[s
         "Learnt from one lab's labels, tested on others: `train→test`, in %, mean ± standard deviation over seeds. "
         f"`{MEAN}` leaves the own lab out; the own lab is its held-out fold. Classes are compared by the tree of "
         "classes. Best of each column in bold.\n",
+        *([] if intervals is None else [f"{BRACKETS}\n"]),
     ]
     for protocol, frame in results.groupby("protocol", sort=False):
         parts.append(f"## Protocol: {protocol}\n\n{MEANING[str(protocol)]}\n")
         for score, heading in SCORES.items():
-            parts.append(f"### {heading}\n\n{score_table(frame, score)}")
+            known = None if intervals is None else intervals[intervals["protocol"] == protocol]
+            parts.append(f"### {heading}\n\n{score_table(frame, score, known)}")
         if (told := frame[frame["estimated"].notna()]).size:
             parts.append(f"### Accuracy expected without labels, and the truth\n\n{estimates_table(told)}")
         parts.append(f"### Cost, settings and who chose them\n\n{COST}\n\n{facts_table(frame)}")
@@ -76,8 +103,39 @@ def write_benchmark(rows: Sequence[dict[str, Any]], out: Path, notes: Sequence[s
     write_text(out / "table.md", "\n".join(parts))
 
 
-def score_table(frame: pd.DataFrame, score: str) -> str:
-    """Methods × pairs and the mean over targets, as Markdown.
+def method_intervals(answers: Mapping[tuple[str, str, str, str], Answers]) -> pd.DataFrame:
+    """Intervals of each method, means over its fits, and its difference to the best of its protocol and pair of labs.
+
+    Parameters
+    ----------
+    answers : mapping of (protocol, train, test, method) to Answers
+
+    Returns
+    -------
+    DataFrame
+        The column ``protocol``, and those of `dorl.classification.answers.INTERVALS` without ``classifier``.
+    """
+    parts = []
+    for protocol in dict.fromkeys(key[0] for key in answers):
+        own: dict[Key, Answers] = {(*key[1:], ""): of for key, of in answers.items() if key[0] == protocol}
+        table = intervals_table(own).drop(columns="classifier")
+        table.insert(0, "protocol", protocol)
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)
+
+
+def _limits(intervals: pd.DataFrame | None, score: str) -> dict[tuple[str, str], str]:
+    """Interval and mark of each cell of a table, by method and pair."""
+    found = {}
+    for row in () if intervals is None else intervals.to_dict("records"):
+        mark = f" {ALIKE}" if score == "accuracy" and str(row["told_apart"]) == "False" else ""
+        text = f" ({100 * row[f'{score}_low']:.1f}–{100 * row[f'{score}_high']:.1f}){mark}"
+        found[row["method"], f"{row['train']}→{row['test']}"] = text
+    return found
+
+
+def score_table(frame: pd.DataFrame, score: str, intervals: pd.DataFrame | None = None) -> str:
+    """Methods × pairs and the mean over targets, as Markdown, with intervals where they are given.
 
     A single seed has no deviation. The own lab of rows that are fitted anew for each target is averaged over these fits
     first.
@@ -100,12 +158,14 @@ def score_table(frame: pd.DataFrame, score: str) -> str:
     methods = list(dict.fromkeys(frame["method"]))
     lines = [_line(["method", *columns]), _line(["---", *["---:"] * len(columns)])]
     best = {column: mean[column].round(1).max() for column in columns}
+    limits = _limits(intervals, score)
     for method in methods:
         shown = []
         for column in columns:
             value, spread = mean.at[method, column], std.at[method, column]
             text = "–" if pd.isna(value) else f"{value:.1f}"
             text += f" ± {spread:.1f}" if seeds.at[method, column] > 1 else ""
+            text += limits.get((method, column), "")
             shown.append(f"**{text}**" if round(value, 1) == best[column] else text)
         lines.append(_line([method, *shown]))
     return "\n".join(lines) + "\n"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dorl.classification.answers import Answers, collected
 from dorl.classification.metrics import confusion, scores
 from dorl.taxonomy import flat, shared_level
 
@@ -73,6 +75,30 @@ class Comparison:
         """Scores of the paper's comparison: flat names, all cells; parameters as for `tree`."""
         flattened = np.array([flat(name) for name in predicted], dtype=object)
         return scores(self._true_flat[cells], flattened, self._flat_classes)
+
+    def answers(
+        self,
+        folds: Sequence[tuple[NDArray[np.intp], NDArray[np.object_]]],
+        units: NDArray[np.int64],
+        *,
+        by_patient: bool,
+        probabilities: NDArray[np.float64] | None = None,
+    ) -> tuple[Answers, Answers]:
+        """All folds' answers, compared by the tree and flat; parameters as for `collected`, in the lab's own words."""
+        tree = [(cells, np.asarray(self._level.project_all(predicted), object)) for cells, predicted in folds]
+        flattened = [(cells, np.array([flat(name) for name in predicted], object)) for cells, predicted in folds]
+        return (
+            collected(self.classes, self._true, tree, units, by_patient=by_patient, probabilities=probabilities),
+            collected(self._flat_classes, self._true_flat, flattened, units, by_patient=by_patient),
+        )
+
+    def gathered(self, probabilities: NDArray[np.float64], classes: Sequence[str]) -> NDArray[np.float64]:
+        """Probabilities (n, K) of the training lab's classes, summed up to those of the tree comparison (n, C)."""
+        found = np.zeros((len(probabilities), len(self.classes)))
+        for column, name in enumerate(self._level.project_all(classes)):
+            if name is not None:
+                found[:, self.classes.index(name)] += probabilities[:, column]
+        return found
 
     def summary(self) -> dict[str, Any]:
         """The row of `ProtocolResult.pairs`."""

@@ -92,6 +92,14 @@ def beside(
     return together if len(np.unique(together)) >= folds else groups
 
 
+def units(
+    count: int, groups: NDArray[np.int64] | None, patients: NDArray[np.object_] | None
+) -> tuple[NDArray[np.int64], bool]:
+    """Numbers of the `count` cells that belong together, copies and those of a patient; whether a patient is known."""
+    found = beside(groups, patients, 1)
+    return np.arange(count) if found is None else found, bool(_known(patients).any())
+
+
 def _known(patients: NDArray[np.object_] | None) -> NDArray[np.bool_]:
     """Which cells have a patient."""
     return np.array([isinstance(one, str) and one != "" for one in (() if patients is None else patients)], bool)
@@ -142,6 +150,64 @@ def lab_folds(
     return stratified(y.astype(str), groups, folds=folds, seed=seed, name=name)
 
 
+def check_split(name: str, y: NDArray[np.object_], split: NDArray[np.object_] | None) -> None:
+    """Raise InputError where a lab's labelled cells can't be learnt and tested by their `split`; as of `split_fold`."""
+    known = np.array([isinstance(label, str) and label != "" for label in y], bool)
+    test = _tested(split, len(y))
+    learnt = {str(label) for label in y[known & ~test]}
+    if not (test & known).any() or len(learnt) < 2:
+        raise InputError(
+            f"{name}: its column split leaves {int((test & known).sum())} labelled cells to test and "
+            f"{len(learnt)} classes "
+            "to learn: give train and test in its manifest, or leave --split out"
+        )
+
+
+def split_fold(
+    name: str,
+    y: NDArray[np.object_],
+    split: NDArray[np.object_] | None,
+    notes: list[str],
+    patients: NDArray[np.object_] | None = None,
+) -> Folds:
+    """The one fold that a lab's own column ``split`` names: what is ``test`` is held out, all else is learnt from.
+
+    Parameters
+    ----------
+    name : str
+        Of the lab.
+    y, split : object arrays of shape (N,)
+        Class of each labelled cell, and what the column says; None where it says nothing.
+    notes : list of str
+        Is told of patients who stand on both sides.
+    patients : object array of shape (N,), optional
+
+    Raises
+    ------
+    InputError
+        If nothing is left to test, or fewer than two classes to learn.
+    """
+    check_split(name, y, split)
+    test = _tested(split, len(y))
+    if patients is not None:
+        sides = [{one for one in patients[of] if isinstance(one, str) and one} for of in (test, ~test)]
+        if both := len(sides[0] & sides[1]):
+            notes.append(f"{name}: {both} patients stand on both sides of its split: scores on it may be too high.")
+    return [(np.flatnonzero(~test), np.flatnonzero(test))]
+
+
+def rows_to_test(split: NDArray[np.object_] | None, count: int) -> NDArray[np.intp]:
+    """Rows of another lab that are tested: what its ``split`` calls test, or all where it names none."""
+    test = _tested(split, count)
+    return np.flatnonzero(test) if test.any() else np.arange(count)
+
+
+def _tested(split: NDArray[np.object_] | None, count: int) -> NDArray[np.bool_]:
+    words = () if split is None else split
+    found = np.array([isinstance(word, str) and word.strip().casefold() == "test" for word in words], bool)
+    return found if len(found) else np.zeros(count, bool)
+
+
 def without_copies(
     train: str,
     test: str,
@@ -149,8 +215,11 @@ def without_copies(
     asked: NDArray[np.int64] | None,
     count: int,
     notes: list[str],
+    patients: NDArray[np.object_] | None = None,
 ) -> NDArray[np.intp]:
     """Rows of the `count` cells of a tested lab that are no copies of cells of another lab, which is trained on.
+
+    Nor are they of a patient who has such copies: a few labelled images of a lab may be given as a lab of their own.
 
     Parameters
     ----------
@@ -161,13 +230,27 @@ def without_copies(
     count : int
     notes : list of str
         Is told how many are left out.
+    patients : object array of shape (count,), optional
+        Of the tested lab's cells; None where unknown.
     """
     if train == test or learnt is None or asked is None:
         return np.arange(count)
     copies = np.isin(asked, learnt)
     if copies.any():
         notes.append(f"{train} → {test}: {copies.sum()} cells of {test} are copies of cells of {train}: not tested.")
-    return np.flatnonzero(~copies)
+    left_out = copies | of_patients_with(copies, patients)
+    if more := int((left_out & ~copies).sum()):
+        notes.append(f"{train} → {test}: {more} more cells are of patients of such copies: not tested.")
+    return np.flatnonzero(~left_out)
+
+
+def of_patients_with(cells: NDArray[np.bool_], patients: NDArray[np.object_] | None) -> NDArray[np.bool_]:
+    """Which cells are of a patient of one of some `cells`, both (N,); none where no patient is known."""
+    known = _known(patients)
+    if patients is None or not known.any():
+        return np.zeros(len(cells), bool)
+    touched = set(patients[known & cells].tolist())
+    return np.array([one in touched for one in patients.tolist()], bool) & known
 
 
 def _have_copies(groups: NDArray[np.int64]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import make_pipeline
 
+from dorl.classification.answers import Answers, Key, intervals_table
 from dorl.classification.classifiers import CLASSIFIERS, appetite, make_classifier
 from dorl.classification.comparison import Comparison
-from dorl.classification.folds import lab_folds, without_copies
+from dorl.classification.folds import lab_folds, rows_to_test, split_fold, units, without_copies
 from dorl.classification.parallel import in_parallel
 from dorl.classification.views import ViewsClassifier
 from dorl.errors import InputError
@@ -52,12 +54,15 @@ class LabFeatures:
         The same number for cells that are copies of each other, in whatever lab.
     patients : object array of shape (n_cells,), optional
         Patient of each cell; None where unknown. Cells of a patient lie in one fold.
+    splits : object array of shape (n_cells,), optional
+        ``test`` for cells that are held out where the lab's own split is followed; None where unknown.
     """
 
     X: Any
     y: NDArray[np.object_]
     groups: NDArray[np.int64] | None = None
     patients: NDArray[np.object_] | None = None
+    splits: NDArray[np.object_] | None = None
 
     def __post_init__(self) -> None:
         if getattr(self.X, "ndim", None) != 3:  # views take much room, and stay in half precision, or on disk
@@ -69,8 +74,8 @@ class LabFeatures:
     def labelled(self) -> LabFeatures:
         """The cells that have a label."""
         keep = np.array([isinstance(name, str) and name != "" for name in self.y], dtype=bool)
-        groups, patients = (None if of is None else of[keep] for of in (self.groups, self.patients))
-        return LabFeatures(self.X[keep], self.y[keep], groups, patients)
+        rest = (None if of is None else of[keep] for of in (self.groups, self.patients, self.splits))
+        return LabFeatures(self.X[keep], self.y[keep], *rest)
 
 
 @dataclass
@@ -91,6 +96,11 @@ class ProtocolResult:
         column "other"); of the tree comparison.
     notes : list of str
         What a reader of the numbers should know.
+    mistakes : DataFrame
+        `MISTAKES`, of the classifiers that were to be explained.
+    answers, answers_flat : dict
+        (train, test, method, classifier) → `Answers` about every tested cell, by the tree of classes and flat; by the
+        tree with probabilities where the classifier was to be explained.
     """
 
     results: pd.DataFrame
@@ -99,6 +109,18 @@ class ProtocolResult:
     confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.int64]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     mistakes: pd.DataFrame = field(default_factory=_no_mistakes)
+    answers: dict[Key, Answers] = field(default_factory=dict)
+    answers_flat: dict[Key, Answers] = field(default_factory=dict)
+
+    @cached_property
+    def intervals(self) -> pd.DataFrame:
+        """`intervals_table` of the comparison by the tree."""
+        return intervals_table(self.answers)
+
+    @cached_property
+    def intervals_flat(self) -> pd.DataFrame:
+        """`intervals_table` of the flat comparison."""
+        return intervals_table(self.answers_flat)
 
     @staticmethod
     def concat(parts: Sequence[ProtocolResult]) -> ProtocolResult:
@@ -108,8 +130,12 @@ class ProtocolResult:
         """
         wrong = [part.mistakes for part in parts if len(part.mistakes)]
         confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.int64]]] = {}
+        answers: dict[Key, Answers] = {}
+        answers_flat: dict[Key, Answers] = {}
         for part in parts:
             confusions |= {key: value for key, value in part.confusions.items() if key not in confusions}
+            answers |= part.answers
+            answers_flat |= part.answers_flat
         return ProtocolResult(
             results=pd.concat([part.results for part in parts], ignore_index=True),
             results_flat=pd.concat([part.results_flat for part in parts], ignore_index=True),
@@ -119,6 +145,8 @@ class ProtocolResult:
             confusions=confusions,
             notes=list(dict.fromkeys(note for part in parts for note in part.notes)),
             mistakes=pd.concat(wrong, ignore_index=True) if wrong else _no_mistakes(),
+            answers=answers,
+            answers_flat=answers_flat,
         )
 
 
@@ -135,6 +163,7 @@ def cross_lab(
     adapt: bool = False,
     shared: int = 0,
     explain: Sequence[str] = (),
+    split: bool = False,
 ) -> ProtocolResult:
     """Train on each lab, test on each lab.
 
@@ -166,7 +195,10 @@ def cross_lab(
     shared : int, default 0
         Of views, how many of their numbers, the first ones, are the feature s: see `make_classifier`.
     explain : sequence of str, optional
-        Classifiers whose mistakes are listed.
+        Classifiers whose mistakes are listed, and whose probabilities are kept.
+    split : bool, default False
+        Follow each lab's own `LabFeatures.splits` in place of folds: of the lab learnt from, what isn't ``test`` is
+        learnt; of each lab, what is ``test`` is tested, or all cells where another lab has none.
 
     Returns
     -------
@@ -185,11 +217,21 @@ def cross_lab(
     notes: list[str] = []
     data = _prepare(labs, dict.fromkeys([*trains, *tests]), notes)
     tested = {
-        (train, test): without_copies(train, test, data[train].groups, data[test].groups, len(data[test].y), notes)
+        (train, test): without_copies(
+            train, test, data[train].groups, data[test].groups, len(data[test].y), notes, data[test].patients
+        )
         for train in trains
         for test in tests
         if test != train or own
     }
+    if split:
+        folds = 1
+        held = {name: rows_to_test(data[name].splits, len(data[name].y)) for name in tests}
+        # of the own lab the fold itself says what is tested
+        tested = {
+            (train, test): rows if train == test else np.intersect1d(rows, held[test])
+            for (train, test), rows in tested.items()
+        }
     comparisons = {
         (train, test): Comparison(train, test, data[train].y, data[test].y[rows])
         for (train, test), rows in tested.items()
@@ -199,7 +241,9 @@ def cross_lab(
     if not tested:
         raise InputError("nothing to test on: give a second lab, or test on the training lab, too")
     splits = {
-        train: lab_folds(train, of.y, of.groups, folds, seed, notes, of.patients)
+        train: split_fold(train, of.y, of.splits, notes, of.patients)
+        if split
+        else lab_folds(train, of.y, of.groups, folds, seed, notes, of.patients)
         for train in trains
         for of in (data[train],)
     }
@@ -211,7 +255,9 @@ def cross_lab(
     confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.int64]]] = {}
     mistakes: list[pd.DataFrame] = []
 
-    def answers(job: tuple[str, str, int]) -> dict[str, tuple[NDArray[np.object_], NDArray[np.float64] | None]]:
+    def answers(
+        job: tuple[str, str, int],
+    ) -> dict[str, tuple[NDArray[np.object_], NDArray[np.float64] | None, list[str]]]:
         """What a classifier of one lab, fitted without one fold, says of each tested lab's cells, and how surely."""
         train, name, fold = job
         learn, held_out = splits[train][fold]
@@ -223,8 +269,8 @@ def cross_lab(
             # all of the lab's cells, labelled or not, may be adapted to
             suits = adapt and test != train and isinstance(model[-1], ViewsClassifier)
             chosen = model[-1].suited(labs[test].X) if suits else model
-            sure = chosen.predict_proba(asked).max(axis=1) if name in explain else None
-            said[test] = chosen.predict(asked).astype(object), sure
+            sure = chosen.predict_proba(asked) if name in explain else None
+            said[test] = chosen.predict(asked).astype(object), sure, list(chosen.classes_)
         return said
 
     # what takes longest first, so that no core waits at the end
@@ -232,21 +278,37 @@ def cross_lab(
     sizes = [appetite(name, data[train].X.nbytes) for train, name, _ in order]
     done = in_parallel(answers, order, sizes)
     answered = dict(track(done, total=len(jobs), what=f"fitting classifiers on {method} features"))
+    said_of: dict[Key, list[tuple[NDArray[np.intp], NDArray[np.object_]]]] = {}
+    chances: dict[Key, NDArray[np.float64]] = {}
     for train, name, fold in jobs:
-        for test, (predicted, sure) in answered[train, name, fold].items():
+        for test, (predicted, sure, of_model) in answered[train, name, fold].items():
             comparison = comparisons[train, test]
             cells = splits[train][fold][1] if test == train else np.arange(len(tested[train, test]))
             row = {"train": train, "test": test, "method": method, "classifier": name, "fold": fold}
+            key = train, test, method, name
+            said_of.setdefault(key, []).append((cells, predicted))
             scored, counts = comparison.tree(cells, predicted)
             tree.append({**row, **scored})
             flat.append({**row, **comparison.flat(cells, predicted)})
             classes, sum_ = confusions.get((train, test, name), (comparison.classes, 0))
             confusions[train, test, name] = (classes, sum_ + counts)
-            if sure is not None and (wrong := comparison.wrong(cells, predicted)).any():
+            if sure is None:
+                continue
+            gathered = comparison.gathered(sure, of_model)
+            sums = chances.setdefault(key, np.zeros((len(tested[train, test]), gathered.shape[1])))
+            sums[cells] += gathered / (1 if test == train else folds)
+            if (wrong := comparison.wrong(cells, predicted)).any():
                 rows = tested[train, test][cells[wrong]]
                 found = {"cell": rows, "true": data[test].y[rows], "predicted": predicted[wrong]}
-                found["probability"] = sure[wrong]
+                found["probability"] = sure[wrong].max(axis=1)
                 mistakes.append(pd.DataFrame({**row, **found}))
+    both = {}
+    for key, of in said_of.items():
+        lab, rows = data[key[1]], tested[key[:2]]
+        together, by_patient = units(len(lab.y), lab.groups, lab.patients)
+        both[key] = comparisons[key[:2]].answers(
+            of, together[rows], by_patient=by_patient, probabilities=chances.get(key)
+        )
     return ProtocolResult(
         results=pd.DataFrame(tree, columns=list(COLUMNS)),
         results_flat=pd.DataFrame(flat, columns=list(COLUMNS)),
@@ -254,6 +316,8 @@ def cross_lab(
         confusions=confusions,
         notes=notes,
         mistakes=pd.concat(mistakes, ignore_index=True)[list(MISTAKES)] if mistakes else _no_mistakes(),
+        answers={key: tree for key, (tree, _) in both.items()},
+        answers_flat={key: flat for key, (_, flat) in both.items()},
     )
 
 

@@ -22,6 +22,7 @@ from dorl.cli.options import (
     ManyViews,
     Method,
     Out,
+    PatientFrom,
     Precision,
     Preset,
     Processes,
@@ -38,7 +39,10 @@ def evaluate(
     labs: Labs,
     out: Out,
     protocol: Annotated[
-        list[str] | None, typer.Option(help="transductive (as published) or unseen; may be given again.")
+        list[str] | None,
+        typer.Option(
+            help="transductive (as published), unseen or left-out (one lab, of all others); may be given again."
+        ),
     ] = None,
     segmenter: Base = "tiny",
     encoder: Encoder = None,
@@ -47,6 +51,10 @@ def evaluate(
     views: ManyViews = True,
     classes: Classes = "",
     folds: Folds = 5,
+    split: Annotated[
+        bool, typer.Option("--split", help="Test what the column split of a manifest calls test, in place of folds.")
+    ] = False,
+    patient_from: PatientFrom = "",
     preset: Preset = "auto",
     epochs: Epochs = None,
     iterations: Iterations = None,
@@ -72,6 +80,8 @@ def evaluate(
         views=views,
         classes=listed(classes),
         folds=folds,
+        split=split,
+        patient_from=patient_from,
         preset=preset,
         epochs=epochs,
         iterations=iterations,
@@ -105,6 +115,7 @@ def benchmark(
     profile: Annotated[str, typer.Option(help="quick (two cores, an hour) or full.")] = "quick",
     seeds: Annotated[int, typer.Option(help="Repetitions.")] = 3,
     folds: Folds = 5,
+    patient_from: PatientFrom = "",
     own: Annotated[bool, typer.Option(help="Test on the source's held-out fold, too.")] = True,
     scorer: Annotated[
         str, typer.Option(help="Chooses settings without labels: dev, snd, entropy or circular.")
@@ -118,6 +129,9 @@ def benchmark(
         list[str] | None,
         typer.Option(metavar="LAB", help="A lab that isn't tested, looked at in unseen, too; may be given again."),
     ] = None,
+    corrupt: Annotated[
+        int, typer.Option(metavar="CELLS", help="Of each class of a tested lab, tested again with images made worse.")
+    ] = 0,
     efficientnet_weights: Annotated[Path | None, typer.Option(help="ImageNet weights, a .pth file.")] = None,
     resnext_weights: Annotated[Path | None, typer.Option(help="ImageNet weights, a .pth file.")] = None,
     seed: Seed = 0,
@@ -138,11 +152,13 @@ def benchmark(
         profile=profile,
         seeds=seeds,
         folds=folds,
+        patient_from=patient_from,
         own=own,
         scorer=scorer,
         segmenter=segmenter,
         unseen_segmenter=unseen_segmenter or [],
         unlabelled=unlabelled or [],
+        corrupt=corrupt,
         efficientnet_weights=efficientnet_weights,
         resnext_weights=resnext_weights,
         seed=seed,

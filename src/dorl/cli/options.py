@@ -65,6 +65,13 @@ ManyViews = Annotated[
     bool, typer.Option("--views/--no-views", help="Let classifiers learn from restained views of each cell, too.")
 ]
 Folds = Annotated[int, typer.Option(help="Of the cross-validation.")]
+PatientFrom = Annotated[
+    str,
+    typer.Option(
+        metavar="REGEX",
+        help="Finds the patient in an image's path: its first group, or all of it. Patients lie on one side of a fold.",
+    ),
+]
 Classifier = Annotated[str | None, typer.Option(help="One of the run's classifiers; its default otherwise.")]
 Adapt = Annotated[
     bool, typer.Option("--adapt/--no-adapt", help="Let the classifier adapt to a hundred cells or more of a new lab.")

@@ -160,9 +160,30 @@ def serve(
 
 
 @app.command()
-def report(run: RunFolder) -> None:
-    """One self-contained HTML file, made anew from what lies in the folder."""
+def report(
+    run: RunFolder,
+    compare: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Another run: show both side by side, in a file of their own.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="HTML file of --compare.")] = Path("compare.html"),
+) -> None:
+    """One self-contained HTML file, made anew from what lies in the folder; or two runs side by side."""
     with without_collection():
+        from dorl.reporting.compare import compare_runs
         from dorl.reporting.report import write_run_report
 
-    print(write_run_report(run))
+    print(write_run_report(run) if compare is None else compare_runs(run, compare, out))
+
+
+@app.command()
+def verify(run: RunFolder) -> None:
+    """What would differ if the run were made again: versions, processor, inputs; exit status 1 if anything would."""
+    with without_collection():
+        from dorl.commands.verify import verify as verify_run
+
+    found = verify_run(run)
+    for difference in found:
+        print(difference)
+    if found:
+        raise typer.Exit(1)
+    print("nothing would differ")

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from dorl.benchmark.corruptions import corrupted_versions, write_corruptions
 from dorl.benchmark.jobs import (
     Drawing,
     Job,
     Plan,
+    answers_of,
     cache_path,
     comparison_of,
     copies_note,
@@ -26,10 +28,12 @@ from dorl.benchmark.jobs import (
 from dorl.benchmark.labs import Lab, draw, embed_lab, prepare_lab, readable, with_groups, without_copies
 from dorl.benchmark.methods import ROWS, Cells, Method, Options, Row
 from dorl.benchmark.methods.selection import SCORERS
-from dorl.benchmark.table import COLUMNS, write_benchmark
+from dorl.benchmark.table import COLUMNS, method_intervals, write_benchmark
+from dorl.classification.answers import Answers
 from dorl.domains import Domain, read_domains
 from dorl.domains.readers import at_home
 from dorl.errors import InputError
+from dorl.reporting.figures.corruptions import corruption_curves
 from dorl.run.classes import check_classes
 from dorl.run.copies import copies_key, search_copies, write_copies
 from dorl.run.folder import check_folder, make_folder, refuse_among_images, refuse_run
@@ -57,6 +61,7 @@ def benchmark(
     profile: str = "quick",
     seeds: int = 3,
     folds: int = 5,
+    patient_from: str = "",
     own: bool = True,
     scorer: str = "dev",
     segmenter: str | Path = "tiny",
@@ -64,6 +69,7 @@ def benchmark(
     unlabelled: Sequence[str | Domain] = (),
     efficientnet_weights: Path | None = None,
     resnext_weights: Path | None = None,
+    corrupt: int = 0,
     seed: int = 0,
     device: str | None = None,
 ) -> pd.DataFrame:
@@ -75,8 +81,8 @@ def benchmark(
         Each ``name=path``, a path, or a `Domain`; all with labels, which score the predictions and nothing else, save
         those of the source.
     out : str or Path
-        Folder for ``results.csv``, ``table.md``, ``duplicates.csv``, ``cells/`` and ``cache/``. Results whose inputs,
-        settings and code are the same are taken from the cache, and the column ``cached`` says so.
+        Folder for ``results.csv``, ``intervals.csv``, ``table.md``, ``duplicates.csv``, ``cells/`` and ``cache/``.
+        Results whose inputs, settings and code are the same come from the cache, and the column ``cached`` says so.
     source : sequence of str, optional
         Names of the labs whose labels are learnt; by default each lab with two classes or more in turn.
     protocols : sequence of {"transductive", "unseen"}
@@ -92,6 +98,8 @@ def benchmark(
     seeds : int
         Repetitions: each draws other source cells, and holds out another fold for the own lab.
     folds : int
+    patient_from : str
+        As for `dorl.evaluate`.
     own : bool
         Test on the source's held-out fold, too. The fold is never learnt from, either way.
     scorer : {"entropy", "snd", "dev", "circular"}
@@ -104,6 +112,9 @@ def benchmark(
         Labs that aren't tested. Rows that see all labs look at their images, in both protocols.
     efficientnet_weights, resnext_weights : Path, optional
         ImageNet weights, where the package or torchvision can't give them.
+    corrupt : int
+        So many cells of each class of each tested lab are tested again with their images made worse
+        (`dorl.domains.corrupted`), at five strengths: ``corruptions.csv``, ``corruptions-PROTOCOL.png``; none if 0.
     seed : int
         Of the first repetition.
     device : str, optional
@@ -129,7 +140,9 @@ def benchmark(
     level = check_classes(classes)
     options = Options(profile, scorer, device, efficientnet_weights, resnext_weights)
     chosen, notes = _rows(rows, options)
-    everything = read_domains([*labs, *unlabelled])
+    if corrupt < 0:
+        raise InputError(f"corrupt is {corrupt}: give how many cells of a class, or 0 for none")
+    everything = read_domains([*labs, *unlabelled], patient_from=patient_from)
     refuse_among_images(out, [*labs, *unlabelled], everything)
     domains, others = everything[: len(labs)], everything[len(labs) :]
     sources = _sources(domains, source)
@@ -159,6 +172,8 @@ def benchmark(
         for lab in tested.values():
             comparison_of(found[name], lab)
             notes += copies_note(found[name], lab)
+    versions = {name: corrupted_versions(lab, corrupt, seed) for name, lab in tested.items()} if corrupt else {}
+    all_labs = found | {name: lab for of in versions.values() for name, lab in of.items()}
     weights = _weights(segmenter, unseen_segmenter, tested, protocols, device)
     make_folder(out)
     write_copies(copies, out, copies_of)
@@ -168,27 +183,41 @@ def benchmark(
     digests = {name: f"{network.digest()} {network.precision}" for name, network in weights.items()}
     networks = {digests[name]: network for name, network in weights.items()}
     repeated = [(row, 1 if profile == "quick" and row.slow else seeds) for row in chosen]
-    jobs = plan(repeated, Plan(sources, list(tested), protocols, digests, own, [lab.name for lab in others]))
-    store = _Stores(found, networks, out, chosen)
+    names_of_versions = {name: list(of) for name, of in versions.items()}
+    jobs = plan(
+        repeated,
+        Plan(sources, list(tested), protocols, digests, own, [lab.name for lab in others], names_of_versions),
+    )
+    store = _Stores(all_labs, networks, out, chosen)
     table: list[dict[str, Any]] = []
+    worse: list[dict[str, Any]] = []
+    done: list[tuple[Job, dict[str, Any]]] = []
     for number, job in enumerate(jobs, start=1):
         row = ROWS[job.row]
-        key = job_key(job, row, methods[job.row], found, drawing)
+        key = job_key(job, row, methods[job.row], all_labs, drawing)
         path = cache_path(out / "cache", key)
         result = read_cached(path, key)
         cached = result is not None
-        what = f"[{number}/{len(jobs)}] {row.title}, {job.source} → {', '.join(job.tests)}, seed {seed + job.number}"
+        shown = ", ".join(name for name in job.tests if name in tested)
+        what = f"[{number}/{len(jobs)}] {row.title}, {job.source} → {shown}, seed {seed + job.number}"
         if result is None:
             say(what)
             cells = {
                 name: store.cells(name, job.segmenter) for name in dict.fromkeys([job.source, *job.targets, *job.tests])
             }
-            result = run_job(job, methods[job.row], found, cells, drawing)
+            result = run_job(job, methods[job.row], all_labs, cells, drawing)
             write_cached(path, key, result)
         else:
             say(f"{what}: from the cache")
-        table += _expanded(job, row, result, cached=cached, seed=seed, digests=digests)
+        rows_of = _expanded(job, row, result, cached=cached, seed=seed, digests=digests)
+        table += [one for one in rows_of if one["test"] in tested]
+        worse += [one for one in rows_of if one["test"] not in tested]
+        done.append((job, result))
         write_benchmark(_sorted(table), out, notes, [row.remark for row in chosen if row.remark])
+    intervals = method_intervals({key: of for key, of in _answers(done).items() if key[2] in tested})
+    write_benchmark(_sorted(table), out, notes, [row.remark for row in chosen if row.remark], intervals)
+    for protocol, scores in write_corruptions(worse, out).items() if worse else ():
+        corruption_curves(scores, out / f"corruptions-{protocol}.png")
     say(f"table: {out / 'table.md'}")
     return pd.DataFrame(_sorted(table), columns=list(COLUMNS))
 
@@ -287,12 +316,11 @@ def _expanded(
             if tested != test:
                 continue
             own = digests.get(test) == job.segmenter and protocol == "unseen"
-            variant = scored["variant"]
             rows.append(
                 {
                     "protocol": protocol,
                     "row": job.row,
-                    "method": f"{row.title}, {variant}" if variant else row.title,
+                    "method": _method(row, scored["variant"]),
                     "train": job.source,
                     "seed": seed + job.number,
                     "target": "+".join(job.targets),
@@ -305,6 +333,24 @@ def _expanded(
                 }
             )
     return rows
+
+
+def _answers(done: Sequence[tuple[Job, dict[str, Any]]]) -> dict[tuple[str, str, str, str], Answers]:
+    """What each method said of each tested lab's cells, of all its fits, by protocol, source, tested lab and method."""
+    fits: dict[tuple[str, str, str, str], list[tuple[dict[str, Any], list[int]]]] = {}
+    for job, result in done:
+        for scored in result["results"]:
+            test = scored["test"]
+            for protocol, tested in sorted(job.claims, key=lambda claim: PROTOCOLS.index(claim[0])):
+                if tested == test:
+                    key = protocol, job.source, test, _method(ROWS[job.row], scored["variant"])
+                    fits.setdefault(key, []).append((result["asked"][test], scored["said"]))
+    return {key: answers_of(of) for key, of in fits.items()}
+
+
+def _method(row: Row, variant: str) -> str:
+    """A row of the table."""
+    return f"{row.title}, {variant}" if variant else row.title
 
 
 def _sorted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -29,7 +29,9 @@ from dorl.run.folder import CLASSIFIERS, FEATURES, HISTORY, METRICS, slug
 from dorl.run.mixes import DEFAULT, check_expect
 from dorl.run.model import DoRL
 from dorl.run.protocols import check_protocols, follow_protocols, run_protocols, trainable
+from dorl.run.provenance import write_provenance
 from dorl.runtime.memory import give_back_memory
+from dorl.runtime.processes import count as count_processes
 from dorl.runtime.processes import is_main, wait
 from dorl.runtime.progress import say
 
@@ -46,6 +48,8 @@ def evaluate(
     views: bool = True,
     classes: Sequence[str] = (),
     folds: int = 5,
+    split: bool = False,
+    patient_from: str = "",
     preset: str = "auto",
     epochs: int | None = None,
     iterations: int | None = None,
@@ -62,8 +66,9 @@ def evaluate(
         Each ``name=path``, a path, or a `Domain`.
     out : str or Path
         Folder; a new one, or that of the same evaluation interrupted, which goes on.
-    protocols : sequence of {"transductive", "unseen"}
-        Whether stages 1 and 2 saw the tested lab's images (as published), or never did.
+    protocols : sequence of {"transductive", "unseen", "left-out"}
+        Whether stages 1 and 2 saw the tested lab's images (as published), or never did; "left-out": as "transductive",
+        and the classifiers learn all other labs together.
     segmenter : str or Path
         As for `Segmenter.load`.
     encoder : str or Path, optional
@@ -82,6 +87,12 @@ def evaluate(
         Nodes of the tree of classes (`dorl.taxonomy`): labels are taken up to them, and cells of other classes count as
         unlabelled. Without it all classes are learnt, as the labs name them.
     folds : int
+    split : bool
+        Follow the column ``split`` of the labs' manifests in place of folds: what is not ``test`` is learnt from, and
+        of each lab that has one the cells with ``test`` are tested.
+    patient_from : str
+        A regular expression that finds the patient in an image's path, as of
+        `dorl.domains.patients.with_patients`.
     preset : {"auto", "published", "small"}
         Of the published autoencoder; see `dorl.representation.presets`.
     epochs, iterations : int, optional
@@ -111,7 +122,7 @@ def evaluate(
         labs,
         out=out,
         kind="evaluation",
-        check=lambda domains: check_protocols(protocols, domains),
+        check=lambda domains: check_protocols(protocols, domains, split=split),
         segmenter=segmenter,
         encoder=encoder,
         autoencoder=autoencoder,
@@ -120,6 +131,8 @@ def evaluate(
         classes=classes,
         protocols=protocols,
         folds=folds,
+        split=split,
+        patient_from=patient_from,
         preset=preset,
         epochs=epochs,
         iterations=iterations,
@@ -151,6 +164,7 @@ def fit(
     classes: Sequence[str] = (),
     expect: str = DEFAULT,
     folds: int = 5,
+    patient_from: str = "",
     preset: str = "auto",
     epochs: int | None = None,
     iterations: int | None = None,
@@ -167,7 +181,7 @@ def fit(
 
     Parameters
     ----------
-    labs, segmenter, encoder, autoencoder, method, views, classes, folds, preset, epochs, iterations
+    labs, segmenter, encoder, autoencoder, method, views, classes, folds, patient_from, preset, epochs, iterations
         As for `evaluate`.
     accumulate, seed, precision, device
         As for `evaluate`.
@@ -204,6 +218,7 @@ def fit(
         source=source,
         expect=expect,
         folds=folds,
+        patient_from=patient_from,
         preset=preset,
         epochs=epochs,
         iterations=iterations,
@@ -243,6 +258,7 @@ def _finish(
     metrics = measured(made, result, time.monotonic() - started) | more
     if made.config.kind == "run":
         write_card(out, made.config, metrics)
+    write_provenance(out, made.labs, processes=count_processes())
     write_json(out / METRICS, metrics)
     write_run_report(out)
     say(f"done in {metrics['seconds']:.0f} s: {out / 'report.html'}")
@@ -259,6 +275,8 @@ def measured(made: Represented, result: ProtocolResult | None, seconds: float) -
             "without_cell": int((~own["cell_found"].astype(bool)).sum()),
             "classes": {str(k): int(v) for k, v in own["label"].value_counts().sort_index().items()},
             "left_out": {str(k): int(v) for k, v in reasons.items()},
+            "patients": int(own["patient"].nunique()),
+            "without_patient": int(own["patient"].isna().sum()),
             "notes": lab.describe()["notes"],
         }
     metrics: dict[str, Any] = {"seconds": round(seconds, 1), "labs": labs, "notes": [], "results": {}}
@@ -278,7 +296,11 @@ def measured(made: Represented, result: ProtocolResult | None, seconds: float) -
         metrics["pairs"] = pairs.to_dict("records")
         means = result.results.groupby(["method", "classifier", "train", "test"], sort=False)
         scores = ["accuracy", "balanced_accuracy", "macro_f1"]
-        metrics["results"] = means[scores].mean().round(6).reset_index().to_dict("records")
+        found = means[scores].mean().round(6).reset_index()
+        limits = [f"{score}_{limit}" for score in scores for limit in ("low", "high")]
+        known = result.intervals[["method", "classifier", "train", "test", "units", "drawn", *limits]].round(6)
+        found = found.merge(known, how="left", on=["method", "classifier", "train", "test"])
+        metrics["results"] = found.to_dict("records")
         metrics["confusion"] = [
             {"train": t, "test": s, "classifier": c, "classes": list(names), "counts": counts.tolist()}
             for (t, s, c), (names, counts) in result.confusions.items()

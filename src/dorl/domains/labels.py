@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable
 
-from dorl.taxonomy import NODES, parse_label
+from dorl.taxonomy import NODES, WBCBENCH_CODES, parse_label
+
+#: different codes of WBCBench 2026 that a table must have, and nothing else, to be read by them
+_CODES = 3
 
 #: what stands in tables where nothing is known
 _NOTHING = frozenset(
@@ -22,6 +26,16 @@ def class_of(text: str) -> str | None:
     if text in NODES:
         return text
     return None if _plain(text) != _plain(text).translate(_DOUBT) else parse_label(text)
+
+
+def wbcbench_codes(labels: Iterable[object]) -> tuple[dict[str, str], list[str]]:
+    """Classes of the codes of WBCBench 2026 where a table's labels are such codes alone, and a remark; else nothing."""
+    found = {text for label in labels if isinstance(label, str) and (text := label.strip())}
+    if len(found) < _CODES or not found <= set(WBCBENCH_CODES):
+        return {}, []
+    return WBCBENCH_CODES, [
+        "classes are taken from the labels' codes, as in WBCBench 2026; name classes if they differ"
+    ]
 
 
 def doubtful(text: str, what: str = "label") -> str | None:

@@ -12,6 +12,7 @@ from dorl.taxonomy import (
     ACEVEDO_LEFT_OUT,
     MATEK_CODES,
     MATEK_LEFT_OUT,
+    MLL23_CODES,
     is_a,
     parse_label,
 )
@@ -19,6 +20,9 @@ from dorl.taxonomy import (
 _PREFIX = re.compile(r"([A-Z]+)_\d+")
 #: share of a folder's images whose names must look like Acevedo-20's; and share that may contradict their folders
 _ENOUGH, _ASTRAY = 0.8, 0.05
+
+#: folders that MLL23 has and no other lab
+_OF_MLL23 = {"lymphocyte_large_granular", "lymphocyte_neoplastic", "promyelocyte_atypical"}
 
 _GUESSED = "classes are taken from the codes of the {}; give a manifest or folders of classes if they mean otherwise"
 
@@ -43,6 +47,8 @@ def recognise(root: Path, files: Sequence[str]) -> tuple[str, str | None]:
         return "folders", remark
     if any(_is_matek(file) for file in files):
         return "matek", _GUESSED.format("folders, as in Matek-19")
+    if {_folder(file) for file in files} >= _OF_MLL23:
+        return "mll23", _GUESSED.format("folders, as in MLL23")
     if any(by_folder(file)[0] for file in files):
         return "folders", None
     return "flat", None
@@ -117,6 +123,11 @@ def _by_matek_or_folder(file: str) -> Labelled:
     return code if known or folder[0] is None else folder
 
 
+def _by_mll23(file: str) -> Labelled:
+    folder = _folder(file)
+    return (MLL23_CODES[folder], folder, None) if folder in MLL23_CODES else by_folder(file)
+
+
 def _by_code(code: str | None, codes: dict[str, str], left_out: dict[str, str]) -> Labelled:
     if code in codes:
         return codes[code], code, None
@@ -133,6 +144,7 @@ def _unlabelled(file: str) -> Labelled:
 LABELLERS: dict[str, tuple[Callable[[str], Labelled], Callable[[str], Labelled]]] = {
     "acevedo": (_by_acevedo, _by_acevedo_or_folder),
     "matek": (_by_matek, _by_matek_or_folder),
+    "mll23": (_by_mll23, _by_mll23),
     "folders": (by_folder, by_folder),
     "flat": (_unlabelled, _unlabelled),
 }

@@ -9,7 +9,7 @@ import pandas as pd
 from dorl.domains.columns import read_table
 from dorl.domains.domain import Domain
 from dorl.domains.formats import SUFFIXES
-from dorl.domains.labels import class_of, doubtful
+from dorl.domains.labels import class_of, doubtful, wbcbench_codes
 from dorl.errors import InputError
 from dorl.names import file_of, find_below, leads_out, text_of, without_surrogates
 
@@ -49,6 +49,8 @@ def read_manifest(path: Path, name: str, *, any_class: bool = False) -> Domain:
         columns = ", ".join(table.columns) or "none"
         raise InputError(f"{path}: has no column 'image'; its columns are {columns}: rename that of the images' paths")
     table = table.reindex(columns=["image", *OPTIONAL])
+    codes, told = wbcbench_codes(table["label"])
+    remarks = [*remarks, *told]
     rows: list[dict[str, str | None]] = []
     left_out: list[tuple[str, str]] = []
     root = path.parent.resolve()
@@ -61,7 +63,7 @@ def read_manifest(path: Path, name: str, *, any_class: bool = False) -> Domain:
         mask = None if values["mask"] is None else _inside(str(row["mask"]), root, path, number)
         image_file, mask_file = root / file_of(image), None if mask is None else root / file_of(mask)
         raw = values["label"]
-        label = None if raw is None else class_of(raw)
+        label = None if raw is None else codes.get(raw) or class_of(raw)
         doubt = None if raw is None or label else doubtful(raw)
         if any_class:
             if mask_file is not None and not _is_file(mask_file):

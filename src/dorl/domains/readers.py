@@ -19,6 +19,7 @@ from dorl.domains.layouts import LABELLERS, has_class, labeller, recognise
 from dorl.domains.listing import image_files
 from dorl.domains.manifest import MANIFEST_SUFFIXES, read_manifest
 from dorl.domains.masks import conclude
+from dorl.domains.patients import with_patients
 from dorl.domains.sources import FileSource
 from dorl.errors import BadImageError, InputError
 from dorl.names import composed, text_of
@@ -48,7 +49,11 @@ def at_home(path: str) -> str:
 
 
 def read_domains(
-    labs: Iterable[str | Path | Domain], *, mask_value: Sequence[float] = (), tell: bool = True
+    labs: Iterable[str | Path | Domain],
+    *,
+    mask_value: Sequence[float] = (),
+    patient_from: str = "",
+    tell: bool = True,
 ) -> list[Domain]:
     """Read several labs.
 
@@ -58,6 +63,8 @@ def read_domains(
         Each ``name=path``, a path, or a lab that was read already.
     mask_value : sequence of float
         As for `read_domain`.
+    patient_from : str
+        As for `dorl.domains.patients.with_patients`.
     tell : bool
         Say each lab's remarks.
 
@@ -80,7 +87,7 @@ def read_domains(
     for name, count in Counter(lab.name for lab in found).items():
         if count > 1:
             raise InputError(f"{count} labs are named {name!r}: give each a name of its own, name=path")
-    return found
+    return with_patients(found, patient_from)
 
 
 def read_domain(
@@ -101,9 +108,9 @@ def read_domain(
         By default the folder's name; a manifest's folder's.
     layout : str
         ``"auto"``, ``"manifest"``, ``"bloodmnist"`` or one of `LABELLERS`. ``auto`` recognises Acevedo-20 by its file
-        names, Matek-19 by its folders' codes, a folder
-        per class where a folder's name is a known class, and else reads a folder without labels. A class's folder
-        wins over a code in a file's name, unless the code is a finer class of the same or its layout was asked for.
+        names, Matek-19 and MLL23 by their folders, a folder per class where a folder's name is a known class, and else
+        reads a folder without labels. A class's folder wins over a code in a file's name, unless the code is a finer
+        class of the same or its layout was asked for.
     any_class : bool
         Keep a manifest's rows of an unknown class, as unlabelled, and those whose mask is missing: for images that
         are to be looked at. What the masks mean isn't concluded.

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from dorl.reporting.cellmap import CellMap
     from dorl.reporting.figures import (
         class_counts,
+        class_curves,
         confusion_matrices,
         embed_2d,
         grey_levels,
         latent_space,
         loss_curve,
         reconstruction_panel,
+        reliability_diagrams,
     )
     from dorl.reporting.html import write_report
     from dorl.reporting.sections import Gallery, Matrices, Notes, Picture, Settings, Table, Text
@@ -25,12 +27,14 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "class_counts": "figures",
+    "class_curves": "figures",
     "confusion_matrices": "figures",
     "embed_2d": "figures",
     "grey_levels": "figures",
     "latent_space": "figures",
     "loss_curve": "figures",
     "reconstruction_panel": "figures",
+    "reliability_diagrams": "figures",
     "CellMap": "cellmap",
     "Gallery": "sections",
     "Matrices": "sections",
@@ -60,12 +64,14 @@ __all__ = [
     "Text",
     "cells",
     "class_counts",
+    "class_curves",
     "confusion_matrices",
     "embed_2d",
     "grey_levels",
     "latent_space",
     "loss_curve",
     "reconstruction_panel",
+    "reliability_diagrams",
     "summary",
     "table",
     "write_report",

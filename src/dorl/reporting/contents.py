@@ -43,25 +43,41 @@ def labs_table(config: RunConfig, metrics: dict[str, Any]) -> Table:
     return Table(pd.DataFrame(rows), heading="Labs", index=False)
 
 
-def overview(results: pd.DataFrame, config: RunConfig) -> Table:
-    """The default classifier's accuracy from each lab to each, by the tree of classes."""
+def overview(results: pd.DataFrame, config: RunConfig, intervals: pd.DataFrame | None = None) -> Table:
+    """The default classifier's accuracy and macro-F1 from each lab to each, by the tree of classes, a line a pair."""
     name = config.classifiers.default
     rows = results[results["classifier"] == name]
     rows = rows[rows["method"] == rows["method"].iloc[0]] if len(rows) else rows
-    grouped = (100 * rows["accuracy"]).groupby([rows["train"], rows["test"]], sort=False)
-    mean, spread = grouped.mean(), grouped.std(ddof=0)
-    shown = (mean.map("{:.1f}".format) + " ± " + spread.map("{:.1f}".format)).where(mean.notna())
+    scores = {"accuracy": "accuracy %", "macro_f1": "macro-F1 %"}
+    mean = 100 * rows.groupby(["train", "test"], sort=False)[list(scores)].mean()
+    limits = {}
+    if intervals is not None and len(rows):
+        own = intervals[(intervals["classifier"] == name) & (intervals["method"] == rows["method"].iloc[0])]
+        limits = {(one["train"], one["test"]): one for one in own.to_dict("records")}
     order = [lab.name for lab in config.labs]
-    frame = shown.unstack()
-    frame = frame.reindex(
-        index=[lab for lab in order if lab in frame.index], columns=[lab for lab in order if lab in frame]
-    )
-    frame.index.name = "learnt from ↓ tested on →"
+    place = {lab: number for number, lab in enumerate(order)}
+    lines = []
+    for train, test in sorted(mean.index, key=lambda pair: [place.get(lab, len(place)) for lab in pair]):
+        line: dict[str, Any] = {"learnt from": train, "tested on": test}
+        known = limits.get((train, test))
+        if known is not None:
+            units = "" if known["drawn"] == "cells" else f" of {known['units']} patients"
+            line["cells"] = f"{known['cells']}{units}"
+        for score, heading in scores.items():
+            value = mean.at[(train, test), score]
+            line[heading] = None if np.isnan(value) else f"{value:.1f}"
+            if known is not None and not np.isnan(value):
+                low, high = (100 * known[f"{score}_{limit}"] for limit in ("low", "high"))
+                line[f"{heading.split()[0]}, 95 % interval"] = f"{low:.1f} to {high:.1f}"
+        lines.append(line)
     caption = (
-        f"Accuracy of the default classifier, {name}, in %, mean ± standard deviation over {config.classifiers.folds} "
-        "folds, classes compared by the tree. On the lab learnt from, held-out cells are tested."
+        f"The default classifier, {name}: mean over {config.classifiers.folds} folds, classes compared by the "
+        f"tree. On the "
+        "lab learnt from, held-out cells are tested. Accuracy counts cells, so that common classes weigh "
+        "most; macro-F1 "
+        "weighs each class alike."
     )
-    return Table(frame.rename_axis(columns=None), heading="In short: from lab to lab", caption=caption)
+    return Table(pd.DataFrame(lines), heading="In short: from lab to lab", caption=caption, index=False)
 
 
 def confusions(config: RunConfig, metrics: dict[str, Any]) -> Matrices:

@@ -38,7 +38,8 @@ def confident_mistakes(made: Represented, result: ProtocolResult) -> list[dict[s
     wrong = wrong[wrong["method"] == wrong["method"].iloc[0]]
     answer = ["train", "test", "cell", "true", "predicted"]
     answers = wrong.groupby(answer, sort=False)["probability"].agg(["mean", "size"]).reset_index()
-    asked = np.where(answers["train"] == answers["test"], 1, made.config.classifiers.folds)
+    settings = made.config.classifiers
+    asked = np.where(answers["train"] == answers["test"], 1, 1 if settings.split else settings.folds)
     answers = answers[answers["size"] == asked].sort_values("mean", ascending=False, kind="stable")
     answers = answers.drop_duplicates(["test", "cell"])
     of_each = max(OF_A_LAB, MAX_MISTAKES // answers["test"].nunique()) if len(answers) else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import pandas as pd
 
 from dorl.classification import COLUMNS
 from dorl.errors import InputError
-from dorl.reporting import SCORES, Notes, Settings, Table, Text, cells, write_report
+from dorl.reporting import SCORES, Notes, Settings, Table, Text, byclass, cells, write_report
 from dorl.reporting import contents as parts
+from dorl.reporting.checklist import checklist
 from dorl.reporting.figures.run import FOLDER
+from dorl.reporting.tables import INTERVALS, MEANING
 from dorl.reporting.warnings import cautions
 from dorl.run.folder import METRICS, REPORT, RunConfig, read_config
+from dorl.run.provenance import PROVENANCE, read_provenance
 from dorl.sheets import read_sheet
 
 #: which comparison each table shows, by the name that `dorl.reporting.SCORES` uses
@@ -33,7 +37,8 @@ INTRODUCTION = {
         "DoRL was measured on the labs below. Classifiers were trained on one lab's cells and tested on the held-out "
         "cells of the same lab and on every cell of each other lab. In rows named DoRL the segmenter's and the "
         "autoencoder's training may use the tested lab's images, never its labels; in rows named DoRL (unseen lab) "
-        "the autoencoder was not tuned on them. In rows named DoRL the classifier Views adapts to the tested lab's "
+        "the autoencoder was not tuned on them. In rows named DoRL (one lab left out) the classifiers learnt all other "
+        "labs together. In rows named DoRL and DoRL (one lab left out) the classifier Views adapts to the tested lab's "
         "cells, without their labels."
     ),
 }
@@ -53,15 +58,15 @@ def read_metrics(run: Path) -> dict[str, Any]:
     return metrics
 
 
-def read_results(path: Path) -> pd.DataFrame:
-    """A table of results of a finished run."""
+def read_results(path: Path, needed: Sequence[str] = COLUMNS) -> pd.DataFrame:
+    """A table of results of a finished run; InputError where it lacks one of the columns `needed`."""
     if not path.is_file():
         raise InputError(f"{path.parent}: {path.name} is missing; restore it, or run again into another folder")
     try:
         results = read_sheet(path, text=("train", "test", "method", "classifier"))
     except ValueError as error:  # pandas' own errors are kinds of it
         raise InputError(f"{path}: damaged; restore it, or run again into another folder") from error
-    lacking = [name for name in COLUMNS if name not in results]
+    lacking = [name for name in needed if name not in results]
     if lacking:
         raise InputError(f"{path}: damaged (no column {lacking[0]!r}); restore it, or run again into another folder")
     return results
@@ -97,6 +102,9 @@ def write_run_report(run: Path) -> Path:
         sections.append(Notes(left_out, heading="What was left out, and what to know of the labs"))
     if metrics["notes"]:
         sections.append(Notes(metrics["notes"]))
+    if config.labs:
+        known = (run / PROVENANCE).is_file()
+        sections.append(checklist(config, metrics, read_provenance(run)["environment"] if known else None))
     sections.append(Settings(_settings(config), heading="All settings", folded=True))
     write_report(
         run / REPORT,
@@ -111,14 +119,37 @@ def _measured(run: Path, config: RunConfig, metrics: dict[str, Any]) -> list[Any
     """The protocol's tables, from the short one to the details."""
     order = [lab.name for lab in config.labs]
     results = {name: read_results(run / file) for name, file in _RESULTS.items()}
-    found: list[Any] = [parts.overview(results["results"], config)]
+    limits = {name: _read_known(run / f"{file}.csv") for name, file in INTERVALS.items()}
+    found: list[Any] = [parts.overview(results["results"], config, limits["results"])]
     for heading, meaning, frame, score in SCORES:
-        found.append(Table(cells(results[frame], order, score=score), heading=heading, caption=meaning))
+        known = limits[frame]
+        # what brackets and marks mean is said once
+        caption = f"{meaning} {MEANING}" if known is not None and (frame, score) == ("results", "accuracy") else meaning
+        found.append(
+            Table(cells(results[frame], order, score=score, intervals=known), heading=heading, caption=caption)
+        )
     pairs = pd.DataFrame(metrics["pairs"])
     pairs.insert(0, "labs", pairs.pop("train") + " → " + pairs.pop("test"))
     pairs.columns = [name.replace("_", " ") for name in pairs.columns]
     found.append(Table(pairs, heading="What each pair compares", index=False, folded=True))
-    return [*found, parts.confusions(config, metrics)]
+    found.append(parts.confusions(config, metrics))
+    classes = _read_known(run / "classes.csv")
+    if classes is not None:
+        found += [byclass.class_section(classes, config), *byclass.node_sections(config, metrics)]
+    pictures = (
+        parts.figure(run / FOLDER, "curves", "ROC and precision-recall curves"),
+        byclass.kappas(config, metrics),
+    )
+    return [
+        *found,
+        *pictures,
+        parts.figure(run / FOLDER, "reliability", "Reliability, before probabilities are corrected"),
+    ]
+
+
+def _read_known(path: Path) -> pd.DataFrame | None:
+    """A table that runs of earlier versions lack; None where it isn't there."""
+    return read_results(path, needed=()) if path.is_file() else None
 
 
 def _what_was_run(config: RunConfig, metrics: dict[str, Any]) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from dorl.classification.answers import ALIKE
+from dorl.classification.byclass import class_table, node_table
 from dorl.files import write_text
 from dorl.sheets import write_sheet
 
@@ -17,6 +19,15 @@ if TYPE_CHECKING:
 
 #: stands where a pair compares no cell
 NOTHING = "–"
+#: what intervals and marks mean
+MEANING = (
+    "In brackets: the 95 % interval (bootstrap, 2,000 draws of patients where they are known, else of cells). "
+    "It covers "
+    "which cells were tested, not that other cells could have been learnt from. "
+    f"{ALIKE}: accuracy not told apart from the best of the column, by a paired bootstrap and McNemar's test "
+    f"on the same "
+    "cells, with Holm's correction over rows."
+)
 
 
 def labs_in_order(results: pd.DataFrame) -> list[str]:
@@ -44,7 +55,7 @@ def summary(
         column ``average``: the mean over all pairs that compare any cell, own lab included. The standard
         deviation is that of the folds themselves (divided by their number).
     """
-    labs = labs_in_order(results) if labs is None else list(labs)
+    labs = list(dict.fromkeys([*(labs or ()), *labs_in_order(results)]))  # several labs learnt together stand last
     rows = results["method"] + "-" + results["classifier"]
     pairs = results["train"] + "→" + results["test"]
     found = set(zip(results["train"], results["test"], strict=True))
@@ -58,9 +69,14 @@ def summary(
 
 
 def cells(
-    results: pd.DataFrame, labs: Sequence[str] | None = None, *, score: str = "accuracy", bold: str = "**{}**"
+    results: pd.DataFrame,
+    labs: Sequence[str] | None = None,
+    *,
+    score: str = "accuracy",
+    bold: str = "**{}**",
+    intervals: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """The cells of the table as text: ``mean ± std`` in %, the best of each column in bold.
+    """The cells of the table as text: ``mean ± std (low–high)`` in %, the best of each column in bold.
 
     Parameters
     ----------
@@ -68,6 +84,9 @@ def cells(
         As for `summary`.
     bold : str, default "**{}**"
         How a bold cell is written; ``"{}"`` for none.
+    intervals : DataFrame, optional
+        As of `dorl.classification.answers.intervals_table`. A row whose accuracy isn't told apart from the best one's
+        is marked with `ALIKE`. Without it no interval is shown.
 
     Returns
     -------
@@ -75,31 +94,53 @@ def cells(
         Rows ``method-classifier``, columns ``train→test`` and ``average``.
     """
     mean, std = summary(results, labs, score=score)
+    limits = {} if intervals is None else _limits(intervals, score)
     shown = {}
     for column in mean.columns:
         # compared as shown, so that two rows that read the same are both bold or both not
         best = mean[column].round(2).max()
         spreads = std[column].tolist() if column in std else [None] * len(mean)
         shown[column] = [
-            _shown(float(value), spread, bold if round(float(value), 2) == best else "{}")
-            for value, spread in zip(mean[column].tolist(), spreads, strict=True)
+            _shown(
+                float(value), spread, bold if round(float(value), 2) == best else "{}", limits.get((row, column), "")
+            )
+            for row, value, spread in zip(mean.index, mean[column].tolist(), spreads, strict=True)
         ]
     return pd.DataFrame(shown, index=mean.index)
 
 
-def _shown(value: float, spread: float | None, form: str) -> str:
+def _limits(intervals: pd.DataFrame, score: str) -> dict[tuple[str, str], str]:
+    """Interval and mark of each cell of a table, by row and column."""
+    found = {}
+    for row in intervals.to_dict("records"):
+        if np.isnan(row[f"{score}_low"]):
+            continue
+        place = f"{row['method']}-{row['classifier']}", f"{row['train']}→{row['test']}"
+        # True, False or nothing; read from a file, too
+        mark = f" {ALIKE}" if score == "accuracy" and str(row["told_apart"]) == "False" else ""
+        found[place] = f" ({100 * row[f'{score}_low']:.1f}–{100 * row[f'{score}_high']:.1f}){mark}"
+    return found
+
+
+def _shown(value: float, spread: float | None, form: str, limits: str) -> str:
     if np.isnan(value):
         return NOTHING
-    return form.format(f"{value:.2f}" if spread is None else f"{value:.2f} ± {spread:.2f}")
+    return form.format(f"{value:.2f}" if spread is None else f"{value:.2f} ± {spread:.2f}{limits}")
 
 
-def table(results: pd.DataFrame, labs: Sequence[str] | None = None, *, score: str = "accuracy") -> str:
+def table(
+    results: pd.DataFrame,
+    labs: Sequence[str] | None = None,
+    *,
+    score: str = "accuracy",
+    intervals: pd.DataFrame | None = None,
+) -> str:
     """A Markdown table laid out as the paper's Table 1.
 
     Parameters
     ----------
-    results, labs, score
-        As for `summary`.
+    results, labs, score, intervals
+        As for `cells`.
 
     Returns
     -------
@@ -107,7 +148,7 @@ def table(results: pd.DataFrame, labs: Sequence[str] | None = None, *, score: st
         Rows ``method-classifier``, columns ``train→test`` and ``average``; ``mean ± std`` over folds in %,
         the best of each column in bold.
     """
-    shown = cells(results, labs, score=score)
+    shown = cells(results, labs, score=score, intervals=intervals)
     head = ["method", *map(str, shown.columns)]
     lines = [_line(head), _line(["---", *["---:"] * (len(head) - 1)])]
     lines += [
@@ -122,8 +163,17 @@ def _line(values: Sequence[str]) -> str:
 
 
 def write_results(result: ProtocolResult, out: str | Path) -> None:
-    """Write ``results.csv`` (tree comparison) and ``results_flat.csv`` (flat) into the folder `out`."""
-    for name, frame in (("results.csv", result.results), ("results_flat.csv", result.results_flat)):
+    """Write `FILES` into the folder `out`.
+
+    Scores by fold (``results.csv`` by the tree, ``results_flat.csv`` flat), their intervals and tests
+    (``intervals.csv``, ``intervals_flat.csv``), measures of a class at a time (``classes.csv``) and the confusion at
+    each node of the tree (``confusion.csv``).
+    """
+    frames = (
+        *(result.results, result.results_flat, result.intervals, result.intervals_flat),
+        *(class_table(result.answers), node_table(result.answers)),
+    )
+    for name, frame in zip(FILES, frames, strict=True):
         write_sheet(Path(out) / name, frame)
 
 
@@ -143,14 +193,22 @@ def write_tables(result: ProtocolResult, out: str | Path, labs: Sequence[str] | 
         "# Results across laboratories\n",
         f"Trained on one lab, tested on each: `train→test`. Mean ± standard deviation over {folds} folds, "
         "in %; `average` is over all pairs shown, own lab included; the best of each column is bold.\n",
+        f"{MEANING}\n",
     ]
     for heading, meaning, frame, score in SCORES:
-        parts += [f"## {heading}\n", meaning + "\n", table(getattr(result, frame), labs, score=score)]
+        intervals = getattr(result, INTERVALS[frame])
+        shown = table(getattr(result, frame), labs, score=score, intervals=intervals)
+        parts += [f"## {heading}\n", meaning + "\n", shown]
     parts += ["## What each pair compares\n", _pairs(result.pairs)]
     if result.notes:
         parts += ["## Notes\n", "\n".join(f"- {note}" for note in result.notes) + "\n"]
     write_text(Path(out) / "table.md", "\n".join(parts))
 
+
+#: intervals of each frame of `SCORES`
+INTERVALS = {"results": "intervals", "results_flat": "intervals_flat"}
+#: what `write_results` writes
+FILES = ("results.csv", "results_flat.csv", "intervals.csv", "intervals_flat.csv", "classes.csv", "confusion.csv")
 
 #: the tables of a result: heading, what it means, which frame of the result, which score
 SCORES = (
@@ -178,6 +236,12 @@ SCORES = (
         "Macro-F1, by the tree of classes",
         "The mean over classes of the harmonic mean of precision and recall.",
         "results",
+        "macro_f1",
+    ),
+    (
+        "Macro-F1, flat",
+        "The same of the flat comparison, over the classes that the tested lab has.",
+        "results_flat",
         "macro_f1",
     ),
 )

@@ -38,6 +38,15 @@ def cautions(metrics: dict[str, Any]) -> list[str]:
                 f"{name}: no white cell was found in {lab['without_cell']} of {lab['cells']} images: look at its masks "
                 "(dorl segment --overlay), and at what the images show."
             )
+        # runs of earlier versions didn't count them
+        unknown = lab.get("without_patient", 0)
+        if lab["classes"] and unknown:
+            of = "no patient is known" if unknown == lab["cells"] else f"of {unknown} cells no patient is known"
+            found.append(
+                f"{name}: {of}: cells of one smear may be learnt from and tested, so that scores on the lab "
+                f"itself may be "
+                "too high, and intervals too narrow. Give a manifest's column patient, or --patient-from."
+            )
         if not lab["classes"]:
             found.append(f"{name}: has no labels, so nothing is measured on it.")
     for one in metrics.get("copies", []):

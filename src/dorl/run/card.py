@@ -53,7 +53,7 @@ def _card_scores(config: RunConfig, metrics: dict[str, Any]) -> str:
     if not measured:
         return "Nothing: no lab here has labels of two classes or more."
     scores = "\n".join(
-        f"| {row['train']} | {row['test']} | {100 * row['accuracy']:.1f} | {100 * row['balanced_accuracy']:.1f} |"
+        f"| {row['train']} | {row['test']} | {_score(row, 'accuracy')} | {_score(row, 'macro_f1')} |"
         for row in measured
     )
     autoencoder = (
@@ -64,9 +64,14 @@ def _card_scores(config: RunConfig, metrics: dict[str, Any]) -> str:
     return f"""Classifier {default}, mean of {config.classifiers.folds} folds, classes compared by the tree. One lab's \
 classifier on another's cells; {autoencoder}.
 
-| trained on | tested on | accuracy % | balanced accuracy % |
+| trained on | tested on | accuracy % (95 % interval) | macro-F1 % (95 % interval) |
 |---|---|---|---|
 {scores}
 
 The classifiers in this folder learnt all source labs together. On a lab that is not listed here expect less than on \
 any of these, until it was measured there."""
+
+
+def _score(row: dict[str, Any], name: str) -> str:
+    """A score with its interval, %."""
+    return f"{100 * row[name]:.1f} ({100 * row[f'{name}_low']:.1f}–{100 * row[f'{name}_high']:.1f})"

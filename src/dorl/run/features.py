@@ -239,6 +239,8 @@ def represent(
     protocols: Sequence[str] = ("transductive",),
     expect: str = DEFAULT,
     folds: int = 5,
+    split: bool = False,
+    patient_from: str = "",
     preset: str = "auto",
     epochs: int | None = None,
     iterations: int | None = None,
@@ -258,7 +260,7 @@ def represent(
     check_seed(seed)
     check_folder(out)
     level = check_classes(classes)
-    domains = [at_level(lab, level) for lab in read_domains(labs)]
+    domains = [at_level(lab, level) for lab in read_domains(labs, patient_from=patient_from)]
     refuse_among_images(out, labs, domains)
     check(domains)
     labelled = [lab.name for lab in domains if len(lab.classes)]
@@ -311,6 +313,7 @@ def represent(
             source=source,
             classes=[] if level is None else list(level.classes),
             folds=folds,
+            split=split,
             expect=text_of(expect),
             shares=file_shares(expect),
         ),

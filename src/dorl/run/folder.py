@@ -114,6 +114,7 @@ class AutoencoderSettings(_Part):
 class ClassifierSettings(_Part):
     """Whose labels the classifiers learn from, at which classes (as the labs name them if none), and which predicts.
 
+    With `split` the labs' own column ``split`` says what is tested, and `folds` isn't used by the protocol.
     `expect` is the mix of classes that other labs' cells are expected in, by the words of ``--expect`` or a file's
     path, and `shares` what that file said.
     """
@@ -123,6 +124,7 @@ class ClassifierSettings(_Part):
     source: list[str]
     classes: list[str] = Field(default_factory=list)
     folds: int
+    split: bool = False
     expect: str = "blood"
     shares: dict[str, float] = Field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""The protocol over the labs of a run: transductive as published, and on labs that were never seen."""
+"""The protocol over the labs of a run: transductive as published, on unseen labs, and one lab left out of several."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 
 from dorl.classification import CLASSIFIERS, LabFeatures, ProtocolResult, cross_lab
+from dorl.classification.folds import check_split
 from dorl.domains import Domain
 from dorl.errors import InputError
 from dorl.representation import encode_cells
 from dorl.run.autoencoders import shared_width, trained
-from dorl.run.features import Represented, represented_without
+from dorl.run.features import Represented, learnt_level, represented_without
 from dorl.run.folder import AUTOENCODER, CELL
 from dorl.runtime.progress import say
 
 #: protocol and the name of its rows in the tables
-METHODS = {"transductive": "DoRL", "unseen": "DoRL (unseen lab)"}
+METHODS = {"transductive": "DoRL", "unseen": "DoRL (unseen lab)", "left-out": "DoRL (one lab left out)"}
 
 
 def trainable(labs: Sequence[Domain]) -> list[str]:
@@ -26,17 +27,22 @@ def trainable(labs: Sequence[Domain]) -> list[str]:
     return [lab.name for lab in labs if len(lab.classes) > 1]
 
 
-def check_protocols(protocols: Sequence[str], labs: Sequence[Domain]) -> None:
-    """Refuse, before any long work, unknown protocols and labs that they can't be run on."""
+def check_protocols(protocols: Sequence[str], labs: Sequence[Domain], *, split: bool = False) -> None:
+    """Refuse, before any long work, unknown protocols and labs that they, or their own `split`, can't be run on."""
     for name in protocols:
         if name not in METHODS:
-            raise InputError(f"protocol {name!r} is unknown: give {' or '.join(METHODS)}, or both")
+            raise InputError(f"protocol {name!r} is unknown: give {' or '.join(METHODS)}, or several of them")
     if not protocols:
         raise InputError(f"no protocol given: {' or '.join(METHODS)}")
     if not trainable(labs):
         raise InputError("no lab has labels of two classes or more: the protocol needs one to train on")
     if "unseen" in protocols and sum(len(lab.classes) > 0 for lab in labs) < 2:
         raise InputError("the protocol 'unseen' needs two labs with labels or more")
+    if "left-out" in protocols and len(trainable(labs)) < 3:
+        raise InputError("the protocol 'left-out' needs three labs with labels of two classes or more")
+    for lab in labs if split else ():
+        if lab.name in trainable(labs):
+            check_split(lab.name, lab.labels, lab.table["split"].to_numpy(object))
 
 
 def run_protocols(made: Represented, *, device: str | None = None) -> ProtocolResult:
@@ -53,6 +59,7 @@ def run_protocols(made: Represented, *, device: str | None = None) -> ProtocolRe
         "seed": made.config.seed,
         "explain": [settings.default],
         "shared": shared_width(made.model) if made.config.method == CELL else 0,
+        "split": settings.split,
     }
     parts = []
     if "transductive" in made.config.protocols:
@@ -61,6 +68,8 @@ def run_protocols(made: Represented, *, device: str | None = None) -> ProtocolRe
         parts.append(cross_lab(labs, method=method, trains=trains, tests=names, adapt=True, **common))
     if "unseen" in made.config.protocols:
         parts += [_unseen(made, name, trains, common, device) for name in _unseen_labs(made)]
+    if "left-out" in made.config.protocols:
+        parts += [_left_out(made, name, trains, common) for name in names]
     result = ProtocolResult.concat(parts)
     single = [f"{name}: has a single class: tested on, not trained on." for name in names if name not in trains]
     result.notes[:0] = single
@@ -82,10 +91,26 @@ def _unseen_labs(made: Represented) -> list[str]:
 def lab_features(made: Represented, names: Sequence[str]) -> dict[str, LabFeatures]:
     """What classifiers take of each lab's cells, and their labels."""
     labels = made.cells["label"].where(made.cells["label"].notna(), None).to_numpy(object)
+    splits = made.cells["split"].where(made.cells["split"].notna(), None).to_numpy(object)
     rows = {name: np.flatnonzero(made.cells["domain"] == name) for name in names}
     return {
-        name: LabFeatures(made.inputs(of), labels[of], made.groups[of], made.patients[of]) for name, of in rows.items()
+        name: LabFeatures(made.inputs(of), labels[of], made.groups[of], made.patients[of], splits[of])
+        for name, of in rows.items()
     }
+
+
+def _left_out(made: Represented, tested: str, trains: Sequence[str], common: dict[str, Any]) -> ProtocolResult:
+    """All other labs that can be trained on, learnt together at the classes that they share, and tested on one lab."""
+    sources = [name for name in trains if name != tested]
+    rows = np.flatnonzero(made.cells["domain"].isin(sources) & made.cells["label"].notna())
+    labels = made.cells["label"].to_numpy(object)[rows]
+    splits = made.cells["split"].where(made.cells["split"].notna(), None).to_numpy(object)[rows]
+    learnt = learnt_level(labels).project_all(labels)
+    together = LabFeatures(made.inputs(rows), learnt, made.groups[rows], made.patients[rows], splits)
+    name = "+".join(sources)
+    labs = {name: together, **lab_features(made, [tested])}
+    method = METHODS["left-out"]
+    return cross_lab(labs, method=method, trains=[name], tests=[tested], own=False, adapt=True, **common)
 
 
 def _without(made: Represented, tested: str, device: str | None) -> Represented:

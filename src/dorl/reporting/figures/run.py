@@ -9,17 +9,20 @@ import pandas as pd
 import torch
 
 from dorl.classification import ProtocolResult
+from dorl.classification.answers import Answers
 from dorl.domains import Domain
 from dorl.domains.statistics import class_counts as count_classes
 from dorl.domains.statistics import grey_levels as measure_grey_levels
 from dorl.reporting import (
     class_counts,
+    class_curves,
     confusion_matrices,
     embed_2d,
     grey_levels,
     latent_space,
     loss_curve,
     reconstruction_panel,
+    reliability_diagrams,
 )
 from dorl.representation.features import reconstructed
 from dorl.run.features import Represented
@@ -38,6 +41,12 @@ CAPTIONS = {
     "class_counts": "Cells of each class in each lab (paper, Figure 4).",
     "reconstructions": "Original, segmented and reconstructed cells (paper, Figure 5).",
     "latent_space": "Features of all cells placed in the plane by UMAP, by lab and by class.",
+    "curves": "Default classifier, each class against the rest (in brackets: its cells). Left: ROC curves; "
+    "dotted: a guess. "
+    "Right: precision over recall. Probabilities of the folds' classifiers, averaged where several were asked.",
+    "reliability": "Default classifier: how often answers of a confidence are right; on the dotted line the "
+    "two agree. Points "
+    "are as large as their cells are many. ECE: expected calibration error, over 15 bins.",
     "loss": "The autoencoder's losses while training.",
 }
 
@@ -69,6 +78,12 @@ def draw_run(made: Represented, result: ProtocolResult | None, out: Path) -> np.
             if classifier == default
         }
         confusion_matrices(shown, folder / "confusion.png")
+        told: dict[str, Answers] = {}
+        for (train, test, _, classifier), answers in result.answers.items():
+            if classifier == default:  # of a pair that two protocols compared, the first, as in the matrices
+                told.setdefault(f"{train} → {test}", answers)
+        class_curves(told, folder / "curves.png")
+        reliability_diagrams(told, folder / "reliability.png")
     return placed
 
 

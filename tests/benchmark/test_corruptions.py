@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from dorl.benchmark.corruptions import CLEAN, SHOWN, corrupted_versions, kept_table, write_corruptions
+from dorl.benchmark.jobs import Plan, plan
+from dorl.benchmark.labs import prepare_lab
+from dorl.benchmark.methods import ROWS
+from dorl.commands.benchmark import benchmark
+from dorl.domains import read_domain
+from dorl.domains.corrupted import KINDS, STRENGTHS
+from dorl.reporting.figures.corruptions import corruption_curves
+
+
+def rows(accuracies: dict[str, float], protocol: str = "unseen") -> list[dict[str, object]]:
+    """Rows of a method whose accuracy falls with the strength by a tenth of what is given of a kind."""
+    found = []
+    for kind, strength in [(CLEAN, 0), *((kind, strength) for kind in KINDS for strength in STRENGTHS)]:
+        value = 0.8 - 0.1 * strength * accuracies.get(kind, 0)
+        scores = {f"{score}{limit}": value for score in ("accuracy", "macro_f1") for limit in ("", "_low", "_high")}
+        where = {"protocol": protocol, "method": "one", "train": "a", "test": f"b@{kind}@{strength}", "seed": 0}
+        found.append({**where, **scores, "cells": 9})
+    return found
+
+
+def test_a_version_has_the_same_cells_and_labels_and_worse_images(rendered: Path) -> None:
+    lab = prepare_lab(read_domain(rendered / "dune" / "manifest.csv", name="dune"), None, only_source=False)
+    found = corrupted_versions(lab, 2, seed=0)
+    assert len(found) == 1 + len(KINDS) * len(STRENGTHS)
+    clean, worse = found["dune@clean@0"], found["dune@noise@5"]
+    assert pd.Series(clean.labels).value_counts().tolist() == [2] * 5
+    assert worse.labels.tolist() == clean.labels.tolist()
+    assert worse.domain.table["path"].tolist() == clean.domain.table["path"].tolist()
+    assert np.abs(worse.domain.load(0).astype(int) - clean.domain.load(0)).mean() > 20
+    assert len({one.digest for one in found.values()}) == len(found)
+
+
+def test_versions_are_tested_beside_their_lab_by_the_same_fit_and_never_seen() -> None:
+    versions = {"b": ["b@noise@1"], "a": ["a@noise@1"]}
+    given = Plan(["a"], ["a", "b"], ["transductive", "unseen"], {"": "w"}, own=False, versions=versions)
+    for name in ("frozen", "frozen-per-lab"):
+        jobs = plan([(ROWS[name], 1)], given)
+        assert all(job.tests == ("b", "b@noise@1") for job in jobs)
+        assert all(set(job.targets) <= {"b"} for job in jobs)
+
+
+def test_the_table_shows_what_is_kept_of_the_clean_accuracy(tmp_path: Path) -> None:
+    (tmp_path / "table.md").write_text("# Benchmark\n")
+    (scores,) = write_corruptions(rows({"noise": 1.0, "blur": 0.5}), tmp_path).values()
+    table = pd.read_csv(tmp_path / "corruptions.csv")
+    assert table[(table["kind"] == "noise") & (table["strength"] == SHOWN)]["accuracy"].tolist() == pytest.approx([0.5])
+    corruption_curves(scores, tmp_path / "drawn.png")
+    with Image.open(tmp_path / "drawn.png") as image:
+        assert np.asarray(image.convert("L")).std() > 5
+    line = kept_table(table).splitlines()[-1]
+    kept = [100 * 0.5 / 0.8, 100 * 0.65 / 0.8, *[100.0] * (len(KINDS) - 2)]
+    assert line == f"| one | 80.0 | {' | '.join(f'{value:.1f}' for value in (*kept, np.mean(kept)))} |"
+    assert line in (tmp_path / "table.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_row_is_measured_on_images_made_worse(labs: list[str], tmp_path: Path) -> None:
+    results = benchmark(
+        labs, out=tmp_path / "b", rows=["frozen"], source=["harbour"], protocols=["unseen"], seeds=1, folds=3, corrupt=2
+    )
+    assert set(results["test"]) == {"harbour", "dune"}
+    table = pd.read_csv(tmp_path / "b" / "corruptions.csv")
+    assert len(table) == 1 + len(KINDS) * len(STRENGTHS)
+    assert (table["cells"] == 10).all()
+    assert table["accuracy"].between(0, 1).all()
+    assert (tmp_path / "b" / "corruptions-unseen.png").is_file()
