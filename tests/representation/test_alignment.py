@@ -105,6 +105,17 @@ def test_the_order_of_labs_and_the_draw_are_no_matter() -> None:
     assert not np.allclose(first.basis, align([source, plain_alone(other)], plain=PLAIN, seed=4).basis)
 
 
+def test_the_largest_lab_comes_first_be_it_here_or_learnt_before() -> None:
+    first, small = lab(0, 200)[0], lab(1, 120, shift=1.0)[0]
+    before = align([first], plain=PLAIN)
+    assert before.views == first.shape[0] * VIEWS
+    gone_on = align([small], plain=PLAIN, before=before)
+    np.testing.assert_array_equal(gone_on.means, before.means)
+    anew = align([small, lab(2, 240)[0]], plain=PLAIN, before=before)
+    assert anew.views == 240 * VIEWS
+    np.testing.assert_array_equal(anew.means, align([small, lab(2, 240)[0]], plain=PLAIN).means)
+
+
 def test_what_an_earlier_version_learnt_of_fewer_partings_is_gone_on_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dorl.representation.alignment.TIMES", 1)
     first, other = lab(0, 200)[0], plain_alone(lab(1, 120, shift=1.0)[0])

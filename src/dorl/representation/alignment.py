@@ -94,6 +94,11 @@ class Alignment:
         basis /= np.sqrt(max(np.einsum("fk,fg,gk->k", basis, self.covariance, basis).max(), 1e-12))
         return replace(self, basis=basis)
 
+    @property
+    def views(self) -> int:
+        """Views of the first lab's cells."""
+        return round(float(self.counts[: PARTS[0]].sum()))
+
     def _parted(self) -> list[Moments]:
         """Clusters of the first lab, parting by parting; an earlier version's file holds each of `PARTS` once."""
         found = []
@@ -105,7 +110,7 @@ class Alignment:
         return found
 
 
-def align(labs: Sequence[Any], *, plain: int, seed: int = 0) -> Alignment:
+def align(labs: Sequence[Any], *, plain: int, seed: int = 0, before: Alignment | None = None) -> Alignment:
     """Coordinates that labs share, learnt from nothing but their cells.
 
     The lab with most cells comes first (of those with restained views, where there are any): its clusters are what the
@@ -115,6 +120,8 @@ def align(labs: Sequence[Any], *, plain: int, seed: int = 0) -> Alignment:
     ----------
     labs, plain, seed
         As for `Alignment.with_labs`.
+    before : Alignment, optional
+        Learnt elsewhere: its first lab stays the first, unless one of `labs` has as many views.
 
     References
     ----------
@@ -125,6 +132,8 @@ def align(labs: Sequence[Any], *, plain: int, seed: int = 0) -> Alignment:
     whole = [not np.isnan(lab[:, -1]).all() for lab in drawn]
     largest = max(range(len(labs)), key=lambda number: (whole[number], len(labs[number])))
     first = drawn[largest]
+    if before is not None and before.views > np.count_nonzero(~np.isnan(first[..., 0])):
+        return before.with_labs(drawn, plain=plain, seed=seed)
     space = cell_space(first, plain)
     clusters = Clusters(first[:, :plain].mean(1), space, seed)
     everything = Moments.of(first, np.zeros(len(first), np.intp), 1)

@@ -239,9 +239,7 @@ class CrossDomainAutoencoder(nn.Module):
             As for `dorl.representation.alignment.align`.
         """
         assert self.shared is not None
-        before = self.shared.alignment
-        go_on = align if before is None else before.with_labs
-        self.shared.alignment = go_on(labs, plain=plain, seed=seed)
+        self.shared.alignment = align(labs, plain=plain, seed=seed, before=self.shared.alignment)
 
     def forget_labs(self) -> None:
         """Forget what labs share, so that `align` begins anew."""
