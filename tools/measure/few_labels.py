@@ -2,8 +2,8 @@
 
     python tools/measure/few_labels.py RUN [--source acevedo] [--n 50] [--draws 3]
 
-RUN is a folder that `dorl fit` or `dorl evaluate` made with views; its ``cells/`` are read. For each other lab, the
-classes that it shares with the source lab in the tree are learnt from the source lab alone, and from it and `n`
+RUN is a folder that `dorl fit` or `dorl evaluate` made; its ``cells/`` and its autoencoder are read. For each other
+lab, the classes that it shares with the source lab in the tree are learnt from the source lab alone, and from it and `n`
 labelled cells of the other lab, weighed as `dorl fit` weighs them; either way the classifier then adapts to the rest of
 that lab, as `dorl fit` lets it where the rest is given to it without labels. Prints the accuracy on the rest, mean and
 standard deviation over the draws, and one JSON line.
@@ -18,11 +18,20 @@ from pathlib import Path
 import numpy as np
 
 from dorl.cells import CellStore
+from dorl.cells.rows import with_last
+from dorl.cells.size import relative
+from dorl.cells.views import Views
 from dorl.classification.selection import select_cells
 from dorl.classification.views import ViewsClassifier
+from dorl.representation.alignment import WIDTH
+from dorl.representation.autoencoder import CrossDomainAutoencoder
 from dorl.run.classifiers import adapted_beside, lab_weights
+from dorl.run.features import sizes_of_views
+from dorl.run.folder import ViewsSettings
 from dorl.runtime.training import seeded
 from dorl.taxonomy import shared_level
+
+PLAIN = Views().plain
 
 
 def main() -> None:
@@ -33,6 +42,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=3)
     given = parser.parse_args()
     store = CellStore.open(given.run / "cells")
+    autoencoder = CrossDomainAutoencoder.load(given.run / "autoencoder.safetensors")
     table = store.table[store.table["label"].notna()]
     source = given.source or table["domain"].iat[0]
     found: dict[str, dict[str, list[float]]] = {}
@@ -42,9 +52,12 @@ def main() -> None:
         y = np.asarray(level.project_all(pair["label"].to_numpy(object)), object)
         counted = np.array([name is not None for name in y])
         y, lab = y[counted].astype(str), pair["domain"].to_numpy(object)[counted]
-        (X,) = store.batch(pair.index.to_numpy()[counted], "views")
+        (views,) = store.batch(pair.index.to_numpy()[counted], "views")
+        sizes = relative(pair["size"].to_numpy(float)[counted], lab)
+        counts = ViewsSettings(plain=PLAIN, restained=views.shape[1] - PLAIN)
+        X = with_last(autoencoder.completed(views), sizes_of_views(sizes, counts))
         own, new = np.flatnonzero(lab == source), np.flatnonzero(lab == other)
-        alone = ViewsClassifier().fit(X[own], y[own]).suited(X[new])
+        alone = ViewsClassifier(shared=WIDTH).fit(X[own], y[own]).suited(X[new])
         said = alone.predict_proba(X[new])
         rows = found[other] = {"without": [float((alone.classes_[said.argmax(1)] == y[new]).mean())]}
         for draw in range(given.draws):
@@ -55,7 +68,7 @@ def main() -> None:
             for how, some in chosen.items():
                 rest = np.delete(new, some)
                 learn = np.concatenate([own, new[some]])
-                model = ViewsClassifier().fit(X[learn], y[learn], lab_weights(lab[learn]))
+                model = ViewsClassifier(shared=WIDTH).fit(X[learn], y[learn], lab_weights(lab[learn]))
                 model = adapted_beside(model, X[rest]).suited(X[rest])
                 rows.setdefault(how, []).append(float((model.predict(X[rest]) == y[rest]).mean()))
         print(f"{source} → {other}, {given.n} labels", end="")
