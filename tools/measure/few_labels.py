@@ -3,10 +3,10 @@
     python tools/measure/few_labels.py RUN [--source acevedo] [--n 50] [--draws 3]
 
 RUN is a folder that `dorl fit` or `dorl evaluate` made; its ``cells/`` and its autoencoder are read. For each other
-lab, the classes that it shares with the source lab in the tree are learnt from the source lab alone, and from it and `n`
-labelled cells of the other lab, weighed as `dorl fit` weighs them; either way the classifier then adapts to the rest of
-that lab, as `dorl fit` lets it where the rest is given to it without labels. Prints the accuracy on the rest, mean and
-standard deviation over the draws, and one JSON line.
+lab, the classes that it shares with the source lab in the tree are learnt from the source lab alone, and from it and
+`n` labelled cells of the other lab, weighed as `dorl fit` weighs them; either way the classifier then adapts to the
+rest of that lab, as `dorl fit` lets it where the rest is given to it without labels. Prints the accuracy on the rest,
+mean and standard deviation over the draws, and one JSON line.
 """
 
 from __future__ import annotations
