@@ -17,6 +17,7 @@ from dorl.domains.boxes import read_fields
 from dorl.domains.duplicates import (
     CAUTIOUS,
     COLUMNS,
+    CUT,
     copies_in,
     copy_groups,
     find_copies,
@@ -150,7 +151,7 @@ def test_groups_join_what_is_paired_and_nothing_else(pairs: list[tuple[int, int]
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     scale=st.floats(0.6, 2),
-    cut=st.tuples(*[st.floats(0, 0.08)] * 4),
+    cut=st.tuples(*[st.floats(0, CUT)] * 4),  # of more, most copies are found, and not every one (docs/copies.md)
     turns=st.integers(0, 3),
     mirrored=st.booleans(),
     quality=st.integers(50, 95),

@@ -20,8 +20,8 @@ def test_cells_are_read_in_the_order_asked_for(two_labs: TwoLabs) -> None:
 
 def test_a_target_has_no_label_and_no_path_that_could_tell_one(two_labs: TwoLabs) -> None:
     assert not hasattr(two_labs.target, "labels")
-    for store in (two_labs.target.square, two_labs.target.whole):
-        assert list(store.table.columns) == ["key"]  # type: ignore[union-attr]
+    for store, columns in ((two_labs.target.square, ["key", "size"]), (two_labs.target.whole, ["key"])):
+        assert list(store.table.columns) == columns  # type: ignore[union-attr]
         assert store.table["key"].tolist() == [str(row) for row in range(30)]  # type: ignore[union-attr]
         assert "label" not in json.dumps(store.header)  # type: ignore[union-attr]
 

@@ -51,4 +51,4 @@ def test_what_is_missing_is_not_drawn(made: Represented, tmp_path: Path, monkeyp
     monkeypatch.setattr(figures, "embed_2d", lambda X, seed: X[:, :2])
     draw_run(made, None, tmp_path)
     drawn = {path.stem for path in (tmp_path / "figures").iterdir()}
-    assert drawn == set(CAPTIONS) - {"loss", "confusion"}
+    assert drawn == set(CAPTIONS) - {"loss", "confusion", "curves", "reliability"}
