@@ -60,5 +60,8 @@ def test_a_damaged_table_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="can't be read as a table"):
         read_sheet(tmp_path / "a.csv")
-    with pytest.raises(InputError, match="can't be read as a table"):
+    with pytest.raises(InputError, match="no such file"):
         read_sheet(tmp_path / "none.csv")
+    (tmp_path / "empty.csv").touch()
+    with pytest.raises(InputError, match="is empty"):
+        read_sheet(tmp_path / "empty.csv")

@@ -79,6 +79,10 @@ def read_sheet(path: str | Path, *, text: Sequence[str] = ()) -> pd.DataFrame:
     """
     try:
         table = pd.read_csv(path, converters=dict.fromkeys(text, with_formula))
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file: give another one") from error
+    except pd.errors.EmptyDataError as error:
+        raise InputError(f"{path}: is empty: give a table, or remove it") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: can't be read as a table: remove it, or give another file") from error
     return table

@@ -151,6 +151,10 @@ def test_a_labs_own_split_is_one_fold_and_tells_of_patients_on_both_sides() -> N
     assert (learn.tolist(), held.tolist()) == ([0, 1, 3], [2])
     assert notes == ["one: 1 patients stand on both sides of its split: scores on it may be too high."]
     assert rows_to_test(split, 4).tolist() == [2]
+    notes.clear()
+    ((learn, held),) = split_fold("one", y, split, notes, groups=np.array([5, 6, 5, 7]))
+    assert (learn.tolist(), held.tolist()) == ([1, 3], [2])
+    assert notes == ["one: 1 images are copies of images that its split tests: not learnt from."]
     assert rows_to_test(None, 3).tolist() == [0, 1, 2]
 
 

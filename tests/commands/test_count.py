@@ -120,6 +120,19 @@ def test_a_cell_in_two_fields_that_overlap_is_counted_once(
     assert f"{twice.sum()} cells stand in two fields" in capsys.readouterr().err
 
 
+def test_a_field_that_lies_in_two_folders_is_counted_once(
+    smear: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(smear / "one.png", tmp_path / folder / f"{folder}.png")
+    result = count([tmp_path / "first", tmp_path / "second"], out=tmp_path / "out")
+    half = len(result.cells) // 2
+    assert half > 0
+    assert result.cells["counted"].tolist() == [True] * half + [False] * half
+    assert "second.png is the same file as" in capsys.readouterr().err
+
+
 def test_absolute_counts_are_those_of_one_sample(
     smear: Path, again: Path, fitted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

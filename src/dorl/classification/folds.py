@@ -169,8 +169,11 @@ def split_fold(
     split: NDArray[np.object_] | None,
     notes: list[str],
     patients: NDArray[np.object_] | None = None,
+    groups: NDArray[np.int64] | None = None,
 ) -> Folds:
     """The one fold that a lab's own column ``split`` names: what is ``test`` is held out, all else is learnt from.
+
+    Copies of what is tested are not learnt from.
 
     Parameters
     ----------
@@ -179,8 +182,10 @@ def split_fold(
     y, split : object arrays of shape (N,)
         Class of each labelled cell, and what the column says; None where it says nothing.
     notes : list of str
-        Is told of patients who stand on both sides.
+        Is told of patients who stand on both sides, and of copies.
     patients : object array of shape (N,), optional
+    groups : int array of shape (N,), optional
+        The same number for copies of an image.
 
     Raises
     ------
@@ -193,7 +198,10 @@ def split_fold(
         sides = [{one for one in patients[of] if isinstance(one, str) and one} for of in (test, ~test)]
         if both := len(sides[0] & sides[1]):
             notes.append(f"{name}: {both} patients stand on both sides of its split: scores on it may be too high.")
-    return [(np.flatnonzero(~test), np.flatnonzero(test))]
+    copies = np.zeros(len(y), bool) if groups is None else ~test & np.isin(groups, groups[test])
+    if copies.any():
+        notes.append(f"{name}: {int(copies.sum())} images are copies of images that its split tests: not learnt from.")
+    return [(np.flatnonzero(~test & ~copies), np.flatnonzero(test))]
 
 
 def rows_to_test(split: NDArray[np.object_] | None, count: int) -> NDArray[np.intp]:

@@ -241,7 +241,7 @@ def cross_lab(
     if not tested:
         raise InputError("nothing to test on: give a second lab, or test on the training lab, too")
     splits = {
-        train: split_fold(train, of.y, of.splits, notes, of.patients)
+        train: split_fold(train, of.y, of.splits, notes, of.patients, of.groups)
         if split
         else lab_folds(train, of.y, of.groups, folds, seed, notes, of.patients)
         for train in trains

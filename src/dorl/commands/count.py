@@ -295,12 +295,19 @@ def _rulers(images: Sequence[Listed], network: Segmenter) -> dict[str, Ruler]:
 
 
 def _repeated(found: Sequence[FoundField]) -> list[str]:
-    """For each cell of all fields the path of another field where it is counted, since the two overlap; "" for most."""
+    """For each cell of all fields the path of another one where it is counted, since they overlap or are equal; or ""."""
     folders: dict[Path, list[int]] = {}
-    for number, field in enumerate(found):
-        if len(field.boxes):
-            folders.setdefault(Path(field.path).parent, []).append(number)
+    first_of: dict[str, int] = {}
     same = [[""] * len(field.boxes) for field in found]
+    for number, field in enumerate(found):
+        if not len(field.boxes):
+            continue
+        earlier = found[first_of.setdefault(digest_of(Path(file_of(field.path))), number)]
+        if earlier is field:
+            folders.setdefault(Path(field.path).parent, []).append(number)
+        else:
+            same[number] = [earlier.path] * len(field.boxes)
+            say(f"{field.path} is the same file as {earlier.path}: its cells are counted there")
     for numbers in folders.values():
         if len(numbers) < 2:
             continue
@@ -321,7 +328,7 @@ def _repeated(found: Sequence[FoundField]) -> list[str]:
                     same[there[0]][there[1]] = found[here[0]].path
     told = [path for of_field in same for path in of_field]
     if twice := sum(path != "" for path in told):
-        say(f"{twice} cells stand in two fields that overlap: each is counted once (same_as in cells.csv)")
+        say(f"{twice} cells stand in two fields: each is counted once (same_as in cells.csv)")
     return told
 
 

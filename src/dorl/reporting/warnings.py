@@ -53,8 +53,8 @@ def cautions(metrics: dict[str, Any]) -> list[str]:
         lab, other, pairs = one["lab"], one["other_lab"], one["pairs"]
         if lab == other:
             found.append(
-                f"{lab}: {pairs} pairs of its pictures show the same (duplicates.csv): folds keep them together. Look "
-                "whether their labels agree."
+                f"{lab}: {pairs} pairs of its pictures show the same (duplicates.csv): none is learnt from while "
+                "its copy is tested. Look whether their labels agree."
             )
         else:
             found.append(
@@ -67,7 +67,7 @@ def cautions(metrics: dict[str, Any]) -> list[str]:
         for name in unlike_all_others(distance_table(metrics, "after"))
     ]
     found += [
-        f"{row['lab']}: by the confidence of the classifier learnt from {', '.join(row['source'])}, only "
+        f"{row['lab']}: the classifier learnt from {', '.join(row['source'])} expects of itself that only "
         f"{100 * row['accuracy']:.0f} % of its answers are right."
         for row in metrics.get("expected", [])
         if row["accuracy"] < DOUBTFUL

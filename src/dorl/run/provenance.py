@@ -40,7 +40,7 @@ def environment() -> dict[str, str]:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             found[name] = ""
-    found["threads"] = str(torch.get_num_threads())
+    found["cores"] = str(os.cpu_count() or "")
     found |= {name: os.environ.get(name, "") for name in THREADS}
     found["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     return found
