@@ -295,7 +295,7 @@ def _rulers(images: Sequence[Listed], network: Segmenter) -> dict[str, Ruler]:
 
 
 def _repeated(found: Sequence[FoundField]) -> list[str]:
-    """For each cell of all fields the path of another one where it is counted, since they overlap or are equal; or ""."""
+    """For each cell of all fields the path of the field where it is counted in place of this one; "" for most."""
     folders: dict[Path, list[int]] = {}
     first_of: dict[str, int] = {}
     same = [[""] * len(field.boxes) for field in found]
