@@ -95,7 +95,7 @@ def in_both(
 
 
 def repeated(
-    pictures: Sequence[np.ndarray], boxes: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], *, reach: int = 200
+    pictures: Sequence[np.ndarray], boxes: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], *, reach: int = 40
 ) -> dict[tuple[int, int], list[tuple[int, int]]]:
     """Cells of fields that stand in others, too.
 
