@@ -53,4 +53,4 @@ def test_a_lab_unlike_all_others_is_named_by_the_features_after_the_autoencoder(
 def test_a_low_expected_accuracy_is_told() -> None:
     rows = [{"lab": name, "source": ["a"], "accuracy": value} for name, value in (("b", 0.5), ("c", 0.9))]
     (said,) = cautions({"labs": {"a": lab()}, "expected": rows})
-    assert said.startswith("b: by the confidence of the classifier learnt from a, only 50 %")
+    assert said.startswith("b: the classifier learnt from a expects of itself that only 50 %")
