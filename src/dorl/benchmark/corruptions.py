@@ -28,12 +28,10 @@ SHOWN = 3
 #: between a lab's name and its version's; no lab's name holds it
 MARK = "@"
 MEANING = (
-    f"The same cells of the tested labs, as they are and made worse in {len(KINDS)} ways. Kinds and strengths "
-    f"are those of "
-    "dorl.domains.corrupted: ImageNet-C's (arXiv 1903.12261) where it has the kind. Methods saw none of these images. "
-    f"Accuracy at strength {SHOWN} of 5 in % of the row's own accuracy on the same cells as they are (kept "
-    f"accuracy), means "
-    "over pairs of labs and seeds; all strengths: corruptions.csv, corruptions-*.png."
+    f"The same cells of the tested labs, as they are and made worse in {len(KINDS)} ways. Kinds and strengths are "
+    "those of dorl.domains.corrupted: ImageNet-C's (arXiv 1903.12261) where it has the kind. Methods saw none of "
+    f"these images. Accuracy at strength {SHOWN} of 5 in % of the row's own accuracy on the same cells as they are "
+    "(kept accuracy), means over pairs of labs and seeds; all strengths: corruptions.csv, corruptions-*.png."
 )
 
 
@@ -54,14 +52,13 @@ def corrupted_versions(lab: Lab, most: int, seed: int) -> dict[str, Lab]:
     order = seeded(seed).permutation(lab.compared)
     names = lab.labels[order]
     rows = np.sort(np.concatenate([order[names == name][:most] for name in set(names.tolist())]))
-    domain, labels = lab.domain.take(rows), lab.labels[rows]
-    groups = None if lab.groups is None else lab.groups[rows]
-    found = {f"{lab.name}{MARK}{CLEAN}{MARK}0": Lab(domain, labels, groups)}
+    clean = lab.take(rows)
+    found = {f"{lab.name}{MARK}{CLEAN}{MARK}0": clean}
     for kind in KINDS:
         for strength in STRENGTHS:
-            source = CorruptedSource(domain.source, kind, strength)
+            source = CorruptedSource(clean.domain.source, kind, strength)
             name = f"{lab.name}{MARK}{kind}{MARK}{strength}"
-            found[name] = Lab(replace(domain, source=source), labels, groups)
+            found[name] = replace(clean, domain=replace(clean.domain, source=source))
     return found
 
 
@@ -94,8 +91,8 @@ def write_corruptions(rows: Sequence[dict[str, Any]], out: Path) -> dict[str, pd
 
 
 def by_strength(frame: pd.DataFrame) -> pd.DataFrame:
-    """Mean accuracy and macro-F1, 0-1, by method, kind and strength; the strength 0 of each kind is the "
-    "clean cells'.
+    """Mean accuracy and macro-F1, 0-1, by method, kind and strength; strength 0 of each kind is that of
+    the clean cells.
     """
     scores = ["accuracy", "macro_f1"]
     mean = frame.groupby(["method", "kind", "strength"], sort=False)[scores].mean().reset_index()

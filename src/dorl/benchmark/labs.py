@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -71,6 +72,11 @@ class Lab:
             return np.zeros(len(self.domain), bool)
         return np.isin(self.groups, other.groups)
 
+    def take(self, rows: NDArray[Any]) -> Lab:
+        """Some of the images, by number or by a mask."""
+        groups = None if self.groups is None else self.groups[rows]
+        return Lab(self.domain.take(rows), self.labels[rows], groups)
+
     @property
     def compared(self) -> NDArray[np.intp]:
         """Rows that have a class."""
@@ -86,7 +92,7 @@ def prepare_lab(domain: Domain, level: SharedLevel | None, *, only_source: bool)
     labels = at_level(domain, level).labels
     if only_source:
         kept = np.array([label is not None for label in labels], bool)
-        domain, labels = domain.take(kept), labels[kept]
+        return Lab(domain, labels).take(kept)
     return Lab(domain, labels)
 
 
@@ -99,7 +105,7 @@ def readable(lab: Lab) -> Lab:
             say(f"left out: {lab.domain.key(i)}: {image}")
     if not kept.any():
         raise InputError(f"{lab.name}: not one of its {len(kept)} images could be read: give other images")
-    return Lab(lab.domain.take(kept), lab.labels[kept])
+    return lab.take(kept)
 
 
 def with_groups(labs: dict[str, Lab], copies: pd.DataFrame) -> dict[str, Lab]:
@@ -119,10 +125,7 @@ def without_copies(lab: Lab, tested: Iterable[Lab]) -> tuple[Lab, list[str]]:
         raise InputError(f"all images of {lab.name} are copies of images of tested labs: leave it out")
     if not copies.any():
         return lab, []
-    kept = ~copies
-    groups = None if lab.groups is None else lab.groups[kept]
-    note = f"{lab.name}: {int(copies.sum())} images are copies of tested labs': not looked at."
-    return Lab(lab.domain.take(kept), lab.labels[kept], groups), [note]
+    return lab.take(~copies), [f"{lab.name}: {int(copies.sum())} images are copies of tested labs': not looked at."]
 
 
 def embed_lab(lab: Lab, segmenter: Segmenter, folder: Path, *, whole: bool) -> Cells:

@@ -38,12 +38,10 @@ COLUMNS = (
 SCORES = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "macro_f1": "Macro-F1"}
 MEAN = "mean over targets"
 BRACKETS = (
-    "In brackets: the 95 % interval (bootstrap, 2,000 draws of patients where they are known, else of cells), "
-    "of the mean "
-    "over seeds; it covers which cells were tested, not which ones were learnt from. "
-    f"{ALIKE}: accuracy not told apart from the best of the column, by a paired bootstrap and McNemar's test "
-    f"on the same "
-    "cells, with Holm's correction over rows."
+    "In brackets: the 95 % interval (bootstrap, 2,000 draws of patients where they are known, else of cells), of the "
+    f"mean over seeds; it covers which cells were tested, not which ones were learnt from. {ALIKE}: accuracy not told "
+    "apart from the best of the column, by a paired bootstrap and McNemar's test on the same cells, with Holm's "
+    "correction over rows."
 )
 COST = (
     "Seconds of all fits and their predictions, embedding the cells not counted; rows that differ in the classifier "

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dorl.classification.bootstrap import SCORES, Difference, Interval, compare, holm, score_intervals
+from dorl.classification.bootstrap import Difference, Interval, compare, holm, score_intervals
+from dorl.classification.metrics import SCORES
 
 #: (train, test, method, classifier)
 Key = tuple[str, str, str, str]
@@ -104,6 +105,16 @@ def collected(
         said[fold, cells] = [number.get(name, len(number)) for name in predicted]
     known = np.array([-1 if name is None else number[name] for name in true], np.int64)
     return Answers(tuple(classes), known, said, units, by_patient, probabilities)
+
+
+def confusion_of(answers: Answers) -> NDArray[np.int64]:
+    """Cells by true and predicted class, all folds together: int (C, C + 1), the last column other answers."""
+    count = len(answers.classes)
+    table = np.zeros((count, count + 1), np.int64)
+    for said in answers.predicted:
+        keep = (said >= 0) & (answers.true >= 0)
+        np.add.at(table, (answers.true[keep], said[keep]), 1)
+    return table
 
 
 def intervals_table(answers: Mapping[Key, Answers], *, seed: int = 0) -> pd.DataFrame:

@@ -15,10 +15,10 @@ from scipy import stats
 from scipy.sparse import coo_array
 from scipy.special import expit, logit
 
+from dorl.classification.metrics import SCORES, scores_of
+
 #: bootstrap samples, and the share of intervals that shall hold the true value
 DRAWS, LEVEL = 2000, 0.95
-#: what `score_intervals` gives an interval of, in the order of `scores_of`
-SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 #: numbers that are held at once while drawing
 ROOM = 4_000_000
 
@@ -54,31 +54,6 @@ class Difference:
     def p(self) -> float:
         """The larger of the two: both tests have to tell the classifiers apart."""
         return max(self.p_bootstrap, self.p_mcnemar)
-
-
-def scores_of(confusions: ArrayLike) -> NDArray[np.float64]:
-    """Accuracy, balanced accuracy and macro-F1 of many confusion matrices.
-
-    Parameters
-    ----------
-    confusions : array of shape (..., C, C + 1)
-        As of `dorl.classification.metrics.confusion`.
-
-    Returns
-    -------
-    float array of shape (..., 3)
-        The last two are means over the classes that hold a cell; NaN for a matrix without any.
-    """
-    counts = np.asarray(confusions, np.float64)
-    actual = counts.sum(axis=-1)
-    hits = np.diagonal(counts, axis1=-2, axis2=-1)
-    claimed = counts[..., :-1].sum(axis=-2)
-    present = actual > 0
-    classes, cells = present.sum(axis=-1), actual.sum(axis=-1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        recall = np.where(present, hits / actual, 0.0).sum(axis=-1) / classes
-        f1 = np.where(present, 2 * hits / (actual + claimed), 0.0).sum(axis=-1) / classes
-        return np.stack([hits.sum(axis=-1) / cells, recall, f1], axis=-1)
 
 
 def score_intervals(

@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from dorl import taxonomy
-from dorl.classification.answers import Answers, Key
+from dorl.classification.answers import Answers, Key, confusion_of
 from dorl.classification.mix import shares_of
 from dorl.errors import InputError
 
@@ -26,16 +26,6 @@ COLUMNS = (
 NODES = ("train", "test", "method", "classifier", "node", "true", "predicted", "cells")
 #: columns of `reliability`
 BINS = ("low", "high", "cells", "confidence", "accuracy")
-
-
-def confusion_of(answers: Answers) -> NDArray[np.int64]:
-    """Cells by true and predicted class, all folds together: int (C, C + 1), the last column other answers."""
-    count = len(answers.classes)
-    table = np.zeros((count, count + 1), np.int64)
-    for said in answers.predicted:
-        keep = (said >= 0) & (answers.true >= 0)
-        np.add.at(table, (answers.true[keep], said[keep]), 1)
-    return table
 
 
 def class_measures(answers: Answers) -> pd.DataFrame:

@@ -206,23 +206,7 @@ def calibrate(
 ) -> Calibration | None:
     """Ask a classifier about cells that it hasn't learnt, and fit what it says to what was right.
 
-    Parameters
-    ----------
-    model : scikit-learn classifier
-        Copied unfitted; `model` itself isn't touched.
-    X : array of shape (N, D)
-    y : array of str, shape (N,)
-    groups : int array of shape (N,), optional
-        The same number for copies of a cell, which lie in one fold.
-    patients : object array of shape (N,), optional
-        Patient of each cell, by lab; None where unknown. Cells of a patient lie in one fold.
-    seed : int
-        Of the folds.
-
-    Returns
-    -------
-    Calibration or None
-        None where there are too few cells to say anything.
+    Parameters are those of `ask_held_out`; None where there are too few cells to say anything.
     """
     held = ask_held_out(model, X, y, groups=groups, patients=patients, seed=seed)
     return None if held is None else calibrated(held)

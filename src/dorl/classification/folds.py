@@ -157,9 +157,8 @@ def check_split(name: str, y: NDArray[np.object_], split: NDArray[np.object_] | 
     learnt = {str(label) for label in y[known & ~test]}
     if not (test & known).any() or len(learnt) < 2:
         raise InputError(
-            f"{name}: its column split leaves {int((test & known).sum())} labelled cells to test and "
-            f"{len(learnt)} classes "
-            "to learn: give train and test in its manifest, or leave --split out"
+            f"{name}: its column split leaves {int((test & known).sum())} labelled cells to test and {len(learnt)} "
+            "classes to learn: give train and test in its manifest, or leave --split out"
         )
 
 

@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike, NDArray
 
 #: heading of the last column of a confusion matrix: predictions that are none of the compared classes
 OTHER = "other"
+#: what is measured, in the order of `scores_of`
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1")
 
 
 def confusion(true: ArrayLike, predicted: ArrayLike, classes: Sequence[str]) -> NDArray[np.int64]:
@@ -53,15 +55,29 @@ def scores(true: ArrayLike, predicted: ArrayLike, classes: Sequence[str]) -> dic
     dict
         ``accuracy``, ``balanced_accuracy`` (mean recall) and ``macro_f1``.
     """
-    counts = confusion(true, predicted, classes)
-    actual = counts.sum(axis=1)
+    return dict(zip(SCORES, scores_of(confusion(true, predicted, classes)).tolist(), strict=True))
+
+
+def scores_of(confusions: ArrayLike) -> NDArray[np.float64]:
+    """Accuracy, balanced accuracy and macro-F1 of many confusion matrices.
+
+    Parameters
+    ----------
+    confusions : array of shape (..., C, C + 1)
+        As of `confusion`.
+
+    Returns
+    -------
+    float array of shape (..., 3)
+        The last two are means over the classes that hold a cell; NaN for a matrix without any.
+    """
+    counts = np.asarray(confusions, np.float64)
+    actual = counts.sum(axis=-1)
+    hits = np.diagonal(counts, axis1=-2, axis2=-1)
+    claimed = counts[..., :-1].sum(axis=-2)
     present = actual > 0
-    if not present.any():
-        return {"accuracy": np.nan, "balanced_accuracy": np.nan, "macro_f1": np.nan}
-    hits = np.diagonal(counts)[present]
-    claimed = counts[:, :-1].sum(axis=0)[present]
-    return {
-        "accuracy": float(hits.sum() / actual.sum()),
-        "balanced_accuracy": float((hits / actual[present]).mean()),
-        "macro_f1": float((2 * hits / (actual[present] + claimed)).mean()),
-    }
+    classes, cells = present.sum(axis=-1), actual.sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = np.where(present, hits / actual, 0.0).sum(axis=-1) / classes
+        f1 = np.where(present, 2 * hits / (actual + claimed), 0.0).sum(axis=-1) / classes
+        return np.stack([hits.sum(axis=-1) / cells, recall, f1], axis=-1)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import make_pipeline
 
-from dorl.classification.answers import Answers, Key, intervals_table
+from dorl.classification.answers import Answers, Key, confusion_of, intervals_table
 from dorl.classification.classifiers import CLASSIFIERS, appetite, make_classifier
 from dorl.classification.comparison import Comparison
 from dorl.classification.folds import lab_folds, rows_to_test, split_fold, units, without_copies
@@ -252,7 +252,6 @@ def cross_lab(
     jobs = [(train, name, fold) for train in trains for name in names for fold in range(folds)]
     tree: list[dict[str, Any]] = []
     flat: list[dict[str, Any]] = []
-    confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.int64]]] = {}
     mistakes: list[pd.DataFrame] = []
 
     def answers(
@@ -287,11 +286,8 @@ def cross_lab(
             row = {"train": train, "test": test, "method": method, "classifier": name, "fold": fold}
             key = train, test, method, name
             said_of.setdefault(key, []).append((cells, predicted))
-            scored, counts = comparison.tree(cells, predicted)
-            tree.append({**row, **scored})
+            tree.append({**row, **comparison.tree(cells, predicted)[0]})
             flat.append({**row, **comparison.flat(cells, predicted)})
-            classes, sum_ = confusions.get((train, test, name), (comparison.classes, 0))
-            confusions[train, test, name] = (classes, sum_ + counts)
             if sure is None:
                 continue
             gathered = comparison.gathered(sure, of_model)
@@ -313,7 +309,7 @@ def cross_lab(
         results=pd.DataFrame(tree, columns=list(COLUMNS)),
         results_flat=pd.DataFrame(flat, columns=list(COLUMNS)),
         pairs=pd.DataFrame([comparison.summary() for comparison in comparisons.values()], columns=list(PAIRS)),
-        confusions=confusions,
+        confusions={(key[0], key[1], key[3]): (of.classes, confusion_of(of)) for key, (of, _) in both.items()},
         notes=notes,
         mistakes=pd.concat(mistakes, ignore_index=True)[list(MISTAKES)] if mistakes else _no_mistakes(),
         answers={key: tree for key, (tree, _) in both.items()},

@@ -133,15 +133,13 @@ def benchmark(
     check_folder(out)
     refuse_run(out)
     check_seed(seed)
-    _check(protocols, profile, scorer, seeds=seeds, folds=folds, per_class=per_class)
+    _check(protocols, profile, scorer, seeds=seeds, folds=folds, per_class=per_class, corrupt=corrupt)
     for file in (efficientnet_weights, resnext_weights):
         if file is not None and not file.is_file():
             raise InputError(f"{file}: no such file; give another file of weights, or leave it out")
     level = check_classes(classes)
     options = Options(profile, scorer, device, efficientnet_weights, resnext_weights)
     chosen, notes = _rows(rows, options)
-    if corrupt < 0:
-        raise InputError(f"corrupt is {corrupt}: give how many cells of a class, or 0 for none")
     everything = read_domains([*labs, *unlabelled], patient_from=patient_from)
     refuse_among_images(out, [*labs, *unlabelled], everything)
     domains, others = everything[: len(labs)], everything[len(labs) :]
@@ -237,6 +235,8 @@ def _check(protocols: Sequence[str], profile: str, scorer: str, **numbers: int |
             raise InputError(f"{name} is {numbers[name]}: give {least} or more")
     if numbers["per_class"] is not None and numbers["per_class"] < 0:
         raise InputError(f"per-class is {numbers['per_class']}: give how many cells, or 0 for all")
+    if (numbers["corrupt"] or 0) < 0:
+        raise InputError(f"corrupt is {numbers['corrupt']}: give how many cells of a class, or 0 for none")
 
 
 def _rows(names: Sequence[str] | None, options: Options) -> tuple[list[Row], list[str]]:

@@ -160,7 +160,7 @@ def count(
         raise InputError("not one field could be counted: give other images")
     cells, suited = _classified(found, model, adapt=adapt, expect=expect, sure=sure, reject=reject)
     cells["sample"] = [samples[path] for path in cells["path"]]
-    cells["same_as"] = _repeated(found)
+    cells["same_as"] = _repeated(found, store)
     cells["counted"] = (edge | ~cells["touches_border"].astype(bool)) & (cells["same_as"] == "")
     counts, by_sample = differentials(
         cells, suited, list(dict.fromkeys(samples[field.path] for field in found)), wbc=wbc
@@ -294,7 +294,7 @@ def _rulers(images: Sequence[Listed], network: Segmenter) -> dict[str, Ruler]:
     }
 
 
-def _repeated(found: Sequence[FoundField]) -> list[str]:
+def _repeated(found: Sequence[FoundField], store: FieldStore) -> list[str]:
     """For each cell of all fields the path of the field where it is counted in place of this one; "" for most."""
     folders: dict[Path, list[int]] = {}
     first_of: dict[str, int] = {}
@@ -302,7 +302,7 @@ def _repeated(found: Sequence[FoundField]) -> list[str]:
     for number, field in enumerate(found):
         if not len(field.boxes):
             continue
-        earlier = found[first_of.setdefault(digest_of(Path(file_of(field.path))), number)]
+        earlier = found[first_of.setdefault(store.content(field.path), number)]
         if earlier is field:
             folders.setdefault(Path(field.path).parent, []).append(number)
         else:

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from dorl.pretraining.bank import BACKGROUND, CELL, SIDE, UNKNOWN, Bank
 from dorl.pretraining.views import look
 from dorl.runtime.progress import say, track
+from dorl.segmentation.overlap import box_iou
 
 #: side of the grid that views are compared on
 COMPARED = 128
@@ -213,7 +214,7 @@ def check(
         return "position", mask
     if box is not None:
         top, left, bottom, right = (value * SIDE / COMPARED for value in shape.bbox)
-        if _box_iou(np.array([left, top, right, bottom]), np.clip(box, 0, SIDE)) < checks.box:
+        if box_iou(np.array([left, top, right, bottom]), np.clip(box, 0, SIDE)) < checks.box:
             return "box", mask
     if dark_share(image, mask) < checks.nucleus:
         return "nucleus", mask
@@ -256,9 +257,3 @@ def as_target(mean: np.ndarray, mask: np.ndarray, known: np.ndarray) -> np.ndarr
 
 def _iou(one: np.ndarray, other: np.ndarray) -> float:
     return float((one & other).sum() / max(1, (one | other).sum()))
-
-
-def _box_iou(one: np.ndarray, other: np.ndarray) -> float:
-    sides = np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])
-    both = float(np.prod(np.clip(sides, 0, None)))
-    return both / (float(np.prod(one[2:] - one[:2])) + float(np.prod(other[2:] - other[:2])) - both)

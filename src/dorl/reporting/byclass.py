@@ -32,24 +32,21 @@ def class_section(classes: pd.DataFrame, config: RunConfig) -> Table:
     for name, heading in SHOWN.items():
         frame[heading] = [None if np.isnan(value) else f"{100 * value:.1f}" for value in own[name].astype(float)]
     caption = (
-        f"The default classifier, {config.classifiers.default}, each class against the rest, in %, classes "
-        f"compared by the "
-        "tree. Sensitivity: share of a class's cells that are found. Specificity: share of the other cells "
-        "that are left "
-        "alone. PPV, NPV: share of the answers for and against the class that are right, at this lab's mix of "
-        "classes, and "
-        "at that of normal adult blood, where rare classes have a low PPV even if the specificity is high. ROC area: "
-        "chance that a cell of the class gets a higher probability for it than another cell; it doesn't "
-        "depend on the mix. "
-        "PR area: average precision; it does, and says more of rare classes. Which measure answers which question: "
-        "Metrics reloaded (Maier-Hein, Reinke et al., Nat. Methods 2024). All classifiers: classes.csv."
+        f"The default classifier, {config.classifiers.default}, each class against the rest, in %, classes compared "
+        "by the tree. Sensitivity: share of a class's cells that are found. Specificity: share of the other cells "
+        "that are left alone. PPV, NPV: share of the answers for and against the class that are right, at this lab's "
+        "mix of classes, and at that of normal adult blood, where rare classes have a low PPV even if the specificity "
+        "is high. ROC area: chance that a cell of the class gets a higher probability for it than another cell; it "
+        "doesn't depend on the mix. PR area: average precision; it does, and says more of rare classes. Which measure "
+        "answers which question: Metrics reloaded (Maier-Hein, Reinke et al., Nat. Methods 2024). All classifiers: "
+        "classes.csv."
     )
     return Table(frame, heading="A class at a time", caption=caption, index=False, folded=len(frame) > 24)
 
 
 def node_sections(config: RunConfig, metrics: dict[str, Any]) -> list[Matrices]:
-    """The default classifier's confusion at each node of the tree; none where no node has two branches below "
-    "the root.
+    """The default classifier's confusion at each node of the tree; none where no node has two
+    branches below the root.
     """
     shown: dict[str, Any] = {}
     for one in _default(config, metrics):
@@ -57,9 +54,8 @@ def node_sections(config: RunConfig, metrics: dict[str, Any]) -> list[Matrices]:
             if len(branches) < len(one["classes"]):  # else it is the whole matrix
                 shown[f"{one['train']} → {one['test']}: {node}"] = branches, counts
     caption = (
-        "Cells of each node of the tree by its branches: a metamyelocyte taken for a myelocyte is right at "
-        "every node but "
-        "the last. Other: an answer outside the node. All classifiers: confusion.csv."
+        "Cells of each node of the tree by its branches: a metamyelocyte taken for a myelocyte is right at every node "
+        "but the last. Other: an answer outside the node. All classifiers: confusion.csv."
     )
     return [Matrices(shown, heading="Confusion at each node of the tree", caption=caption)] if shown else []
 

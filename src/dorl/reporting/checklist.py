@@ -149,9 +149,8 @@ def _measures(metrics: Mapping[str, Any]) -> str:
     if "pairs" not in metrics:
         return ""
     return (
-        "accuracy, balanced accuracy, macro-F1; of each class sensitivity, specificity, predictive values, "
-        "areas below the "
-        "ROC and precision-recall curves; kappa"
+        "accuracy, balanced accuracy, macro-F1; of each class sensitivity, specificity, predictive values, areas "
+        "below the ROC and precision-recall curves; kappa"
     )
 
 

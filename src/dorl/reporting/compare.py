@@ -15,10 +15,9 @@ from dorl.run.folder import RunConfig, read_config
 from dorl.run.provenance import PROVENANCE, read_provenance
 
 INTRODUCTION = (
-    "Scores of both runs on the pairs of labs that both measured, with their 95 % intervals, and what was set "
-    "or made with "
-    "otherwise. Intervals that overlap don't say that runs are alike: for a test, put both methods into one "
-    "dorl benchmark."
+    "Scores of both runs on the pairs of labs that both measured, with their 95 % intervals, and what was set or made "
+    "with otherwise. Intervals that overlap don't say that runs are alike: for a test, put both methods into one dorl "
+    "benchmark."
 )
 #: scores that are shown, and their headings
 SCORES = {"accuracy": "accuracy %", "macro_f1": "macro-F1 %"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dorl.errors import InputError
 from dorl.reporting import CellMap, Gallery, Matrices, Picture, Table
 from dorl.reporting.cellmap import drawn, picture_sheet
 from dorl.reporting.figures.run import CAPTIONS
-from dorl.reporting.mistakes import picture_path
+from dorl.reporting.mistakes import MISTAKES, picture_path
 from dorl.reporting.unusual import KIND
 from dorl.reporting.warnings import distance_table
 from dorl.run.distances import STAGES
@@ -71,11 +72,9 @@ def overview(results: pd.DataFrame, config: RunConfig, intervals: pd.DataFrame |
                 line[f"{heading.split()[0]}, 95 % interval"] = f"{low:.1f} to {high:.1f}"
         lines.append(line)
     caption = (
-        f"The default classifier, {name}: mean over {config.classifiers.folds} folds, classes compared by the "
-        f"tree. On the "
-        "lab learnt from, held-out cells are tested. Accuracy counts cells, so that common classes weigh "
-        "most; macro-F1 "
-        "weighs each class alike."
+        f"The default classifier, {name}: mean over {config.classifiers.folds} folds, classes compared by the tree. "
+        "On the lab learnt from, held-out cells are tested. Accuracy counts cells, so that common classes weigh most; "
+        "macro-F1 weighs each class alike."
     )
     return Table(pd.DataFrame(lines), heading="In short: from lab to lab", caption=caption, index=False)
 
@@ -97,45 +96,45 @@ def confusions(config: RunConfig, metrics: dict[str, Any]) -> Matrices:
 
 def mistakes(folder: Path, metrics: dict[str, Any]) -> Gallery | None:
     """The cells most confidently wrong; None where there are none, or no picture is left."""
-    pictures = []
-    for number, one in enumerate(metrics.get("mistakes", [])):
-        path = picture_path(folder, number)
-        if path.is_file():
-            lines = [
-                f"{one['predicted']}, {100 * one['probability']:.0f} %",
-                f"labelled {one['true']}",
-                f"{one['lab']}, learnt from {one['train']}",
-                one["path"],
-            ]
-            pictures.append((Picture(path), lines))
     caption = (
         "Of each tested lab the cells that the default classifier was surest of and got wrong, in every fold alike: "
         "the image as it was read, and the cell as it was cut out. Below: its answer with the probability that it gave "
         "(not calibrated), the label, the labs, the file. Some may be wrong labels, or wrong masks."
     )
-    return Gallery(pictures, heading="Most confidently wrong", caption=caption) if pictures else None
+
+    def lines(one: dict[str, Any]) -> list[str]:
+        return [
+            f"{one['predicted']}, {100 * one['probability']:.0f} %",
+            f"labelled {one['true']}",
+            f"{one['lab']}, learnt from {one['train']}",
+            one["path"],
+        ]
+
+    return _gallery(folder, metrics, MISTAKES, lines, heading="Most confidently wrong", caption=caption)
 
 
 def unlike(folder: Path, metrics: dict[str, Any]) -> Gallery | None:
     """The cells most unlike all that were learnt; None where there are none, or no picture is left."""
-    pictures = []
-    for number, one in enumerate(metrics.get("unlike", [])):
-        path = picture_path(folder, number, KIND)
-        if path.is_file():
-            label = f"labelled {one['label']}" if one["label"] else "not labelled"
-            lines = [
-                f"distance {one['distance']:.2f}",
-                f"taken for {one['predicted']}, {label}",
-                one["lab"],
-                one["path"],
-            ]
-            pictures.append((Picture(path), lines))
     caption = (
         "The cells whose distance to all that was learnt is largest: above 1, as 5 % of held-out cells are. In a lab "
         "whose labels weren't learnt, the shift that all its cells share is taken out first. They may be of a class "
         "that nobody labelled, badly cut out, or no white cells."
     )
-    return Gallery(pictures, heading="Most unlike what was learnt", caption=caption) if pictures else None
+
+    def lines(one: dict[str, Any]) -> list[str]:
+        label = f"labelled {one['label']}" if one["label"] else "not labelled"
+        return [f"distance {one['distance']:.2f}", f"taken for {one['predicted']}, {label}", one["lab"], one["path"]]
+
+    return _gallery(folder, metrics, KIND, lines, heading="Most unlike what was learnt", caption=caption)
+
+
+def _gallery(
+    folder: Path, metrics: dict[str, Any], kind: str, lines: Callable[[dict[str, Any]], list[str]], **words: str
+) -> Gallery | None:
+    """The cells that the metrics list under a kind, each with its picture and lines; None where no picture is left."""
+    listed = [(picture_path(folder, number, kind), one) for number, one in enumerate(metrics.get(kind, []))]
+    pictures = [(Picture(path), lines(one)) for path, one in listed if path.is_file()]
+    return Gallery(pictures, **words) if pictures else None
 
 
 def distances(metrics: dict[str, Any]) -> Table | None:

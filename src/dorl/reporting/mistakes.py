@@ -16,6 +16,8 @@ from dorl.runtime.progress import say
 
 #: cells shown in all, and of each lab at least
 MAX_MISTAKES, OF_A_LAB = 18, 3
+#: name of their list in the metrics, and of the folder of their pictures
+MISTAKES = "mistakes"
 #: side of a picture in pixels
 SIDE = 128
 
@@ -63,12 +65,12 @@ def confident_mistakes(made: Represented, result: ProtocolResult) -> list[dict[s
     return found
 
 
-def picture_path(folder: Path, number: int, kind: str = "mistakes") -> Path:
+def picture_path(folder: Path, number: int, kind: str = MISTAKES) -> Path:
     """Where the picture of the mistake, or other cell to look at, of this number lies."""
     return folder / kind / f"{number + 1:02d}.jpg"
 
 
-def draw_mistakes(made: Represented, mistakes: list[dict[str, Any]], folder: Path, kind: str = "mistakes") -> None:
+def draw_mistakes(made: Represented, mistakes: list[dict[str, Any]], folder: Path, kind: str = MISTAKES) -> None:
     """Write a JPEG a mistake, or other cell: the image as it was read, and the cell as it was cut out, side by side."""
     for number, mistake in enumerate(mistakes):
         (crops,) = made.store.batch([mistake["row"]], "crops")

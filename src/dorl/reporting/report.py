@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from dorl.reporting.checklist import checklist
 from dorl.reporting.figures.run import FOLDER
 from dorl.reporting.tables import INTERVALS, MEANING
 from dorl.reporting.warnings import cautions
-from dorl.run.folder import METRICS, REPORT, RunConfig, read_config
+from dorl.run.folder import METRICS, REPORT, RunConfig, read_config, read_record
 from dorl.run.provenance import PROVENANCE, read_provenance
 from dorl.sheets import read_sheet
 
@@ -46,16 +45,8 @@ INTRODUCTION = {
 
 def read_metrics(run: Path) -> dict[str, Any]:
     """What ``metrics.json`` of a finished run holds."""
-    path = run / METRICS
-    if not path.is_file():
-        raise InputError(f"{run}: {METRICS} is missing: the run is not finished; give the same command again")
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: damaged; restore it or fit again") from error
-    if not isinstance(metrics, dict) or not {"seconds", "labs", "notes"} <= metrics.keys():
-        raise InputError(f"{path}: damaged (a part is missing); restore it or fit again")
-    return metrics
+    missing = "the run is not finished; give the same command again"
+    return read_record(run / METRICS, {"seconds", "labs", "notes"}, missing=missing)
 
 
 def read_results(path: Path, needed: Sequence[str] = COLUMNS) -> pd.DataFrame:

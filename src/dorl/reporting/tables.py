@@ -21,12 +21,10 @@ if TYPE_CHECKING:
 NOTHING = "–"
 #: what intervals and marks mean
 MEANING = (
-    "In brackets: the 95 % interval (bootstrap, 2,000 draws of patients where they are known, else of cells). "
-    "It covers "
-    "which cells were tested, not that other cells could have been learnt from. "
-    f"{ALIKE}: accuracy not told apart from the best of the column, by a paired bootstrap and McNemar's test "
-    f"on the same "
-    "cells, with Holm's correction over rows."
+    "In brackets: the 95 % interval (bootstrap, 2,000 draws of patients where they are known, else of cells). It "
+    f"covers which cells were tested, not that other cells could have been learnt from. {ALIKE}: accuracy not told "
+    "apart from the best of the column, by a paired bootstrap and McNemar's test on the same cells, with Holm's "
+    "correction over rows."
 )
 
 

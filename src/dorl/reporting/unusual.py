@@ -35,7 +35,7 @@ def most_unlike(made: Represented, run: Path) -> list[dict[str, Any]]:
     classifier = load_classifier(run / CLASSIFIERS / f"{slug(settings.default)}.skops")
     found = []
     for lab in made.labs:
-        rows = np.flatnonzero((made.cells["domain"] == lab.name) & made.cells["cell_found"].astype(bool))
+        rows = made.found_in(lab.name)
         if not len(rows):
             continue
         described, said = made.described(rows), classifier.predict_proba(made.inputs(rows))

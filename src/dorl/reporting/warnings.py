@@ -43,9 +43,8 @@ def cautions(metrics: dict[str, Any]) -> list[str]:
         if lab["classes"] and unknown:
             of = "no patient is known" if unknown == lab["cells"] else f"of {unknown} cells no patient is known"
             found.append(
-                f"{name}: {of}: cells of one smear may be learnt from and tested, so that scores on the lab "
-                f"itself may be "
-                "too high, and intervals too narrow. Give a manifest's column patient, or --patient-from."
+                f"{name}: {of}: cells of one smear may be learnt from and tested, so that scores on the lab itself "
+                "may be too high, and intervals too narrow. Give a manifest's column patient, or --patient-from."
             )
         if not lab["classes"]:
             found.append(f"{name}: has no labels, so nothing is measured on it.")

@@ -96,6 +96,10 @@ class FieldStore:
         """Give the file name of each field's pictures, and the digest of the field's file, by the field's path."""
         self._names, self._contents = dict(names), dict(contents)
 
+    def content(self, path: str) -> str:
+        """The digest of a field's file, as `name` was given it."""
+        return self._contents[path]
+
     def get(self, path: str) -> FoundField | None:
         """What was found in a field; None where its content wasn't searched yet. Its mask is there afterwards."""
         arrays = ("boxes", "confidence", "touches_border", "inputs")

@@ -90,10 +90,15 @@ def named(cells: pd.DataFrame, *, each_unlike: bool) -> np.ndarray:
         those without a class are `UNLIKE`.
     """
     name = cells["class"].to_numpy(object)
-    unlike = np.array([value is True or value == True for value in cells["unlike"]], bool)  # noqa: E712
+    unlike = _unlike(cells)
     none = np.isin(name.astype(str), ["", "cell"])
     name = np.where(none, UNCLASSIFIED, name)
     return np.where(unlike & (none | each_unlike), UNLIKE, name)
+
+
+def _unlike(cells: pd.DataFrame) -> np.ndarray:
+    """Which cells are said to be unlike, bool (N,); not those of which nothing is said."""
+    return np.array([value is True or value == True for value in cells["unlike"]], bool)  # noqa: E712
 
 
 def _absolute(counts: pd.DataFrame, wbc: float) -> pd.DataFrame:
@@ -112,10 +117,9 @@ def to_review(cells: pd.DataFrame) -> pd.DataFrame:
     hardly holds) or ``edge``.
     """
     chance = cells["probability"].astype(float)
-    unlike = np.array([value is True or value == True for value in cells["unlike"]], bool)  # noqa: E712
     name = cells["class"].astype(str)
     reasons = {
-        "unlike": unlike,
+        "unlike": _unlike(cells),
         "unsure": ((chance < UNSURE) | (name == "")).to_numpy(bool),
         "immature": name.isin(UNCOMMON & set(NODES)).to_numpy(bool),
         "edge": cells["touches_border"].to_numpy(bool),

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline, make_pipeline
 
 from dorl.classification import VIEWS, Calibration, calibrate, expected_accuracy
@@ -50,7 +49,7 @@ def expected_on(
         ``source``, ``lab``, ``cells``, ``accuracy`` with its 95 % interval ``low`` and ``high`` (0-1), ``adapted``, and
         the estimated ``mix`` of classes, where one is expected. None where no cell was found.
     """
-    rows = _found_in(made, lab)
+    rows = made.found_in(lab)
     if not len(rows):
         return None
     asked = model[-1] if name == VIEWS else model
@@ -86,12 +85,7 @@ def expected_without_labels(made: Represented, trains: Sequence[str]) -> list[di
             warnings.simplefilter("ignore")  # the iteration limits are the paper's
             model.fit(inputs, learnt)
         for lab in unlabelled:
-            others = made.inputs(_found_in(made, lab))
+            others = made.inputs(made.found_in(lab))
             suited = make_pipeline(model[-1].suited(others)) if name == VIEWS and len(others) else model
             found.append(expected_on(made, lab, name, suited, calibration, [train]))
     return [row for row in found if row is not None]
-
-
-def _found_in(made: Represented, lab: str) -> NDArray[np.intp]:
-    """Rows of a lab's images in which a cell was found."""
-    return np.flatnonzero((made.cells["domain"] == lab) & made.cells["cell_found"].astype(bool))

@@ -120,6 +120,10 @@ class Represented:
     copies: pd.DataFrame = field(default_factory=no_copies)
     unseen: str = ""
 
+    def found_in(self, lab: str) -> np.ndarray:
+        """Rows of a lab's images in which a cell was found: int64 (M,)."""
+        return np.flatnonzero((self.cells["domain"] == lab) & self.cells["cell_found"].astype(bool))
+
     @cached_property
     def sizes(self) -> np.ndarray:
         """How much larger than usual in its lab each cell is, float32 (N,): `dorl.cells.size.relative`.

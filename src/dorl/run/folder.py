@@ -149,6 +149,19 @@ class RunConfig(_Part):
         return tomli_w.dumps(self.model_dump())
 
 
+def read_record(path: Path, needed: set[str], *, missing: str) -> dict[str, Any]:
+    """A JSON file of a run; InputError where it isn't there (`missing` says why), or lacks a part that is `needed`."""
+    if not path.is_file():
+        raise InputError(f"{path.parent}: {path.name} is missing: {missing}")
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: damaged; restore it or fit again") from error
+    if not isinstance(found, dict) or not needed <= found.keys():
+        raise InputError(f"{path}: damaged (a part is missing); restore it or fit again")
+    return found
+
+
 def read_config(folder: Path) -> RunConfig:
     """Read a folder's ``config.toml``.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import sys
@@ -13,9 +12,9 @@ from typing import Any
 
 from dorl.domains import Domain
 from dorl.domains.sources import FileSource
-from dorl.errors import InputError
 from dorl.files import digest_of, write_json
 from dorl.names import file_of
+from dorl.run.folder import read_record
 
 #: the file in the run folder
 PROVENANCE = "provenance.json"
@@ -40,7 +39,6 @@ def environment() -> dict[str, str]:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             found[name] = ""
-    found["cores"] = str(os.cpu_count() or "")
     found |= {name: os.environ.get(name, "") for name in THREADS}
     found["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
     return found
@@ -72,16 +70,8 @@ def write_provenance(run: Path, labs: Sequence[Domain], *, processes: int = 1) -
 
 def read_provenance(run: Path) -> dict[str, Any]:
     """What `write_provenance` wrote. Raises InputError where it isn't there, or damaged."""
-    path = run / PROVENANCE
-    if not path.is_file():
-        raise InputError(f"{run}: {PROVENANCE} is missing: an unfinished run, or one of an earlier dorl; fit it again")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: damaged; restore it or fit again") from error
-    if not isinstance(found, dict) or not {"environment", "inputs", "results"} <= found.keys():
-        raise InputError(f"{path}: damaged (a part is missing); restore it or fit again")
-    return found
+    missing = "an unfinished run, or one of an earlier dorl; fit it again"
+    return read_record(run / PROVENANCE, {"environment", "inputs", "results"}, missing=missing)
 
 
 def differences(run: Path, version: str, now_version: str) -> list[str]:

@@ -87,7 +87,7 @@ def in_both(
     there = _clipped(np.asarray(second, float) + np.array([right, down, right, down]), window)
     found, taken = [], set()
     for i, box in enumerate(here):
-        scores = [_iou(box, other) if j not in taken else 0.0 for j, other in enumerate(there)]
+        scores = [box_iou(box, other) if j not in taken else 0.0 for j, other in enumerate(there)]
         if scores and max(scores) >= SAME:
             taken.add(j := int(np.argmax(scores)))
             found.append((i, j))
@@ -133,7 +133,9 @@ def _clipped(boxes: np.ndarray, window: np.ndarray) -> np.ndarray:
     return np.concatenate([np.maximum(boxes[:, :2], window[:2]), np.minimum(boxes[:, 2:], window[2:])], 1)
 
 
-def _iou(one: np.ndarray, other: np.ndarray) -> float:
+def box_iou(one: np.ndarray, other: np.ndarray) -> float:
+    """Intersection over union of two boxes (xmin, ymin, xmax, ymax)."""
+
     def area(box: np.ndarray) -> float:
         return float(max(0, box[2] - box[0]) * max(0, box[3] - box[1]))
 

@@ -157,13 +157,11 @@ class Cells:
         """Every cell of a sample that was looked at, as it was given."""
         with self._database.transaction() as db:
             rows = db.execute(
-                "SELECT cells.name, cells.file, fields.name AS field, box, touches_border, confidence, "
-                "class AS predicted, probability, probabilities, model_classes, distance, found, label, "
-                "CASE WHEN label IS NOT NULL THEN (SELECT max(made) FROM corrections WHERE cell = cells.id) END "
-                "AS checked, model, content "
+                "SELECT cells.name, cells.file, fields.name AS field, box, touches_border, confidence, class AS "
+                "predicted, probability, probabilities, model_classes, distance, found, label, CASE WHEN label IS NOT "
+                "NULL THEN (SELECT max(made) FROM corrections WHERE cell = cells.id) END AS checked, model, content "
                 "FROM cells JOIN samples ON samples.id = cells.sample LEFT JOIN fields ON fields.id = cells.field "
-                "WHERE cells.sample = ? AND seen "
-                "ORDER BY cells.id",
+                "WHERE cells.sample = ? AND seen ORDER BY cells.id",
                 (sample,),
             ).fetchall()
         return [Row(**_read(dict(row))) for row in rows]
