@@ -79,7 +79,8 @@ def test_errors_widen_the_interval_and_another_lab_more() -> None:
 
 def test_a_classifier_that_never_errs_leaves_counting_alone() -> None:
     names = ["neutrophil"] * 60 + ["lymphocyte"] * 40
-    drawn = with_errors(names, CLASSES, CLASSES, 100_000 * np.eye(3, dtype=int))
+    drawn, most = with_errors(names, CLASSES, CLASSES, 100_000 * np.eye(3, dtype=int))
+    assert np.array_equal(drawn, most)
     assert drawn.shape == (2000, 3)
     assert drawn[:, 2].mean() == pytest.approx(0.6, abs=0.005)
     assert drawn[:, 2].std() == pytest.approx(np.sqrt(0.6 * 0.4 / 100), rel=0.1)
@@ -87,9 +88,49 @@ def test_a_classifier_that_never_errs_leaves_counting_alone() -> None:
 
 def test_cells_of_a_slide_belong_together() -> None:
     names = ["neutrophil"] * 50 + ["lymphocyte"] * 50
-    apart = with_errors(names, CLASSES, CLASSES, CONFUSION, slides=["a", "b"] * 50)
-    together = with_errors(names, CLASSES, CLASSES, CONFUSION, slides=["a"] * 25 + ["b"] * 25 + ["c"] * 25 + ["d"] * 25)
+    apart, _ = with_errors(names, CLASSES, CLASSES, CONFUSION, slides=["a", "b"] * 50)
+    slides = ["a"] * 25 + ["b"] * 25 + ["c"] * 25 + ["d"] * 25
+    together, _ = with_errors(names, CLASSES, CLASSES, CONFUSION, slides=slides)
     assert together[:, 2].std() > 2 * apart[:, 2].std()
+
+
+def test_an_undecided_cell_may_be_of_any_class_below_its_node() -> None:
+    """60 neutrophils, 10 eosinophils, 20 granulocytes, 10 lymphocytes: 60 to 80 % are neutrophils, 10 lymphocytes."""
+    classes = ["eosinophil", "erythroblast", "lymphocyte", "neutrophil"]
+    names = ["neutrophil"] * 60 + ["eosinophil"] * 10 + ["granulocyte"] * 20 + ["lymphocyte"] * 10
+    never_wrong = 1_000_000 * np.eye(4, dtype=int)
+    table = differential(names, classes, confusion=never_wrong).set_index("class")
+    for name, least, most in (("neutrophil", 60, 80), ("eosinophil", 10, 30), ("lymphocyte", 10, 10)):
+        ends = [binomtest(count, 100).proportion_ci(method="wilson") for count in (least, most)]
+        assert table.loc[name, ["low", "high"]].tolist() == pytest.approx([ends[0].low, ends[1].high])
+        assert table.at[name, "low_with_errors"] <= table.at[name, "low"]
+        assert table.at[name, "high_with_errors"] >= table.at[name, "high"]
+
+
+def test_an_unclassified_cell_may_be_of_any_class_and_a_leukocyte_or_none() -> None:
+    names = ["neutrophil"] * 60 + ["lymphocyte"] * 20 + ["erythroblast"] * 10 + [UNCLASSIFIED] * 20
+    table = differential(names, CLASSES, confusion=CONFUSION).set_index("class")
+    ends = [binomtest(count, 100).proportion_ci(method="wilson") for count in (60, 80)]
+    assert table.loc["neutrophil", ["low", "high"]].tolist() == pytest.approx([ends[0].low, ends[1].high])
+    low, high = (binomtest(n, of).proportion_ci(method="wilson") for n, of in ((10, 110), (30, 110)))
+    apart = [low.low / (1 - low.low), high.high / (1 - high.high)]
+    assert table.loc["erythroblast", ["low", "high"]].tolist() == pytest.approx(apart)
+    assert table.at["neutrophil", "high_with_errors"] > 0.8
+
+
+def test_intervals_hold_the_truth_where_unsure_cells_of_one_class_are_left_undecided() -> None:
+    """A classifier that never errs but leaves four of ten neutrophils, and no eosinophil, at their node."""
+    random, classes = np.random.default_rng(1), ["eosinophil", "lymphocyte", "neutrophil"]
+    truth, held = dict(zip(classes, (0.1, 0.3, 0.6), strict=True)), []
+    for seed in range(20):
+        true = random.choice(classes, 200, p=list(truth.values()))
+        unsure = (true == "neutrophil") & (random.random(200) < 0.4)
+        said = np.where(unsure, "granulocyte", true)
+        table = differential(said, classes, confusion=1000 * np.eye(3, dtype=int), seed=seed).set_index("class")
+        for name, share in truth.items():
+            row = table.loc[name]
+            held += [row["low"] <= share <= row["high"], row["low_with_errors"] <= share <= row["high_with_errors"]]
+    assert np.mean(held) >= 0.95
 
 
 def test_the_interval_with_errors_holds_the_truth_in_simulated_samples() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -52,10 +53,14 @@ def differential(
     cells counted may be from that in the whole smear, since other cells might have been met (Wilson's); it knows
     nothing of wrong classes. The second covers the classifier's errors, too (`with_errors`), and holds the first.
 
+    A cell of a node above the classes is undecided: it may be of any class below its node. One that is `UNCLASSIFIED`
+    may be of any class. Both intervals reach from the lower limit of the share that a class has if none of these cells
+    is its own to the upper limit of the share that it has if all are (Manski's bounds).
+
     Parameters
     ----------
     named : array of str, shape (N,)
-        One of `classes` each, another node of the tree, `UNLIKE`, or `UNCLASSIFIED`.
+        One of `classes` each, another node of the tree, `UNLIKE`, or `UNCLASSIFIED`. `UNLIKE` cells stand apart.
     classes : sequence of str, length C
         Of the classifier. Those without any cell are listed, too.
     confusion : int array of shape (C, C), optional
@@ -78,7 +83,8 @@ def differential(
     References
     ----------
     Wilson, J. Am. Stat. Assoc. 22 (1927); Rümke, *The imprecision of the ratio of two percentages observed in
-    differential white blood cell counts*, Blood Cells 11 (1985), on why a count needs an interval.
+    differential white blood cell counts*, Blood Cells 11 (1985), on why a count needs an interval; Manski, *Partial
+    Identification of Probability Distributions* (2003), chapter 1, on cells of which the class isn't known.
     """
     names = np.asarray(named, dtype=object)
     rows = sorted([*classes, *(set(names.tolist()) - set(classes))], key=_place(classes))
@@ -87,15 +93,18 @@ def differential(
     total = int(counts[white].sum())
     table = pd.DataFrame({"class": pd.Series(rows, dtype=object), "cells": counts}, columns=list(COLUMNS))
     table["group"] = np.where(white, LEUKOCYTE, APART)
-    limits = _limits(counts, white, total, level=level)
+    bounds = _bounds(counts, rows, classes)
+    limits = _limits(bounds, white, level=level)
     table["share"] = counts / total if total else np.nan
     table["low"], table["high"] = limits.T
     wide = np.full((len(rows), 2), np.nan)
     if confusion is not None and total:
         drawn = with_errors(names, rows, classes, confusion, slides=slides, seed=seed)
-        low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        low, high = (
+            np.nanquantile(of, q, axis=0) for of, q in zip(drawn, ((1 - level) / 2, (1 + level) / 2), strict=True)
+        )
         most = CELLS_UNLIKE if another_lab else None
-        few = _limits(counts, white, total, level=level, most=most)
+        few = _limits(bounds, white, level=level, most=most)
         wide = np.column_stack([np.fmin(low, few[:, 0]), np.fmax(high, few[:, 1])])
     table["low_with_errors"], table["high_with_errors"] = wide.T
     return table
@@ -110,7 +119,7 @@ def with_errors(
     slides: ArrayLike | None = None,
     draws: int = DRAWS,
     seed: int = 0,
-) -> NDArray[np.float64]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Draw what the shares of the true classes might be: counting and errors in one bootstrap.
 
     Each draw meets other cells (and other slides, where there are several), takes what the classifier says of a true
@@ -128,8 +137,9 @@ def with_errors(
 
     Returns
     -------
-    float array of shape (draws, R)
-        Over the leukocytes of each draw; NaN where it has none.
+    least, most : float arrays of shape (draws, R)
+        Over the leukocytes of each draw, if none and if all of the undecided cells that may be of a row are of it; the
+        same where no cell is undecided. NaN where a draw has no leukocyte.
     """
     random = np.random.default_rng(seed)
     place = {name: number for number, name in enumerate(rows)}
@@ -139,8 +149,38 @@ def with_errors(
     found = met.astype(np.float64)
     found[:, own] = _true_classes(met[:, own], confusion, random)
     white = np.array([is_leukocyte(name) for name in rows], bool)
-    total = found[:, white].sum(1, keepdims=True)
-    return np.divide(found, total, out=np.full_like(found, np.nan), where=total > 0)
+    some = found[:, white].any(1, keepdims=True)
+    least, most = (_ratio(cells, np.where(some, of, 0)) for cells, of in _bounds(found, rows, classes))
+    return least, most
+
+
+#: cells of each row, and the leukocytes that they are taken of: of least share, and of most
+Bounds = tuple[tuple[NDArray[Any], NDArray[Any]], tuple[NDArray[Any], NDArray[Any]]]
+
+
+def _bounds(counts: NDArray[Any], rows: Sequence[str], classes: Sequence[str]) -> Bounds:
+    """Cells of each row (…, R) and leukocytes (…, R) if none, and if all, of the undecided cells are the row's."""
+    white = np.array([is_leukocyte(name) for name in rows], bool)
+    open_ = [name for name in rows if name not in classes and (name in taxonomy.NODES or name == UNCLASSIFIED)]
+    may_be = np.array([[name in open_ and _may_be(name, other) for other in rows] for name in rows], bool)
+    may_be = may_be.reshape(len(rows), len(rows))
+    leukocytes = counts[..., white].sum(-1, keepdims=True)
+    outside = counts[..., [name == UNCLASSIFIED for name in rows]].sum(-1, keepdims=True)
+    # one that is unclassified may be a leukocyte: of the class asked about, or of another
+    of = np.where([name == UNCLASSIFIED for name in rows], leukocytes, leukocytes + outside)
+    return (counts, of), (counts + counts @ may_be, np.where(white, of, leukocytes))
+
+
+def _may_be(undecided: str, name: str) -> bool:
+    """Whether a cell of a node that isn't decided may be of another row's class."""
+    if name not in taxonomy.NODES or name == undecided:
+        return False
+    return undecided == UNCLASSIFIED or taxonomy.is_a(name, undecided)
+
+
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+    """NaN where the whole is 0."""
+    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
 def _met(
@@ -172,26 +212,29 @@ def _true_classes(
     return random.multinomial(met, true).sum(1)
 
 
-def _limits(
-    counts: NDArray[np.int64], white: NDArray[np.bool_], total: int, *, level: float, most: int | None = None
-) -> NDArray[np.float64]:
+def _limits(bounds: Bounds, white: NDArray[np.bool_], *, level: float, most: int | None = None) -> NDArray[np.float64]:
     """Wilson's interval of each class of the leukocytes, of one apart that of its ratio to them: (R, 2).
 
-    Of more than `most` cells the interval is that which the same share has among so many.
+    Its lower limit is that of the least share, its upper one that of the largest. Of more than `most` cells the
+    interval is that which the same share has among so many. All is NaN where there is no leukocyte.
     """
     from scipy.special import ndtri
 
-    trials = np.where(white, total, total + counts).astype(np.float64)
-    if not total:
-        return np.full((len(counts), 2), np.nan)
-    share, z = counts / trials, ndtri((1 + level) / 2)
-    if most is not None:
-        trials = np.minimum(trials, most)
-    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    reach = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
-    limits = np.clip(np.column_stack([middle - reach, middle + reach]), 0, 1)
-    with np.errstate(divide="ignore"):  # of the leukocytes, where it isn't taken
-        return np.where(white[:, None], limits, limits / (1 - limits))
+    (cells, _), _ = bounds
+    if not cells[white].sum():
+        return np.full((len(white), 2), np.nan)
+    found, z = [], ndtri((1 + level) / 2)
+    for side, (counts, leukocytes) in zip((-1, 1), bounds, strict=True):
+        trials = np.where(white, leukocytes, leukocytes + counts).astype(np.float64)
+        share = counts / trials
+        if most is not None:
+            trials = np.minimum(trials, most)
+        middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
+        reach = z * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
+        limit = np.clip(middle + side * reach, 0, 1)
+        with np.errstate(divide="ignore"):  # of the leukocytes, where it isn't taken
+            found.append(np.where(white, limit, limit / (1 - limit)))
+    return np.column_stack(found)
 
 
 def _place(classes: Sequence[str]) -> Callable[[str], tuple[bool, int, int, str]]:
