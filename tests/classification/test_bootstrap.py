@@ -60,6 +60,31 @@ def test_answers_that_are_all_right_have_an_interval_all_the_same() -> None:
     assert (none.low, none.value, none.high) == pytest.approx((0, 0, 1 - 0.025 ** (1 / 100)))
 
 
+def test_a_class_that_is_never_found_leaves_the_interval_of_what_the_cells_show() -> None:
+    """100 of one class all right, 50 of another all taken for no class: every draw's balanced accuracy is a half."""
+    true = np.repeat([0, 1], [100, 50])
+    found = score_intervals(true, np.where(true == 0, 0, 2), 2)
+    first, second = 0.025 ** (1 / 100), 0.025 ** (1 / 50)
+    balanced = found["balanced_accuracy"]
+    assert balanced.value == 0.5
+    assert (balanced.low, balanced.high) == pytest.approx((first / 2, (1 + 1 - second) / 2))
+    macro = found["macro_f1"]
+    assert macro.low < 0.5 < macro.high < 0.6
+    # 3.6 cells of the second class taken for the first, as many as its limit leaves open
+    assert macro.low == pytest.approx(2 * first * 100 / (200 + (1 - second) * 50) / 2)
+
+
+def test_patients_who_are_answered_alike_leave_an_interval_that_narrows_with_their_number() -> None:
+    true, said = np.zeros(200, int), np.where(np.arange(200) % 10 == 0, 1, 0)
+    reach = []
+    for patients in (5, 20):
+        found = score_intervals(true, said, 2, np.arange(200) // (200 // patients))["accuracy"]
+        t = 0.025 ** (1 / patients)
+        assert (found.low, found.value, found.high) == pytest.approx((t * 0.9, 0.9, 1 - t * 0.1))
+        reach.append(found.high - found.low)
+    assert reach[1] < reach[0] < 0.7
+
+
 def test_nothing_is_known_of_one_patient_and_of_no_cell() -> None:
     found = score_intervals(np.zeros(9, int), np.arange(9) % 2, 2, np.zeros(9, int))["accuracy"]
     assert (found.low, found.high) == (0, 1)

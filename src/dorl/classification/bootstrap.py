@@ -73,8 +73,9 @@ def score_intervals(
     and 1 and for few patients percentiles of the draws lie too close. It covers which cells and patients were met; it
     doesn't cover that a classifier could have learnt from others.
 
-    Where every draw has the same score, for example since all answers are right, the limits are exact (Clopper and
-    Pearson): of accuracy for as many answers as there are units, of the two others the mean over each class's limits.
+    Where every draw has the same score, for example since all answers are right, or all of one class and none of
+    another, the bootstrap says nothing. Then the limits are those of `_unvaried`, which are exact. Of a single unit
+    whose answers are neither all right nor all wrong nothing is known.
 
     Parameters
     ----------
@@ -96,7 +97,8 @@ def score_intervals(
     References
     ----------
     Efron and Tibshirani, *An Introduction to the Bootstrap* (1993), chapters 12 (intervals on another scale) and 6;
-    Field and Welsh, *Bootstrapping clustered data*, J. R. Stat. Soc. B 69 (2007).
+    Field and Welsh, *Bootstrapping clustered data*, J. R. Stat. Soc. B 69 (2007); Hanley and Lippman-Hand, *If nothing
+    goes wrong, is everything all right?*, JAMA 249 (1983), on draws that never differ.
     """
     true, answers = np.asarray(true, np.int64), np.atleast_2d(np.asarray(predicted, np.int64))
     units = np.arange(len(true)) if units is None else np.asarray(units)
@@ -115,16 +117,21 @@ def score_intervals(
         return np.where(there, found, 0).sum(axis=1) / np.maximum(there.sum(axis=1), 1)
 
     # (units, places) by (draws, units), of which the first has many noughts
-    values = mean((table.T @ weights)[None])[0]
+    totals = table.T @ weights
+    values = mean(totals[None])[0]
     some = max(1, ROOM // max(table.shape[0], folds * size))
     drawn = np.concatenate([mean((table.T @ of.T).T) for of in _drawn(weights, number, draws, some, seed)])
     reach = _reach(number, level)
+    steady: NDArray[np.float64] | None = None
     found = {}
     for place, name in enumerate(SCORES):
         value, spread = float(values[place]), float(drawn[:, place].std())
         if spread < 1e-12 or not 0 < value < 1:
-            of = np.zeros_like(true) if name == "accuracy" else true
-            low, high = _exact(value, of, units, level)
+            if number < 2 and 0 < value < 1:
+                low, high = 0.0, 1.0
+            else:
+                steady = _unvaried(totals.reshape(folds, *shape), true, units, level) if steady is None else steady
+                low, high = (float(limit) for limit in steady[place])
         else:
             wide = reach * spread / (value * (1 - value))
             low, high = (float(expit(logit(value) + side * wide)) for side in (-1, 1))
@@ -240,10 +247,31 @@ def _reach(number: int, level: float) -> float:
     return float(stats.t.ppf((1 + level) / 2, number - 1)) * math.sqrt(number / (number - 1))
 
 
-def _exact(value: float, kinds: NDArray[np.int64], units: NDArray[np.int64], level: float) -> tuple[float, float]:
-    """Mean over kinds of the exact limits of a share of 0 or 1 among each kind's units."""
-    numbers = [len(np.unique(units[kinds == kind])) for kind in np.unique(kinds)]
-    tail = np.array([((1 - level) / 2) ** (1 / n) for n in numbers])
-    if 0 < value < 1:  # the same whatever is drawn, as with a single unit: nothing is known
-        return 0.0, 1.0
-    return (float(tail.mean()), 1.0) if value == 1 else (0.0, float((1 - tail).mean()))
+def _unvaried(
+    counts: NDArray[np.float64], true: NDArray[np.int64], units: NDArray[np.int64], level: float
+) -> NDArray[np.float64]:
+    """Limits of `SCORES` (3, 2) where all n units of a class were answered alike; counts (F, C, C + 1).
+
+    Units of a class that are answered in this way are a share q of all. If q were below t, the n-th root of
+    (1 - level) / 2, n of n would be met less often than that (Clopper and Pearson's limit of n in n). So a share t at
+    least of the class is answered as here, and the rest may be all right or all wrong. Scores of several classes take
+    the limits of all classes together: a score beyond them needs one class whose share is below its t. A class's F1 is
+    lowest where the rest of all others is taken for it.
+    """
+    share = np.zeros(counts.shape[1])
+    for kind in np.unique(true):
+        share[kind] = ((1 - level) / 2) ** (1 / len(np.unique(units[true == kind])))
+    actual, hits = counts.sum(-1), np.diagonal(counts, axis1=-2, axis2=-1)
+    claimed = counts[..., :-1].sum(-2)
+    present = actual > 0
+    rest = (1 - share) * actual
+    fewest, most = share * hits, share * hits + rest
+    from_others = rest.sum(-1, keepdims=True) - rest
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recalls = fewest / actual, most / actual
+        f1 = 2 * fewest / (actual + claimed + from_others), 2 * most / (actual + most)
+        by_class = [[np.where(present, of, 0).sum(-1) / present.sum(-1) for of in score] for score in (recalls, f1)]
+        right = hits.sum(-1) / actual.sum(-1)
+    met = ((1 - level) / 2) ** (1 / len(np.unique(units)))
+    every = [[met * right, 1 - met * (1 - right)], *by_class]
+    return np.array([[np.nanmean(limit) for limit in score] for score in every])
