@@ -52,7 +52,7 @@ def test_small_classes_stay_together_too_and_it_is_noted() -> None:
     groups = np.array([0, 0, 2, 3, 4, 5])
     parts = lab_folds("one", np.array(["a", "b", "a", "b", "a", "b"], object), groups, 4, 0, notes)
     assert all(not set(groups[learn]) & set(groups[held]) for learn, held in parts)
-    assert "one: 1 cells are copies of others: in the same fold." in notes
+    assert "one: 1 cell is a copy of others: in the same fold." in notes
 
 
 PATIENTS = np.array([f"p{i // 3}" for i in range(30)], object)
@@ -105,7 +105,7 @@ def test_labels_that_belong_to_patients_alone_cannot_be_learnt_from_them() -> No
 def test_copies_of_another_labs_cells_are_not_tested() -> None:
     notes: list[str] = []
     assert without_copies("a", "b", np.array([0, 1]), np.array([5, 1, 7]), 3, notes).tolist() == [0, 2]
-    assert notes == ["a → b: 1 cells of b are copies of cells of a: not tested."]
+    assert notes == ["a → b: 1 cell of b is a copy of cells of a: not tested."]
     assert without_copies("a", "a", np.array([0, 1]), np.array([0, 1]), 2, notes).tolist() == [0, 1]
 
 
@@ -137,8 +137,8 @@ def test_patients_of_copies_are_not_tested_either() -> None:
     rows = without_copies("mine", "lab", np.array([7]), np.array([7, 1, 2, 3, 4]), 5, notes, patients)
     assert rows.tolist() == [2, 3, 4]
     assert notes == [
-        "mine → lab: 1 cells of lab are copies of cells of mine: not tested.",
-        "mine → lab: 1 more cells are of patients of such copies: not tested.",
+        "mine → lab: 1 cell of lab is a copy of cells of mine: not tested.",
+        "mine → lab: 1 more cell is of patients of such copies: not tested.",
     ]
     assert without_copies("mine", "lab", np.array([7]), np.array([7, 1]), 2, [], None).tolist() == [1]
 
@@ -149,12 +149,12 @@ def test_a_labs_own_split_is_one_fold_and_tells_of_patients_on_both_sides() -> N
     split = np.array(["train", None, "Test ", "val"], object)
     ((learn, held),) = split_fold("one", y, split, notes, np.array(["a", "b", "a", None], object))
     assert (learn.tolist(), held.tolist()) == ([0, 1, 3], [2])
-    assert notes == ["one: 1 patients stand on both sides of its split: scores on it may be too high."]
+    assert notes == ["one: 1 patient stands on both sides of its split: scores on it may be too high."]
     assert rows_to_test(split, 4).tolist() == [2]
     notes.clear()
     ((learn, held),) = split_fold("one", y, split, notes, groups=np.array([5, 6, 5, 7]))
     assert (learn.tolist(), held.tolist()) == ([1, 3], [2])
-    assert notes == ["one: 1 images are copies of images that its split tests: not learnt from."]
+    assert notes == ["one: 1 image is a copy of images that its split tests: not learnt from."]
     assert rows_to_test(None, 3).tolist() == [0, 1, 2]
 
 

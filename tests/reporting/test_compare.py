@@ -27,7 +27,7 @@ def test_scores_of_both_stand_side_by_side_with_the_change() -> None:
     assert line["accuracy %, second"] == "85.0 (75.0–90.0)"
     assert line["accuracy, change"] == "+5.0"
     assert line["macro-F1 %, first"] == "50.0"  # a run without intervals
-    assert "no pair of labs" in scores_table(first, {"results": []}).rows[0][0].text
+    assert scores_table(first, {"results": []}).frame.empty
 
 
 def test_two_runs_are_compared_in_a_file_of_their_own(run: Path, tmp_path: Path) -> None:
@@ -45,3 +45,12 @@ def test_two_runs_are_compared_in_a_file_of_their_own(run: Path, tmp_path: Path)
     assert (run / "report.html").read_bytes() == before
     with pytest.raises(InputError, match=r"ends in \.html"):
         compare_runs(run, other, tmp_path / "both.txt")
+    none = json.loads((other / "metrics.json").read_text())
+    none["results"] = []
+    (other / "metrics.json").write_text(json.dumps(none))
+    with pytest.raises(InputError, match="share no row of scores"):
+        compare_runs(run, other, tmp_path / "none.html")
+    (other / "config.toml").write_text(config.replace('"harbour"', '"port"').replace('"dune"', '"beach"'))
+    with pytest.raises(InputError, match=r"share no lab \(.*harbour.* and .*port"):
+        compare_runs(run, other, tmp_path / "none.html")
+    assert not (tmp_path / "none.html").exists()

@@ -46,9 +46,17 @@ def test_the_overview_shows_intervals_and_the_patients_that_were_drawn(config: R
         dict(zip(one.columns, [cell.text for cell in one.rows[0]], strict=True))
         for one in (overview(frame, config, one) for one in told)
     ]
-    assert [one["cells"] for one in shown] == ["90 of 12 patients", "90"]
+    assert [one["cells"] for one in shown] == ["90", "90"]
+    assert [one.get("patients") for one in shown] == ["12", None]
     assert shown[0]["accuracy, 95 % interval"] == "40.0 to 60.0"
     assert shown[0]["macro-F1, 95 % interval"] == "30.0 to 70.0"
+
+
+def test_the_overview_of_a_split_names_no_folds(config: RunConfig) -> None:
+    frame = results(("dune", "harbour", "DoRL", 0.5))
+    assert "tested once, on the labs' own split" in overview(frame, config).caption
+    twice = results(("dune", "harbour", "DoRL", 0.5), ("dune", "harbour", "DoRL", 0.6))
+    assert "mean over 2 folds" in overview(twice, config).caption
 
 
 def test_distances_stand_side_by_side_before_and_after() -> None:

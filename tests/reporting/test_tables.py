@@ -66,7 +66,19 @@ def test_columns_follow_the_labs_order_and_ties_are_all_bold():
     )
     lines = table(both, ["a", "b"]).splitlines()
     assert lines[0] == "| method | b→a | b→b | average |"
-    assert [line.count("**50.00 ± 0.00**") for line in lines[2:]] == [1, 1]
+    assert [line.count("**50.00**") for line in lines[2:]] == [1, 1]
+
+
+def test_of_a_single_split_no_deviation_is_told(tmp_path):
+    one = result()
+    once = SCORES[SCORES["fold"] == 0]
+    write_tables(ProtocolResult(once, once, one.pairs), tmp_path)
+    text = (tmp_path / "table.md").read_text()
+    assert "Tested once, on the labs' own split" in text
+    assert "fold" not in text
+    assert "±" not in text
+    write_tables(one, tmp_path)
+    assert "over 2 folds" in (tmp_path / "table.md").read_text()
 
 
 def test_a_pair_that_compares_nothing_is_a_dash_and_no_part_of_the_average():

@@ -33,6 +33,16 @@ def test_each_trouble_of_a_lab_is_said_with_its_size() -> None:
     assert bare.startswith("d: has no labels")
 
 
+def test_where_a_split_is_followed_the_tested_cells_are_counted() -> None:
+    (said,) = cautions({"labs": {"a": lab(tested={"monocyte": 50, "basophil": 4})}})
+    assert said.startswith("a: 1 of 2 classes have fewer than 20 tested cells (basophil 4)")
+
+
+def test_one_pair_and_one_file_are_told_in_the_singular() -> None:
+    (said,) = cautions({"labs": {"a": lab()}, "copies": [{"lab": "a", "other_lab": "a", "pairs": 1}]})
+    assert "1 pair of its pictures shows the same" in said
+
+
 def test_cells_whose_patient_is_not_known_are_told_where_there_are_labels() -> None:
     labs = {"a": lab(without_patient=100), "b": lab(without_patient=3), "c": lab(without_patient=0)}
     labs["d"] = lab(without_patient=100, classes={})
@@ -53,4 +63,8 @@ def test_a_lab_unlike_all_others_is_named_by_the_features_after_the_autoencoder(
 def test_a_low_expected_accuracy_is_told() -> None:
     rows = [{"lab": name, "source": ["a"], "accuracy": value} for name, value in (("b", 0.5), ("c", 0.9))]
     (said,) = cautions({"labs": {"a": lab()}, "expected": rows})
-    assert said.startswith("b: the classifier learnt from a expects of itself that only 50 %")
+    assert said == "b: by an estimate without labels, 50 % of the answers of the classifier learnt from a are right."
+    rows[0] |= {"low": 0.3, "high": 0.7}
+    (said,) = cautions({"labs": {"a": lab()}, "expected": rows, "results": [{"train": "a", "test": "b"}]})
+    assert said.startswith("b: by an estimate without labels, 50 % (30 to 70) of the answers")
+    assert said.endswith("What was measured there with labels stands in the tables below, and counts for more.")

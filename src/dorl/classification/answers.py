@@ -107,14 +107,18 @@ def collected(
     return Answers(tuple(classes), known, said, units, by_patient, probabilities)
 
 
-def confusion_of(answers: Answers) -> NDArray[np.int64]:
-    """Cells by true and predicted class, all folds together: int (C, C + 1), the last column other answers."""
+def confusion_of(answers: Answers) -> NDArray[np.float64]:
+    """Cells by true and predicted class: float (C, C + 1), the last column other answers.
+
+    Each cell counts once: where F folds were asked about it, each of their answers counts 1 / F.
+    """
     count = len(answers.classes)
-    table = np.zeros((count, count + 1), np.int64)
+    table = np.zeros((count, count + 1))
+    asked = np.maximum((answers.predicted >= 0).sum(axis=0), 1)
     for said in answers.predicted:
         keep = (said >= 0) & (answers.true >= 0)
-        np.add.at(table, (answers.true[keep], said[keep]), 1)
-    return table
+        np.add.at(table, (answers.true[keep], said[keep]), 1 / asked[keep])
+    return table.round(9)
 
 
 def intervals_table(answers: Mapping[Key, Answers], *, seed: int = 0) -> pd.DataFrame:

@@ -38,7 +38,7 @@ def class_measures(answers: Answers) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `COLUMNS`, a row a class: ``cells`` of it; ``sensitivity`` and ``specificity``, counted over all folds' answers;
+        `COLUMNS`, a row a class: ``cells`` of it; ``sensitivity`` and ``specificity``, as of `confusion_of`;
         predictive values ``ppv`` and ``npv`` at the mix of classes of these cells, and at that of normal adult blood
         (``ppv_blood``, ``npv_blood``, by Bayes' theorem from ``share_blood``, among the classes compared); areas under
         the ROC curve and, as average precision, the precision-recall curve where probabilities are known. NaN where a
@@ -84,8 +84,8 @@ def kappa(counts: ArrayLike, weights: ArrayLike | None = None) -> float:
 
     Parameters
     ----------
-    counts : int array of shape (C, C) or (C, C + 1)
-        Rows are true classes; a last column more is that of other answers.
+    counts : array of shape (C, C) or (C, C + 1)
+        Cells. Rows are true classes; a last column more is that of other answers.
     weights : float array of the same shape, optional
         How grave each confusion is, 0 for none; 1 for each error by default.
 
@@ -118,18 +118,19 @@ def tree_weights(classes: Sequence[str]) -> NDArray[np.float64]:
 
 
 def node_confusions(
-    classes: Sequence[str], counts: NDArray[np.int64]
-) -> dict[str, tuple[tuple[str, ...], NDArray[np.int64]]]:
+    classes: Sequence[str], counts: ArrayLike
+) -> dict[str, tuple[tuple[str, ...], NDArray[np.float64]]]:
     """How the branches below each node of the tree are taken for one another.
 
     Parameters
     ----------
     classes : sequence of str, length C
-    counts : int array of shape (C, C + 1)
+    counts : array of shape (C, C + 1)
+        Cells, as of `confusion_of`.
 
     Returns
     -------
-    dict of node to (branches, int array of shape (B, B + 1))
+    dict of node to (branches, float array of shape (B, B + 1))
         Nodes with two branches or more that hold a class, from the root down; cells truly of these branches. A branch
         is a child of the node; the last column counts the answers outside them.
     """
@@ -142,10 +143,10 @@ def node_confusions(
         if len(branches) < 2:
             continue
         place = [len(branches) if one is None else branches.index(one) for one in branch]
-        table = np.zeros((len(branches) + 1, len(branches) + 1), np.int64)
-        for row, line in zip(place, counts, strict=True):
+        table = np.zeros((len(branches) + 1, len(branches) + 1))
+        for row, line in zip(place, np.asarray(counts, np.float64), strict=True):
             np.add.at(table, (row, [*place, len(branches)]), line)
-        found[node] = branches, table[:-1]
+        found[node] = branches, table[:-1].round(9)
     return found
 
 
@@ -192,7 +193,7 @@ def node_table(answers: Mapping[Key, Answers]) -> pd.DataFrame:
         for node, (branches, counts) in node_confusions(of.classes, confusion_of(of)).items():
             for true, line in zip(branches, counts, strict=True):
                 for said, cells in zip((*branches, "other"), line, strict=True):
-                    rows.append((*key, node, true, said, int(cells)))
+                    rows.append((*key, node, true, said, round(float(cells), 4)))
     return pd.DataFrame(rows, columns=list(NODES))
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from dorl.classification.answers import Answers, collected
 from dorl.classification.metrics import confusion, scores
 from dorl.taxonomy import flat, shared_level
+from dorl.words import counted
 
 
 class Comparison:
@@ -33,7 +34,7 @@ class Comparison:
         self, train: str, test: str, train_labels: NDArray[np.object_], test_labels: NDArray[np.object_]
     ) -> None:
         self.train, self.test = train, test
-        names, cells = np.unique(test_labels.astype(str), return_counts=True)
+        names = np.unique(test_labels.astype(str))
         level = shared_level(sorted(set(train_labels)), names.tolist())
         self.classes: tuple[str, ...] = tuple(level.classes)
         self._level = level
@@ -41,8 +42,17 @@ class Comparison:
         self._true_flat = np.array([flat(name) for name in test_labels], dtype=object)
         flat_predictable = {flat(name) for name in train_labels}
         self._flat_classes = tuple(sorted(flat_predictable | set(self._true_flat)))
-        lost = np.array([target is None for target in level.project_all(names)], dtype=bool)
-        self._lost = dict(zip(names[lost].tolist(), cells[lost].tolist(), strict=True))
+        self._labels = test_labels.astype(str)
+        self.restrict(np.arange(len(test_labels)))
+
+    def restrict(self, cells: NDArray[np.intp]) -> None:
+        """Say which cells are tested, by their row numbers (n,): `summary` and `note` count them and no others."""
+        tested = np.zeros(len(self._labels), bool)
+        tested[cells] = True
+        compared = np.array([name is not None for name in self._true], bool)
+        self._compared = int((tested & compared).sum())
+        names, counts = np.unique(self._labels[tested & ~compared], return_counts=True)
+        self._lost = dict(zip(names.tolist(), counts.tolist(), strict=True))
 
     def tree(
         self, cells: NDArray[np.intp], predicted: NDArray[np.object_]
@@ -102,12 +112,11 @@ class Comparison:
 
     def summary(self) -> dict[str, Any]:
         """The row of `ProtocolResult.pairs`."""
-        left_out = sum(self._lost.values())
         return {
             "train": self.train,
             "test": self.test,
-            "cells": len(self._true) - left_out,
-            "left_out": left_out,
+            "cells": self._compared,
+            "left_out": sum(self._lost.values()),
             "classes": self.classes,
         }
 
@@ -115,7 +124,7 @@ class Comparison:
         """What the reader should know about the cells left out, or None."""
         if not self._lost:
             return None
-        count = f"{len(self._lost)} classes have" if len(self._lost) > 1 else "1 class has"
+        count = counted(len(self._lost), "class has", "classes have")
         listed = ", ".join(f"{name} {cells}" for name, cells in self._lost.items())
         return (
             f"{self.train} → {self.test}: {count} no counterpart in {self.train} "

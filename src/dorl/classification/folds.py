@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold
 
 from dorl.errors import InputError
+from dorl.words import counted
 
 #: row numbers to learn from and to hold out, a pair a fold
 Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
@@ -135,12 +137,15 @@ def lab_folds(
             cells = "a single cell" if count == 1 else f"only {count} cells"
             notes.append(f"{name}: class {cls} has {cells}: kept, but not every fold holds one.")
     if groups is not None and _have_copies(groups):
-        notes.append(f"{name}: {len(groups) - len(np.unique(groups))} cells are copies of others: in the same fold.")
+        many = counted(len(groups) - len(np.unique(groups)), "cell is a copy", "cells are copies")
+        notes.append(f"{name}: {many} of others: in the same fold.")
     together = beside(groups, patients, folds)
     if (known := _known(patients)).any() and patients is not None:
         apart = "each lies in one fold"
         few = f"too few for {folds} folds, so that a patient's cells may lie in several"
-        notes.append(f"{name}: {len(set(patients[known]))} patients: {few if together is groups else apart}.")
+        notes.append(
+            f"{name}: {counted(len(set(patients[known])), 'patient')}: {few if together is groups else apart}."
+        )
     groups = together
     if counts.max() < folds:
         notes.append(f"{name}: no class has a cell for each of the {folds} folds: folds are not stratified.")
@@ -172,7 +177,8 @@ def split_fold(
 ) -> Folds:
     """The one fold that a lab's own column ``split`` names: what is ``test`` is held out, all else is learnt from.
 
-    Copies of what is tested are not learnt from.
+    Copies of what is tested are not learnt from. What it calls by other words, such as ``val``, is learnt from, since
+    nothing is chosen by it here.
 
     Parameters
     ----------
@@ -181,7 +187,7 @@ def split_fold(
     y, split : object arrays of shape (N,)
         Class of each labelled cell, and what the column says; None where it says nothing.
     notes : list of str
-        Is told of patients who stand on both sides, and of copies.
+        Is told of patients who stand on both sides, of copies, and of other words than train and test.
     patients : object array of shape (N,), optional
     groups : int array of shape (N,), optional
         The same number for copies of an image.
@@ -196,11 +202,36 @@ def split_fold(
     if patients is not None:
         sides = [{one for one in patients[of] if isinstance(one, str) and one} for of in (test, ~test)]
         if both := len(sides[0] & sides[1]):
-            notes.append(f"{name}: {both} patients stand on both sides of its split: scores on it may be too high.")
+            several = counted(both, "patient stands", "patients stand")
+            notes.append(f"{name}: {several} on both sides of its split: scores on it may be too high.")
     copies = np.zeros(len(y), bool) if groups is None else ~test & np.isin(groups, groups[test])
     if copies.any():
-        notes.append(f"{name}: {int(copies.sum())} images are copies of images that its split tests: not learnt from.")
+        many = counted(int(copies.sum()), "image is a copy", "images are copies")
+        notes.append(f"{name}: {many} of images that its split tests: not learnt from.")
+    notes += _other_words(name, split, ~test)
     return [(np.flatnonzero(~test & ~copies), np.flatnonzero(test))]
+
+
+#: what a split calls that which is learnt from, in lower case; other words are told
+_LEARNT = ("train", "training")
+
+
+def _other_words(name: str, split: NDArray[np.object_] | None, learnt: NDArray[np.bool_]) -> list[str]:
+    """A note of each word, neither train nor test, whose cells are learnt from."""
+    words = [word.strip() for word in (() if split is None else split[learnt]) if isinstance(word, str)]
+    return [
+        f"{name}: its split calls {counted(count, 'cell')} {word!r}: learnt from, since only what it calls test is "
+        "held out. Take them out of the manifest if they shall not be."
+        for word, count in sorted(Counter(words).items())
+        if word and word.casefold() not in _LEARNT
+    ]
+
+
+def names_no_test(split: NDArray[np.object_] | None) -> bool:
+    """Whether a lab has a ``split``, and it calls no cell test."""
+    words = () if split is None else split
+    given = [word for word in words if isinstance(word, str) and word.strip()]
+    return bool(given) and not _tested(split, len(words)).any()
 
 
 def rows_to_test(split: NDArray[np.object_] | None, count: int) -> NDArray[np.intp]:
@@ -244,10 +275,12 @@ def without_copies(
         return np.arange(count)
     copies = np.isin(asked, learnt)
     if copies.any():
-        notes.append(f"{train} → {test}: {copies.sum()} cells of {test} are copies of cells of {train}: not tested.")
+        many = counted(int(copies.sum()), f"cell of {test} is a copy", f"cells of {test} are copies")
+        notes.append(f"{train} → {test}: {many} of cells of {train}: not tested.")
     left_out = copies | of_patients_with(copies, patients)
     if more := int((left_out & ~copies).sum()):
-        notes.append(f"{train} → {test}: {more} more cells are of patients of such copies: not tested.")
+        many = counted(more, "more cell is", "more cells are")
+        notes.append(f"{train} → {test}: {many} of patients of such copies: not tested.")
     return np.flatnonzero(~left_out)
 
 

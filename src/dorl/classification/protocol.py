@@ -16,11 +16,12 @@ from sklearn.pipeline import make_pipeline
 from dorl.classification.answers import Answers, Key, confusion_of, intervals_table
 from dorl.classification.classifiers import CLASSIFIERS, appetite, make_classifier
 from dorl.classification.comparison import Comparison
-from dorl.classification.folds import lab_folds, rows_to_test, split_fold, units, without_copies
+from dorl.classification.folds import lab_folds, names_no_test, rows_to_test, split_fold, units, without_copies
 from dorl.classification.parallel import in_parallel
 from dorl.classification.views import ViewsClassifier
 from dorl.errors import InputError
 from dorl.runtime.progress import track
+from dorl.words import counted
 
 #: columns of `ProtocolResult.mistakes`, one row for each wrong answer
 MISTAKES = ("train", "test", "method", "classifier", "fold", "cell", "true", "predicted", "probability")
@@ -89,11 +90,11 @@ class ProtocolResult:
     results_flat : DataFrame
         `COLUMNS`; labels flattened as in the paper, every tested cell counted.
     pairs : DataFrame
-        A row for each train and test: ``cells`` compared in one run of all folds, cells ``left_out`` for want
+        A row for each train and test: ``cells`` tested and compared, cells tested and ``left_out`` for want
         of a counterpart, and the ``classes`` compared (a tuple), all of the tree comparison.
     confusions : dict
-        (train, test, classifier) → (classes, int array (n_classes, n_classes + 1) summed over folds, the last
-        column "other"); of the tree comparison.
+        (train, test, classifier) → (classes, float array (n_classes, n_classes + 1), as of `confusion_of`, each cell
+        once, the last column "other"); of the tree comparison.
     notes : list of str
         What a reader of the numbers should know.
     mistakes : DataFrame
@@ -106,7 +107,7 @@ class ProtocolResult:
     results: pd.DataFrame
     results_flat: pd.DataFrame
     pairs: pd.DataFrame
-    confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.int64]]] = field(default_factory=dict)
+    confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.float64]]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     mistakes: pd.DataFrame = field(default_factory=_no_mistakes)
     answers: dict[Key, Answers] = field(default_factory=dict)
@@ -129,7 +130,7 @@ class ProtocolResult:
         Of a pair that several of them compared with the same classifier, the first's confusion matrix is kept.
         """
         wrong = [part.mistakes for part in parts if len(part.mistakes)]
-        confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.int64]]] = {}
+        confusions: dict[tuple[str, str, str], tuple[tuple[str, ...], NDArray[np.float64]]] = {}
         answers: dict[Key, Answers] = {}
         answers_flat: dict[Key, Answers] = {}
         for part in parts:
@@ -227,6 +228,11 @@ def cross_lab(
     if split:
         folds = 1
         held = {name: rows_to_test(data[name].splits, len(data[name].y)) for name in tests}
+        notes += [
+            f"{name}: its split calls no cell test: all its cells are tested by what learnt from another lab."
+            for name in tests
+            if names_no_test(data[name].splits) and any(pair[1] == name != pair[0] for pair in tested)
+        ]
         # of the own lab the fold itself says what is tested
         tested = {
             (train, test): rows if train == test else np.intersect1d(rows, held[test])
@@ -247,6 +253,9 @@ def cross_lab(
         for train in trains
         for of in (data[train],)
     }
+    for (train, test), comparison in comparisons.items():
+        held = [rows for _, rows in splits[train]] if train == test else [np.arange(len(tested[train, test]))]
+        comparison.restrict(np.unique(np.concatenate(held)))
     notes += [note for comparison in comparisons.values() if (note := comparison.note())]
 
     jobs = [(train, name, fold) for train in trains for name in names for fold in range(folds)]
@@ -332,7 +341,7 @@ def _prepare(labs: Mapping[str, LabFeatures], wanted: Iterable[str], notes: list
         if not all(np.isfinite(part if part.ndim == 2 else part[:, 0]).all() for part in slices):
             raise InputError(f"{name}: features hold NaN or infinity; extract them anew")
         if dropped := len(labs[name].y) - len(lab.y):
-            notes.append(f"{name}: {dropped} unlabelled cells are left out.")
+            notes.append(f"{name}: {counted(dropped, 'unlabelled cell is', 'unlabelled cells are')} left out.")
     widths = {name: lab.X.shape[-1] for name, lab in data.items()}
     if len(set(widths.values())) > 1:
         listed = ", ".join(f"{name} {width}" for name, width in widths.items())

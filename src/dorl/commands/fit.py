@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from dorl.classification import ProtocolResult, load_calibration
+from dorl.classification.folds import rows_to_test
 from dorl.domains import Domain
 from dorl.files import write_json
 from dorl.reporting import write_results, write_tables
@@ -273,12 +274,16 @@ def measured(made: Represented, result: ProtocolResult | None, seconds: float) -
         labs[lab.name] = {
             "cells": len(own),
             "without_cell": int((~own["cell_found"].astype(bool)).sum()),
-            "classes": {str(k): int(v) for k, v in own["label"].value_counts().sort_index().items()},
+            "classes": _class_counts(own),
             "left_out": {str(k): int(v) for k, v in reasons.items()},
             "patients": int(own["patient"].nunique()),
             "without_patient": int(own["patient"].isna().sum()),
             "notes": lab.describe()["notes"],
         }
+        if made.config.classifiers.split:
+            labelled = own[own["label"].notna()]
+            tested = labelled.iloc[rows_to_test(labelled["split"].to_numpy(object), len(labelled))]
+            labs[lab.name]["tested"] = _class_counts(tested)
     metrics: dict[str, Any] = {"seconds": round(seconds, 1), "labs": labs, "notes": [], "results": {}}
     metrics["copies"] = copy_counts(made.copies)
     run = made.store.path.parent
@@ -302,7 +307,12 @@ def measured(made: Represented, result: ProtocolResult | None, seconds: float) -
         found = found.merge(known, how="left", on=["method", "classifier", "train", "test"])
         metrics["results"] = found.to_dict("records")
         metrics["confusion"] = [
-            {"train": t, "test": s, "classifier": c, "classes": list(names), "counts": counts.tolist()}
+            {"train": t, "test": s, "classifier": c, "classes": list(names), "counts": counts.round(4).tolist()}
             for (t, s, c), (names, counts) in result.confusions.items()
         ]
     return metrics
+
+
+def _class_counts(cells: pd.DataFrame) -> dict[str, int]:
+    """Labelled cells by class."""
+    return {str(name): int(count) for name, count in cells["label"].value_counts().sort_index().items()}

@@ -9,6 +9,7 @@ import pandas as pd
 
 from dorl.reporting.sections import Table
 from dorl.run.folder import PUBLISHED, RunConfig
+from dorl.words import counted
 
 #: stands where the run can't know it
 NOT_GIVEN = "not given"
@@ -34,7 +35,7 @@ def checklist(config: RunConfig, metrics: Mapping[str, Any], made_with: Mapping[
     settings = config.classifiers
     rows = [
         ("Source of data: where, when, from whom", "TRIPOD+AI data, CLAIM data", ""),
-        ("Labs", "TRIPOD+AI participants", _each(labs, lambda name, lab: f"{lab['cells']} cells")),
+        ("Labs", "TRIPOD+AI participants", _each(labs, lambda name, lab: counted(lab["cells"], "cell"))),
         ("Patients", "TRIPOD+AI participants, CLAIM data", _each(labs, _patients)),
         ("Inclusion and exclusion", "TRIPOD+AI participants", _each(labs, _left_out)),
         ("Classes, and cells of each", "TRIPOD+AI outcome, class imbalance", _each(labs, _classes)),
@@ -90,7 +91,7 @@ def _patients(_: str, lab: Mapping[str, Any]) -> str:
     if not lab.get("patients"):
         return ""
     unknown = lab["without_patient"]
-    return f"{lab['patients']}" + (f", of {unknown} cells not known" if unknown else "")
+    return f"{lab['patients']}" + (f", of {counted(unknown, 'cell')} not known" if unknown else "")
 
 
 def _left_out(_: str, lab: Mapping[str, Any]) -> str:
@@ -169,7 +170,7 @@ def _calibration(metrics: Mapping[str, Any]) -> str:
 
 def _failures(metrics: Mapping[str, Any]) -> str:
     cells = len(metrics.get("mistakes") or ())
-    return f"{cells} cells shown, the most confidently wrong" if cells else ""
+    return f"{counted(cells, 'cell')} shown, the most confidently wrong" if cells else ""
 
 
 def _software(config: RunConfig, made_with: Mapping[str, str] | None) -> str:

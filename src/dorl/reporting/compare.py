@@ -36,17 +36,19 @@ def compare_runs(first: Path, second: Path, out: Path) -> Path:
     Raises
     ------
     InputError
-        If one is no finished run, or `out` isn't named ``.html``.
+        If one is no finished run, `out` isn't named ``.html``, or the runs have no lab, or no row of scores, in common.
     """
     if out.suffix.lower() != ".html":
         raise InputError(f"{out}: give a file that ends in .html for --out")
     runs = {"first": first, "second": second}
     configs = {name: read_config(run) for name, run in runs.items()}
     metrics = {name: read_metrics(run) for name, run in runs.items()}
+    scores = scores_table(*metrics.values())
+    _check_common(runs, configs, scores)
     names = "; ".join(f"{name}: {run.resolve().name}" for name, run in runs.items())
     sections: list[Section] = [
         Text(INTRODUCTION),
-        scores_table(*metrics.values()),
+        scores,
         settings_table(*configs.values()),
     ]
     if (made_with := environment_table(*runs.values())) is not None:
@@ -74,12 +76,21 @@ def scores_table(first: dict[str, Any], second: dict[str, Any]) -> Table:
             if row[score] is not None and other[score] is not None:
                 line[f"{heading.split()[0]}, change"] = f"{100 * (other[score] - row[score]):+.1f}"
         lines.append(line)
-    return (
-        Table(pd.DataFrame(lines), heading="Scores", index=False)
-        if lines
-        else Table(
-            pd.DataFrame({"": ["no pair of labs, method and classifier was measured by both"]}), "Scores", index=False
-        )
+    return Table(pd.DataFrame(lines), heading="Scores", index=False)
+
+
+def _check_common(runs: dict[str, Path], configs: dict[str, RunConfig], scores: Table) -> None:
+    """Raise InputError unless both runs have measured something alike."""
+    if len(scores.frame):
+        return
+    both = " and ".join(str(run) for run in runs.values())
+    labs = [{lab.name for lab in config.labs} for config in configs.values()]
+    if not labs[0] & labs[1]:
+        named = " and ".join(", ".join(sorted(names)) or "none" for names in labs)
+        raise InputError(f"{both}: share no lab ({named}); compare runs on the same labs, under the same names")
+    raise InputError(
+        f"{both}: share no row of scores: no pair of labs was measured by both with one protocol and classifier; "
+        "run dorl evaluate on the same labs"
     )
 
 

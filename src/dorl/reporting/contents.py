@@ -55,6 +55,7 @@ def overview(results: pd.DataFrame, config: RunConfig, intervals: pd.DataFrame |
     if intervals is not None and len(rows):
         own = intervals[(intervals["classifier"] == name) & (intervals["method"] == rows["method"].iloc[0])]
         limits = {(one["train"], one["test"]): one for one in own.to_dict("records")}
+    patients = any(one["drawn"] == "patients" for one in limits.values())
     order = [lab.name for lab in config.labs]
     place = {lab: number for number, lab in enumerate(order)}
     lines = []
@@ -62,8 +63,9 @@ def overview(results: pd.DataFrame, config: RunConfig, intervals: pd.DataFrame |
         line: dict[str, Any] = {"learnt from": train, "tested on": test}
         known = limits.get((train, test))
         if known is not None:
-            units = "" if known["drawn"] == "cells" else f" of {known['units']} patients"
-            line["cells"] = f"{known['cells']}{units}"
+            line["cells"] = known["cells"]
+            if patients:
+                line["patients"] = known["units"] if known["drawn"] == "patients" else None
         for score, heading in scores.items():
             value = mean.at[(train, test), score]
             line[heading] = None if np.isnan(value) else f"{value:.1f}"
@@ -72,11 +74,17 @@ def overview(results: pd.DataFrame, config: RunConfig, intervals: pd.DataFrame |
                 line[f"{heading.split()[0]}, 95 % interval"] = f"{low:.1f} to {high:.1f}"
         lines.append(line)
     caption = (
-        f"The default classifier, {name}: mean over {config.classifiers.folds} folds, classes compared by the tree. "
+        f"The default classifier, {name}: {measured_over(rows)}, classes compared by the tree. "
         "On the lab learnt from, held-out cells are tested. Accuracy counts cells, so that common classes weigh most; "
         "macro-F1 weighs each class alike."
     )
     return Table(pd.DataFrame(lines), heading="In short: from lab to lab", caption=caption, index=False)
+
+
+def measured_over(results: pd.DataFrame) -> str:
+    """What the scores of a table of results are taken over: "mean over 5 folds", or a single split."""
+    folds = results["fold"].nunique()
+    return f"mean over {folds} folds" if folds > 1 else "tested once, on the labs' own split"
 
 
 def confusions(config: RunConfig, metrics: dict[str, Any]) -> Matrices:
@@ -87,9 +95,10 @@ def confusions(config: RunConfig, metrics: dict[str, Any]) -> Matrices:
         if one["classifier"] == config.classifiers.default
     }
     caption = (
-        f"Classifier {config.classifiers.default}, classes compared by the tree, all folds together. Numbers and "
-        "shades: share of the cells of the true class, in %; framed: right answers; other: an answer that is no class "
-        "of both labs."
+        f"Classifier {config.classifiers.default}, classes compared by the tree. Each cell counts once: where several "
+        "folds were asked about it, each of their answers counts its part. Numbers and shades: share of the cells of "
+        "the true class, in %; in brackets: its cells; framed: right answers; other: an answer that is no class of "
+        "both labs."
     )
     return Matrices(shown, heading="Confusion matrices", caption=caption)
 
@@ -97,7 +106,7 @@ def confusions(config: RunConfig, metrics: dict[str, Any]) -> Matrices:
 def mistakes(folder: Path, metrics: dict[str, Any]) -> Gallery | None:
     """The cells most confidently wrong; None where there are none, or no picture is left."""
     caption = (
-        "Of each tested lab the cells that the default classifier was surest of and got wrong, in every fold alike: "
+        "Of each tested lab the cells that the default classifier was surest of and got wrong whenever asked: "
         "the image as it was read, and the cell as it was cut out. Below: its answer with the probability that it gave "
         "(not calibrated), the label, the labs, the file. Some may be wrong labels, or wrong masks."
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -17,6 +18,8 @@ from PIL import Image
 
 from dorl.errors import InputError
 
+#: a number as tables show it, with what is beside it: its deviation, interval and mark
+_NUMBER = re.compile(r"\d+(\.\d+)?( ± \d+(\.\d+)?)?( \([\d.]+–[\d.]+\))?( \W)?")
 MEDIA = {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 
@@ -129,7 +132,7 @@ class Matrices:
     heading, caption : str, optional
     """
 
-    matrices: Mapping[str, tuple[Sequence[str], NDArray[np.int64]]]
+    matrices: Mapping[str, tuple[Sequence[str], NDArray[Any]]]
     heading: str = ""
     caption: str = ""
 
@@ -143,7 +146,7 @@ class Matrices:
             share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
             right = np.diagonal(counts).sum() / max(counts.sum(), 1)
             rows = [
-                (name, int(of.sum()), [_shade(float(part), int(n)) for part, n in zip(parts, of, strict=True)])
+                (name, round(of.sum()), [_shade(float(part), float(n)) for part, n in zip(parts, of, strict=True)])
                 for name, of, parts in zip(classes, counts, share, strict=True)
             ]
             found.append({"title": title, "right": f"{100 * right:.1f}", "columns": [*classes, "other"], "rows": rows})
@@ -226,7 +229,7 @@ def table_cell(value: Any) -> Cell:
     text = str(value)
     if bold := len(text) > 4 and text.startswith("**") and text.endswith("**"):
         text = text[2:-2]
-    return Cell(text, bold=bold, number=" ± " in text or text.replace(".", "", 1).isdigit())
+    return Cell(text, bold=bold, number=_NUMBER.fullmatch(text) is not None)
 
 
 def flattened(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -245,8 +248,9 @@ def data_uri(content: bytes, media: str) -> str:
     return f"data:{media};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _shade(share: float, count: int) -> dict[str, Any]:
+def _shade(share: float, count: float) -> dict[str, Any]:
     """A cell of a confusion matrix: its text in %, the cells' count, colours from white to Okabe & Ito's blue."""
     colour = ",".join(str(round(255 + share * (part - 255))) for part in (0, 90, 150))
     text = "" if not count else "<1" if share < 0.005 else f"{100 * share:.0f}"
-    return {"text": text, "count": count, "colour": f"rgb({colour})", "light": share > 0.79}
+    cells = f"{count:.0f} cell{'' if count == 1 else 's'}" if count == round(count) else f"{count:.1f} cells"
+    return {"text": text, "cells": cells, "colour": f"rgb({colour})", "light": share > 0.79}

@@ -76,6 +76,8 @@ def cells(
 ) -> pd.DataFrame:
     """The cells of the table as text: ``mean ± std (low–high)`` in %, the best of each column in bold.
 
+    Of a single fold there is no ``± std``.
+
     Parameters
     ----------
     results, labs, score
@@ -97,7 +99,8 @@ def cells(
     for column in mean.columns:
         # compared as shown, so that two rows that read the same are both bold or both not
         best = mean[column].round(2).max()
-        spreads = std[column].tolist() if column in std else [None] * len(mean)
+        # a single fold has no deviation
+        spreads = std[column].tolist() if column in std and results["fold"].nunique() > 1 else [None] * len(mean)
         shown[column] = [
             _shown(
                 float(value), spread, bold if round(float(value), 2) == best else "{}", limits.get((row, column), "")
@@ -123,7 +126,7 @@ def _limits(intervals: pd.DataFrame, score: str) -> dict[tuple[str, str], str]:
 def _shown(value: float, spread: float | None, form: str, limits: str) -> str:
     if np.isnan(value):
         return NOTHING
-    return form.format(f"{value:.2f}" if spread is None else f"{value:.2f} ± {spread:.2f}{limits}")
+    return form.format(f"{value:.2f}{'' if spread is None else f' ± {spread:.2f}'}{limits}")
 
 
 def table(
@@ -187,9 +190,10 @@ def write_tables(result: ProtocolResult, out: str | Path, labs: Sequence[str] | 
         Order of the columns; by default that of first appearance.
     """
     folds = result.results["fold"].nunique()
+    over = f"Mean ± standard deviation over {folds} folds" if folds > 1 else "Tested once, on the labs' own split"
     parts = [
         "# Results across laboratories\n",
-        f"Trained on one lab, tested on each: `train→test`. Mean ± standard deviation over {folds} folds, "
+        f"Trained on one lab, tested on each: `train→test`. {over}, "
         "in %; `average` is over all pairs shown, own lab included; the best of each column is bold.\n",
         f"{MEANING}\n",
     ]

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from dorl.classification.distances import UNLIKE, unlike_all_others
+from dorl.words import counted
 
 #: a class of fewer cells in a lab is tiny: one cell more or less moves its recall by five points or more
 TINY = 20
@@ -22,26 +23,33 @@ def cautions(metrics: dict[str, Any]) -> list[str]:
     """Warnings, one sentence each, from what ``metrics.json`` of a run holds; an empty list where there are none."""
     found = []
     for name, lab in metrics["labs"].items():
-        tiny = sorted((count, label) for label, count in lab["classes"].items() if count < TINY)
+        # where a split is followed, scores rest on the cells that are tested
+        tested = lab.get("tested", lab["classes"])
+        tiny = sorted((count, label) for label, count in tested.items() if count < TINY)
         if tiny:
             named = ", ".join(f"{label} {count}" for count, label in tiny[:NAMED]) + (", …" if tiny[NAMED:] else "")
             found.append(
-                f"{name}: {len(tiny)} of {len(lab['classes'])} classes have fewer than {TINY} cells ({named}): scores "
-                "on them are rough."
+                f"{name}: {len(tiny)} of {counted(len(tested), 'class has', 'classes have')} fewer than {TINY} "
+                f"{'tested ' if 'tested' in lab else ''}cells ({named}): scores on them are rough."
             )
         left_out = sum(lab["left_out"].values())
         if left_out:
             of = left_out + lab["cells"]
-            found.append(f"{name}: {left_out} of {of} files were left out; the reasons stand below.")
+            found.append(f"{name}: {left_out} of {counted(of, 'file')} left out; the reasons stand below.")
         if lab["without_cell"] > SHARE * lab["cells"]:
+            of = counted(lab["cells"], "image")
             found.append(
-                f"{name}: no white cell was found in {lab['without_cell']} of {lab['cells']} images: look at its masks "
+                f"{name}: no white cell was found in {lab['without_cell']} of {of}: look at its masks "
                 "(dorl segment --overlay), and at what the images show."
             )
         # runs of earlier versions didn't count them
         unknown = lab.get("without_patient", 0)
         if lab["classes"] and unknown:
-            of = "no patient is known" if unknown == lab["cells"] else f"of {unknown} cells no patient is known"
+            of = (
+                "no patient is known"
+                if unknown == lab["cells"]
+                else f"of {counted(unknown, 'cell')} no patient is known"
+            )
             found.append(
                 f"{name}: {of}: cells of one smear may be learnt from and tested, so that scores on the lab itself "
                 "may be too high, and intervals too narrow. Give a manifest's column patient, or --patient-from."
@@ -52,12 +60,14 @@ def cautions(metrics: dict[str, Any]) -> list[str]:
         lab, other, pairs = one["lab"], one["other_lab"], one["pairs"]
         if lab == other:
             found.append(
-                f"{lab}: {pairs} pairs of its pictures show the same (duplicates.csv): none is learnt from while "
+                f"{lab}: {counted(pairs, 'pair of its pictures shows', 'pairs of its pictures show')} the same "
+                "(duplicates.csv): none is learnt from while "
                 "its copy is tested. Look whether their labels agree."
             )
         else:
             found.append(
-                f"{lab} and {other}: {pairs} pairs of pictures show the same (duplicates.csv): a lab is not tested on "
+                f"{lab} and {other}: {counted(pairs, 'pair of pictures shows', 'pairs of pictures show')} the same "
+                "(duplicates.csv): a lab is not tested on "
                 "copies of the cells learnt from."
             )
     found += [
@@ -65,13 +75,20 @@ def cautions(metrics: dict[str, Any]) -> list[str]:
         "further than the others from each other. Expect less on it, and check its cells by eye."
         for name in unlike_all_others(distance_table(metrics, "after"))
     ]
-    found += [
-        f"{row['lab']}: the classifier learnt from {', '.join(row['source'])} expects of itself that only "
-        f"{100 * row['accuracy']:.0f} % of its answers are right."
-        for row in metrics.get("expected", [])
-        if row["accuracy"] < DOUBTFUL
-    ]
-    return found
+    return [*found, *(_estimated(row, metrics) for row in metrics.get("expected", []) if row["accuracy"] < DOUBTFUL)]
+
+
+def _estimated(row: dict[str, Any], metrics: dict[str, Any]) -> str:
+    """A low estimate of a classifier's accuracy on a lab, told as one; beside what was measured there, if it was."""
+    reach = f" ({100 * row['low']:.0f} to {100 * row['high']:.0f})" if "low" in row else ""
+    said = (
+        f"{row['lab']}: by an estimate without labels, {100 * row['accuracy']:.0f} %{reach} of the answers of the "
+        f"classifier learnt from {', '.join(row['source'])} are right."
+    )
+    results = metrics.get("results") or []
+    measured = any(one["test"] == row["lab"] != one["train"] for one in results)
+    more = " What was measured there with labels stands in the tables below, and counts for more."
+    return said + (more if measured else "")
 
 
 def distance_table(metrics: dict[str, Any], stage: str) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dorl.files import write_text
 from dorl.run.folder import CARD, RunConfig
+from dorl.words import counted
 
 #: what a run can be used for, by whether it has classifiers
 USE = {
@@ -18,7 +19,8 @@ USE = {
 def write_card(run: Path, config: RunConfig, metrics: dict[str, Any]) -> None:
     """Write the run's model card, ``README.md``."""
     labs = "\n".join(
-        f"- {lab.name}: {lab.images} images, {lab.labelled} labelled, layout {lab.layout}" for lab in config.labs
+        f"- {lab.name}: {counted(lab.images, 'image')}, {lab.labelled} labelled, layout {lab.layout}"
+        for lab in config.labs
     )
     learnt = ", ".join(config.classifiers.source) or "no lab"
     notes = "\n\n".join(metrics["notes"]) if not labs else ""
@@ -61,7 +63,9 @@ def _card_scores(config: RunConfig, metrics: dict[str, Any]) -> str:
         if config.autoencoder.preset == "given"
         else "the autoencoder saw the images of all these labs, without labels"
     )
-    return f"""Classifier {default}, mean of {config.classifiers.folds} folds, classes compared by the tree. One lab's \
+    split = config.classifiers.split
+    over = "tested once, on the labs' own split" if split else f"mean of {config.classifiers.folds} folds"
+    return f"""Classifier {default}, {over}, classes compared by the tree. One lab's \
 classifier on another's cells; {autoencoder}.
 
 | trained on | tested on | accuracy % (95 % interval) | macro-F1 % (95 % interval) |

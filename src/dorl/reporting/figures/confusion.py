@@ -12,14 +12,14 @@ from dorl.reporting.figures.style import new_figure, style, write
 
 
 def confusion_matrices(
-    matrices: Mapping[str, tuple[Sequence[str], NDArray[np.int64]]], path: str | Path, *, columns: int = 2
+    matrices: Mapping[str, tuple[Sequence[str], NDArray[np.float64]]], path: str | Path, *, columns: int = 2
 ) -> None:
     """Draw confusion matrices, each row in % of the cells of its true class.
 
     Parameters
     ----------
     matrices : mapping of title to (classes, counts)
-        Counts of shape (n_classes, n_classes + 1): rows are true classes, columns predicted ones, the last
+        Cells, of shape (n_classes, n_classes + 1): rows are true classes, columns predicted ones, the last
         "other"; as in `dorl.classification.ProtocolResult.confusions`. A matrix without a class is left out.
     path : str or Path
     columns : int, default 2
@@ -49,7 +49,7 @@ def confusion_matrices(
             axes.set_xticks(range(len(names)), names, rotation=45, ha="right", rotation_mode="anchor")
             axes.set_yticks(
                 range(len(classes)),
-                [f"{name} ({n})" for name, n in zip(classes, totals.ravel(), strict=True)],
+                [f"{name} ({round(n)})" for name, n in zip(classes, totals.ravel(), strict=True)],
             )
             axes.axvline(len(classes) - 0.5, color="white", linewidth=2)
             axes.set(title=title, xlabel="predicted class", ylabel="true class (cells)")
