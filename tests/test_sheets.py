@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dorl.errors import InputError
 from dorl.names import FORMULA, without_surrogates
-from dorl.sheets import read_sheet, sheet_line, write_sheet
+from dorl.sheets import number_in, read_any_sheet, read_sheet, sheet_line, write_sheet
 
 
 @given(st.lists(st.text(), min_size=2, max_size=4))
@@ -65,3 +65,38 @@ def test_a_damaged_table_is_said(tmp_path: Path) -> None:
     (tmp_path / "empty.csv").touch()
     with pytest.raises(InputError, match="is empty"):
         read_sheet(tmp_path / "empty.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        *(("60", (60, False)), ("0.6", (0.6, False)), ("0,6", (0.6, False)), (" 60 %", (60, True))),
+        *(("60,5%", (60.5, True)), ("-1", (-1, False))),
+    ],
+)
+def test_numbers_are_understood_as_people_write_them(text: str, number: tuple[float, bool]) -> None:
+    assert number_in(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "%", "some", "1.234,5", "1,234,567", "6 0 %%"])
+def test_what_is_no_number_is_not_guessed(text: str) -> None:
+    with pytest.raises(ValueError, match="could not convert"):
+        number_in(text)
+
+
+@pytest.mark.parametrize("divider", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_any_divider_and_encoding_is_read_as_text(tmp_path: Path, divider: str, encoding: str) -> None:
+    path = tmp_path / "any.csv"
+    path.write_text(f"Size{divider}class\n007{divider}NA\n", encoding=encoding)
+    table = read_any_sheet(path, ["class"])
+    assert table.to_dict("records") == [{"Size": "007", "class": "NA"}]
+
+
+def test_more_values_than_columns_are_refused_where_none_may_be_lost(tmp_path: Path) -> None:
+    path = tmp_path / "any.csv"
+    path.write_text("class,share\nmonocyte,0,6\n")
+    with pytest.raises(InputError, match="line 2 has more values than columns"):
+        read_any_sheet(path, ["class"], exact=True)
+    path.write_text("class,share,\nmonocyte,1,\n")
+    assert read_any_sheet(path, ["class"], exact=True)["share"].tolist() == ["1"]

@@ -10,7 +10,7 @@ import pytest
 from scipy.odr import ODR, Data, unilinear
 from scipy.stats import fisher_exact
 
-from dorl.classification.readers import AGREEMENT, COMPARED, agreement, compared, rumke_limits
+from dorl.classification.readers import AGREEMENT, COMPARED, agreement, compared, differing_by_chance, rumke_limits
 
 
 def _table(rows: list[tuple[str, str, int]]) -> pd.DataFrame:
@@ -24,6 +24,22 @@ def _table(rows: list[tuple[str, str, int]]) -> pd.DataFrame:
 def test_limits_are_those_of_rumkes_table(count: int, total: int, low: int, high: int) -> None:
     found = rumke_limits(count, total)
     assert (math.floor(100 * found[0]), math.ceil(100 * found[1])) == (low, high)
+
+
+def test_as_many_shares_differ_by_chance_as_in_simulated_counts() -> None:
+    """Two readers of 100 and 200 cells of the same blood, 2,000 times."""
+    random, names = np.random.default_rng(0), ["neutrophil", "lymphocyte", "eosinophil"]
+    drawn = random.multinomial(100, [0.6, 0.3, 0.1], 2000), random.multinomial(200, [0.6, 0.3, 0.1], 2000)
+    limits = {}
+    outside = 0
+    for ours, manual in zip(*drawn, strict=True):
+        for a, b in zip(ours.tolist(), manual.tolist(), strict=True):
+            low, high = limits.setdefault(b, rumke_limits(b, 200))
+            outside += not low <= a / 100 <= high
+    of = [[("", name, n) for name, n in zip(names, cells, strict=True)] for cells in ((60, 30, 10), (120, 60, 20))]
+    expected = differing_by_chance(compared(*map(_table, of)))
+    assert expected == pytest.approx(outside / 2000, abs=0.03)
+    assert 0.3 < expected < 1
 
 
 def test_classes_are_compared_at_the_level_that_both_name() -> None:

@@ -77,6 +77,48 @@ def compared(ours: pd.DataFrame, manual: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COMPARED))
 
 
+def differing_by_chance(table: pd.DataFrame, *, level: float = 0.95) -> float:
+    """How many shares would lie outside Rümke's limits if both readers met cells of the same mix.
+
+    The limits allow for the chance of the manual count alone, and ours varies, too. So more than 5 % may lie outside.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `compared` gives it.
+    level : float
+        Of the limits.
+
+    Returns
+    -------
+    float
+        Expected number, 0 to the number of rows: the true share is taken to be that of both readers' cells together.
+    """
+    from scipy.stats import binom
+
+    expected = 0.0
+    for row in table.itertuples(index=False):
+        m, n = int(row.of), int(row.manual_of)
+        share = (row.cells + row.manual_cells) / (m + n)
+        if not 0 < share < 1:
+            continue
+        counts = np.arange(binom.ppf(1e-7, n, share), binom.ppf(1 - 1e-7, n, share) + 1)
+        low, high = _limits(counts, n, level)
+        inside = binom.cdf(np.floor(m * high + 1e-9), m, share) - binom.cdf(np.ceil(m * low - 1e-9) - 1, m, share)
+        expected += float((binom.pmf(counts, n, share) * (1 - inside)).sum())
+    return expected
+
+
+def _limits(counts: np.ndarray, total: int, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """`rumke_limits` of many counts (K,)."""
+    from scipy.stats import beta
+
+    tail = (1 - level) / 2
+    low = np.where(counts > 0, beta.ppf(tail, np.maximum(counts, 1), total - counts + 1), 0.0)
+    high = np.where(counts < total, beta.ppf(1 - tail, counts + 1, np.maximum(total - counts, 1)), 1.0)
+    return low, high
+
+
 def agreement(table: pd.DataFrame) -> pd.DataFrame:
     """What `compared` samples show of each class together, in the kinds of measures that CLSI H20-A2 asks for.
 

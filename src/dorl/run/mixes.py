@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,8 +10,9 @@ import numpy as np
 from dorl.classification.intervals import KNOWN
 from dorl.classification.mix import Expected, shares_of
 from dorl.errors import InputError
+from dorl.run.classsheet import class_in, read_classes
 from dorl.runtime.progress import say
-from dorl.taxonomy import parse_label
+from dorl.sheets import number_in
 
 #: what ``--expect`` takes beside a file, and its default
 NONE, SOURCE, DEFAULT = "none", "source", "blood"
@@ -54,10 +54,16 @@ def expected_mix(
     return Expected(source / source.sum(), shares_of(shares, classes, source))
 
 
-def check_expect(given: str | None) -> None:
-    """Raise InputError for what `expected_mix` would refuse, before any work is done; None is left to the run."""
-    if given is not None:
-        file_shares(given)
+def check_expect(given: str | None, classes: Sequence[str] = ()) -> None:
+    """Raise InputError for what `expected_mix` would refuse, before any work is done; None is left to the run.
+
+    Where the run's `classes` are given, something has to be expected of one of them.
+    """
+    if given is None or given == NONE:
+        return
+    shares = file_shares(given)
+    if classes:
+        shares_of(shares or given, classes, np.ones(len(classes)))
 
 
 def file_shares(given: str) -> dict[str, float]:
@@ -66,28 +72,26 @@ def file_shares(given: str) -> dict[str, float]:
 
 
 def read_shares(path: Path) -> dict[str, float]:
-    """Shares by class of a CSV file whose columns are class and share. Raises InputError."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    """Shares by class of a CSV file whose columns are class and share; only their ratios count. Raises InputError."""
+    if path.is_dir() or not path.exists():
         words = ", ".join((*KNOWN, SOURCE, NONE))
-        raise InputError(f"--expect {path}: can't be read; give {words}, or a CSV file") from error
+        raise InputError(f"--expect {path}: can't be read; give {words}, or a CSV file")
     found: dict[str, float] = {}
-    for number, row in enumerate(rows, start=2):
-        name, share = (row.get(column) for column in COLUMNS)
-        if name is None or share is None:
-            raise InputError(f"{path}: line {number} has no class and share; the columns are class,share")
-        if (node := parse_label(name)) is None:
-            raise InputError(f"{path}: line {number}: {name!r} is no class of the tree")
+    lines: dict[str, int] = {}
+    in_percent = set()
+    for line, values in read_classes(path, COLUMNS):
+        node, share = class_in(path, line, values["class"], lines), values["share"]
         try:
-            found[node] = float(share)
+            found[node], percent = number_in(share)
         except ValueError:
-            raise InputError(f"{path}: line {number}: {share!r} is no number") from None
+            raise InputError(f"{path}: line {line}: {share!r} is no number; give one such as 60, 0.6 or 60 %") from None
         if not 0 <= found[node] < np.inf:
-            raise InputError(f"{path}: line {number}: a share is 0 or more, not {share}")
-    if not found:
-        raise InputError(f"{path}: names no class; give lines of class,share")
+            raise InputError(f"{path}: line {line}: a share is 0 or more, not {share}")
+        in_percent |= {percent} if found[node] else set()
+    if len(in_percent) > 1:
+        raise InputError(f"{path}: some shares are in % and some are not: write all in the same way")
+    if not any(found.values()):
+        raise InputError(f"{path}: all shares are 0: give one above 0 for each class that is expected")
     return found
 
 
