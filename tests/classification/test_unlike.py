@@ -77,3 +77,16 @@ def test_with_too_few_cells_nothing_is_said() -> None:
     assert Unlike.fit(X[y == "a"], y[y == "a"]) is None
     assert Unlike.fit(X[:2], np.array(["a", "b"])) is None
     assert Unlike.fit(X, y, groups=np.zeros(60, np.int64)) is None
+
+
+def test_a_patients_cells_lie_in_one_fold_so_that_the_threshold_is_that_of_new_patients() -> None:
+    """Patients whose cells all lie off to a side of their own: new patients' cells are farther than a known one's."""
+    rng = np.random.default_rng(0)
+    X, y = cells(600)
+    patient = np.arange(600) % 12
+    X = X + (rng.normal(size=(12, 20)) * 2.5)[patient]
+    names = np.array([f"p{number}" for number in patient], object)
+    mixed, apart = (Unlike.fit(X, y, patients=known) for known in (None, names))
+    assert mixed is not None
+    assert apart is not None
+    assert apart.threshold > 1.05 * mixed.threshold

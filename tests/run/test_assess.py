@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from dorl.errors import InputError
 from dorl.run import assess as module
 from dorl.run.assess import Assessment, assess, check_sure
+from dorl.run.model import DoRL
 
 
 class Told:
@@ -24,11 +26,11 @@ class Told:
         self.adapted_to: list[float] = []
         self.asked: list[int] = []
 
-    def suited(self, inputs: np.ndarray, **options: Any) -> Told:
+    def suited_and_asked(self, inputs: np.ndarray, **options: Any) -> tuple[Told, np.ndarray, None]:
         self.adapted_to = inputs[:, 0].tolist()
         other = copy(self)
         other.classifier = "adapted" if options["adapt"] else self.classifier
-        return other
+        return other, other.probabilities(inputs), None
 
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:
         self.asked.append(len(inputs))
@@ -51,8 +53,9 @@ def test_it_adapts_to_a_bounded_number_evenly_and_answers_all(monkeypatch: pytes
     model: Any = Told()
     found = assess(model, cells(9))
     assert model.adapted_to == [0.0, 0.5, 1.0]
-    assert model.asked == [4, 4, 1]
-    assert found.probabilities.shape == (9, 2)
+    assert model.asked == [3, 4, 2]  # those adapted to aren't asked about again
+    np.testing.assert_allclose(found.probabilities[:, 0], np.linspace(0, 1, 9))
+    assert found.distances[2:].tolist() == (np.arange(2, 9) / 2).tolist()
     assert found.adapted
     assert not assess(model, cells(9), adapt=False).adapted
 
@@ -88,3 +91,35 @@ def test_a_sure_class_is_the_node_with_its_probability() -> None:
 def test_no_probability_is_refused(sure: float) -> None:
     with pytest.raises(InputError, match="give a probability above 0, 1 at most"):
         check_sure(sure)
+
+
+class Asked:
+    """A classifier of two classes that counts the cells that it is asked about."""
+
+    classes_ = np.array(["basophil", "monocyte"])
+    cells = 0
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        self.cells += len(X)
+        return np.tile([0.3, 0.7], (len(X), 1))
+
+
+def test_a_mix_is_estimated_and_cells_answered_by_asking_about_each_once() -> None:
+    settings = SimpleNamespace(expect="source", shares={})
+    config: Any = SimpleNamespace(classifiers=settings, views=SimpleNamespace(size=False), method="published")
+    model = DoRL.__new__(DoRL)
+    model.classifier, model.classifier_name, model.config = Asked(), "LR", config
+    model.calibration = SimpleNamespace(  # type: ignore[assignment]
+        shares={"basophil": 0.5, "monocyte": 0.5}, apply=lambda said: said, estimate=lambda *_, **__: (0.5, 0.4, 0.6)
+    )
+    model.unlike = model.held_out = model.mix = model._expected = None
+    model.elsewhere, model.each_unlike, model.usual_size, model.stays = False, True, float("nan"), None
+    found = assess(model, np.zeros((50, 4)))
+    assert model.classifier.cells == 50
+    assert found.mix["monocyte"] > 0.6
+    assert (found.probabilities[:, 1] > 0.7).all()
+    assert np.isnan(found.distances).all()
+    empty, said, first = model.suited_and_asked(np.zeros((0, 4)))
+    assert said.shape == (0, 2)
+    assert first is None
+    assert not empty.elsewhere

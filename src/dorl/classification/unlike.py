@@ -57,7 +57,13 @@ class Unlike:
 
     @classmethod
     def fit(
-        cls, X: ArrayLike, y: ArrayLike, *, groups: NDArray[np.int64] | None = None, seed: int = 0
+        cls,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        groups: NDArray[np.int64] | None = None,
+        patients: NDArray[np.object_] | None = None,
+        seed: int = 0,
     ) -> Unlike | None:
         """Learn labelled cells.
 
@@ -68,6 +74,9 @@ class Unlike:
         y : array of str, shape (N,)
         groups : int array of shape (N,), optional
             The same number for copies of a cell, which lie in one fold.
+        patients : object array of shape (N,), optional
+            Patient of each cell; None where unknown. Cells of a patient lie in one fold, so that the threshold is that
+            of cells of patients who weren't learnt.
         seed : int
             Of the folds.
 
@@ -81,7 +90,7 @@ class Unlike:
         if len(classes) < 2 or counts.max() < FOLDS or (groups is not None and len(np.unique(groups)) < FOLDS):
             return None
         angles = []
-        for rows, held in stratified(labels, groups, folds=FOLDS, seed=seed):
+        for rows, held in stratified(labels, groups, folds=FOLDS, seed=seed, patients=patients):
             known = np.isin(labels[held], labels[rows])
             if len(np.unique(labels[rows])) > 1 and known.any():
                 angles.append(_learnt(features[rows], labels[rows]).angle(features[held][known]))

@@ -100,7 +100,8 @@ class Assessment:
             say("this run can't tell which cells are unlike those learnt from: fit again for that")
         elif self.unlike.any():
             done = "their class is left empty" if reject else "check them by eye (--reject leaves their class empty)"
-            say(f"{self.unlike.sum()} of {count} cells are unlike all that were learnt from: {done}")
+            many = int(self.unlike.sum())
+            say(f"{many} of {count} cells {'is' if many == 1 else 'are'} unlike all that were learnt from: {done}")
 
 
 def assess(
@@ -110,22 +111,25 @@ def assess(
     rows = np.arange(len(inputs)) if rows is None else rows
     evenly = np.unique(np.linspace(0, len(rows) - 1, min(MAX_ADAPTED_CELLS, len(rows))).astype(int))
     some = np.asarray(inputs[rows[evenly]])
-    suited = model.suited(some, expect=expect, adapt=adapt)
-    probabilities, distances, first = [], [], []
-    for start in range(0, len(rows), CHUNK):
-        part = np.asarray(inputs[rows[start : start + CHUNK]])
-        probabilities.append(suited.probabilities(part))
-        distances.append(suited.distances(part))
-        before = suited.first_probabilities(part)
-        first += [] if before is None else [before.max(1)]
-    found = np.concatenate(probabilities)
+    suited, said, before = model.suited_and_asked(some, expect=expect, adapt=adapt)
+    found, distances, first = np.empty((len(rows), said.shape[1])), np.empty(len(rows)), np.empty(len(rows))
+    found[evenly], distances[evenly] = said, suited.distances(some)
+    if before is not None:
+        first[evenly] = before.max(1)
+    others = np.setdiff1d(np.arange(len(rows)), evenly)
+    for start in range(0, len(others), CHUNK):
+        which = others[start : start + CHUNK]
+        part = np.asarray(inputs[rows[which]])
+        found[which], distances[which] = suited.probabilities(part), suited.distances(part)
+        if before is not None and (told := suited.first_probabilities(part)) is not None:
+            first[which] = told.max(1)
     accuracy = None
     if suited.calibration is not None:
-        confidence = [np.concatenate(first), found.max(1)] if first else [found.max(1)]
+        confidence = [found.max(1)] if before is None else [first, found.max(1)]
         accuracy = suited.calibration.estimate(*confidence, agreement=suited.stays)
     mix = {} if suited.mix is None else dict(zip(suited.classes_, suited.mix.tolist(), strict=True))
     adapted = suited.classifier is not model.classifier
-    return Assessment(suited, found, np.concatenate(distances), adapted, mix, accuracy)
+    return Assessment(suited, found, distances, adapted, mix, accuracy)
 
 
 def check_sure(sure: float | None) -> None:

@@ -52,7 +52,9 @@ def fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
         others = np.union1d(others, np.flatnonzero(made.cells["domain"].isin(few) & made.cells["label"].isna()))
     others = others[made.cells["cell_found"].to_numpy(bool)[others]]
 
-    unlike = Unlike.fit(made.described(rows), learnt, groups=made.groups[rows], seed=made.config.seed)
+    unlike = Unlike.fit(
+        made.described(rows), learnt, groups=made.groups[rows], patients=made.patients[rows], seed=made.config.seed
+    )
     if unlike is not None:
         save_unlike(unlike, out / UNLIKE)
     classes, counts = np.unique(learnt, return_counts=True)

@@ -293,6 +293,21 @@ class DoRL:
         InputError
             If `expect` can't be used.
         """
+        return self.suited_and_asked(inputs, expect=expect, adapt=adapt)[0]
+
+    def suited_and_asked(
+        self, inputs: np.ndarray, *, expect: str | None = None, adapt: bool = True
+    ) -> tuple[DoRL, np.ndarray, np.ndarray | None]:
+        """`suited`, and what it says of the same cells; the classifier is asked about each once.
+
+        Returns
+        -------
+        suited : DoRL
+        probabilities : float array of shape (N, C)
+            As `suited.probabilities` gives them.
+        first : float array of shape (N, C), or None
+            As `suited.first_probabilities` gives them.
+        """
         learnt = {} if self.calibration is None else self.calibration.shares
         own = self.config.classifiers.shares if expect is None else None
         expected = expected_mix(own or self.expects(expect), self.classes_, learnt)
@@ -303,26 +318,32 @@ class DoRL:
             suited = self._fitted()[-1].suited(other._sized(inputs), expected)
             if suited is not self._fitted()[-1]:
                 other.classifier = make_pipeline(suited)
-        described = self.described(inputs)
-        elsewhere = self.unlike is not None and len(inputs) > 0 and self.unlike.of_another_lab(described)
+        if not len(inputs):
+            other.elsewhere, other.each_unlike, other.stays = False, True, None
+            return other, np.empty((0, len(self.classes_))), None
+        described = self.described(inputs) if self.unlike is not None else inputs
+        elsewhere = self.unlike is not None and self.unlike.of_another_lab(described)
+        said, first = other.probabilities(inputs), other.first_probabilities(inputs)
         if expected is not None and len(inputs) >= FEWEST:
-            mix = expected.estimate(other.probabilities(inputs), unlike=elsewhere)
-            other.mix, other._expected = mix, expected
+            other.mix, other._expected = expected.estimate(said, unlike=elsewhere), expected
+            said = expected.correct(said, other.mix)
         if adapt and elsewhere and self.unlike is not None:
-            other.unlike = self.unlike.suited(described, other.probabilities(inputs))
+            other.unlike = self.unlike.suited(described, said)
         other.elsewhere = elsewhere
         other.each_unlike = not elsewhere or other.unlike is not self.unlike
-        other.stays = other._stays(inputs) if adapt else self.agreement(inputs)
-        return other
+        other.stays = other._stays(said, first) if adapt else self.agreement(inputs)
+        return other, said, first
 
-    def _stays(self, inputs: np.ndarray) -> float | None:
-        """Share of cells that it is suited to whose class stays as before the classifier adapted; None if it didn't."""
-        first = self.first_probabilities(inputs)
+    def _stays(self, said: np.ndarray, first: np.ndarray | None) -> float | None:
+        """Share of cells whose class stays as before the classifier adapted; None if it didn't.
+
+        Of what it says of the cells that it is suited to (N, C), and said of them before.
+        """
         if first is None or not len(first):
             return None
         if self.mix is not None and self._expected is not None:
             first = self._expected.corrected(first, unlike=self.elsewhere)
-        return float((first.argmax(1) == self.probabilities(inputs).argmax(1)).mean())
+        return float((first.argmax(1) == said.argmax(1)).mean())
 
     def confusion(self) -> np.ndarray | None:
         """Held-out cells by true class and by what is said of them, int64 (C, C), in the mix that is corrected by.
