@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from dorl.commands import count as counting
 from dorl.commands.count import CELLS, FIELDS, count
 from dorl.domains import read_image
 from dorl.errors import InputError
+from dorl.run import fieldrepeats, fieldsearch
 from dorl.run.countfolder import FOUND
 from dorl.run.differentials import ALL, REVIEW, SAMPLES, WHITE
 from dorl.runtime.kept import Kept
@@ -145,6 +145,9 @@ def test_absolute_counts_are_those_of_one_sample(
         count([smear], out=again, run=fitted, wbc=10)
     with pytest.raises(InputError, match="--wbc 0: give the leukocytes in 10⁹/l"):
         count([smear], out=again, run=fitted, wbc=0)
+    for option in ({"sure": 0.9}, {"reject": True}, {"expect": "blood"}):
+        with pytest.raises(InputError, match=f"--{next(iter(option))}: needs classes; give --run RUN, a folder"):
+            count([tmp_path], out=tmp_path / "none", **option)
     with pytest.raises(InputError, match="--wbc: needs classes; give --run"):
         count([smear], out=tmp_path / "new", wbc=6)
 
@@ -159,7 +162,9 @@ def test_a_manual_differential_stands_beside_it(
     assert set(comparison["sample"]) == {(smear / "again").as_posix()}
     assert (comparison["manual_of"] == 200).all()
     assert set(agreement["class"]) == set(comparison["class"])
-    assert f"of {len(comparison)} shares lie within Rümke's limits" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "by Rümke's 95 % limits" in said
+    assert f"of {len(comparison)} would differ" in said
 
 
 def test_a_manifest_tells_the_patient_of_each_field(smear: Path, tmp_path: Path) -> None:
@@ -184,7 +189,7 @@ def test_without_a_run_cells_are_found_and_have_no_class(smear: Path, tmp_path: 
 def test_an_interrupted_count_ends_as_one_that_was_not(
     smear: Path, counted: Path, fitted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    find, calls = counting.search, []
+    find, calls = fieldsearch.search, []
 
     def stopping(*arguments: object, **options: object) -> object:
         calls.append(1)
@@ -192,7 +197,7 @@ def test_an_interrupted_count_ends_as_one_that_was_not(
             raise KeyboardInterrupt
         return find(*arguments, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(counting, "search", stopping)
+    monkeypatch.setattr(fieldsearch, "search", stopping)
     with pytest.raises(KeyboardInterrupt):
         count([smear], out=tmp_path / "out", run=fitted)
     assert not (tmp_path / "out" / "cells.csv").exists()
@@ -217,8 +222,8 @@ def test_a_second_start_searches_new_fields_alone_and_mends_what_is_damaged(
     damaged.write_bytes(b"damaged")
     (again / "annotated" / "zz-empty.png").unlink()
     untouched = next((again / "annotated").glob("*one*")).stat().st_mtime_ns
-    find, seen = counting.search, []
-    monkeypatch.setattr(counting, "search", lambda *a, **o: seen.append(1) or find(*a, **o))
+    find, seen = fieldsearch.search, []
+    monkeypatch.setattr(fieldsearch, "search", lambda *a, **o: seen.append(1) or find(*a, **o))
     result = count([smear, new, same], out=again, run=fitted)
     assert len(seen) == 2
     assert len(result.fields) == 6
@@ -308,7 +313,7 @@ def test_what_is_kept_has_a_limit_and_what_is_asked_for_stays(
     count(fields[:2], out=out)
     count(fields[1:], out=out)
     assert len(list((out / FOUND).glob("*.npz"))) == 2
-    monkeypatch.setattr(counting, "search", None)  # nothing is searched again
+    monkeypatch.setattr(fieldsearch, "search", None)  # nothing is searched again
     assert len(count(fields[1:], out=out).fields) == 2
 
 
@@ -318,14 +323,21 @@ def test_a_field_whose_ruler_is_in_doubt_takes_that_of_its_folder(
     def measured(picture: np.ndarray) -> Ruler:
         return Ruler(60.0, 0.9, 60.0) if picture.std() > 10 else Ruler(12.8, 0.0, 50.0)
 
-    monkeypatch.setattr(counting, "measure", measured)
+    monkeypatch.setattr(fieldsearch, "measure", measured)
     fields = tmp_path / "fields"
     fields.mkdir()
     for number in range(3):
         Image.open(smear / "two.png").rotate(180 * (number % 2)).save(fields / f"{number}.png", compress_level=number)
     Image.fromarray(np.full_like(np.asarray(Image.open(smear / "two.png")), 220)).save(fields / "empty.png")
+    reads = []
+    monkeypatch.setattr(fieldsearch, "read_image", lambda path: reads.append(path) or read_image(path))
+    monkeypatch.setattr(fieldrepeats, "read_image", None)
     result = count([fields], out=tmp_path / "out")
     assert result.fields["red_cell"].tolist() == [60.0] * 4
+    assert len(reads) == len(set(reads)) == 4  # measured, searched and laid over each other, and read once
+    Image.open(smear / "two.png").transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(fields / "new.png")
+    assert count([fields], out=tmp_path / "out").fields["red_cell"].tolist() == [60.0] * 5
+    assert len(reads) == 5  # what was measured isn't measured again
 
 
 def test_annotated_fields_are_drawn_in_even_light_on_request(smear: Path, tmp_path: Path) -> None:

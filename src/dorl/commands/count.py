@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,27 +13,22 @@ import pandas as pd
 from dorl.domains import read_image
 from dorl.domains.gathering import gather, place_of, tell_left_out
 from dorl.errors import BadImageError, InputError
-from dorl.files import digest_of
 from dorl.names import file_of
 from dorl.run.assess import check_sure
 from dorl.run.countfolder import FieldStore, FoundField
 from dorl.run.differentials import differentials, lines, tell_counts, to_review
+from dorl.run.fieldrepeats import counted_elsewhere
+from dorl.run.fieldsearch import Listed, search_fields
 from dorl.run.folder import check_folder, refuse_run
 from dorl.run.manual import beside_manual, read_manual
 from dorl.run.mixes import check_expect
 from dorl.run.model import DoRL
-from dorl.runtime.inference import over_batches
 from dorl.runtime.progress import say, track
-from dorl.runtime.results import result_names
 from dorl.segmentation import Segmenter
-from dorl.segmentation.colours import colour_fault
-from dorl.segmentation.fieldcells import cut_out
-from dorl.segmentation.fields import search
-from dorl.segmentation.overlap import details, repeated
 from dorl.segmentation.overlay import draw_cells
-from dorl.segmentation.ruler import FELLOWS, Ruler, measure, of_one_folder
 from dorl.segmentation.smear import cleared
 from dorl.sheets import write_sheet
+from dorl.words import counted
 
 #: columns of ``cells.csv`` and of ``fields.csv``
 CELLS = (
@@ -135,9 +129,10 @@ def count(
         raise InputError(f"red cell is {red_cell}: give the diameter of a red cell in pixels, 4 or more")
     if wbc is not None and not 0 < wbc < math.inf:
         raise InputError(f"--wbc {wbc}: give the leukocytes in 10⁹/l, above 0, for example 6.2")
-    for option, given in (("wbc", wbc), ("manual", manual)):
+    classifying = {"wbc": wbc, "manual": manual, "sure": sure, "reject": reject or None, "expect": expect}
+    for option, given in classifying.items():
         if given is not None and run is None:
-            raise InputError(f"--{option}: needs classes; give --run, too")
+            raise InputError(f"--{option}: needs classes; give --run RUN, a folder that dorl fit made, or leave it out")
     if run is not None and segmenter is not None:
         raise InputError("a run has its own segmenter: give --run or --segmenter, not both")
     check_expect(expect)
@@ -152,15 +147,17 @@ def count(
     model = None if run is None else DoRL.load(run, device=device)
     if model is not None and model.classifier is None:
         raise InputError(f"{run}: has no classifiers, since no lab of it had labels; count without --run, or fit again")
+    if model is not None:
+        check_expect(expect, model.classes_)
     network = model.segmenter if model is not None else Segmenter.load(segmenter or "tiny", device=device)
     store = FieldStore.open(out, {"segmenter": network.digest(), "red_cell": red_cell, "described": _described(model)})
-    _search(images, store, network, model, red_cell, left_out)
+    search_fields(images, store, network, model, red_cell, left_out)
     found = [field for shown, _ in images if (field := store.get(shown)) is not None]
     if not found:
         raise InputError("not one field could be counted: give other images")
     cells, suited = _classified(found, model, adapt=adapt, expect=expect, sure=sure, reject=reject)
     cells["sample"] = [samples[path] for path in cells["path"]]
-    cells["same_as"] = _repeated(found, store)
+    cells["same_as"] = counted_elsewhere(found, store)
     cells["counted"] = (edge | ~cells["touches_border"].astype(bool)) & (cells["same_as"] == "")
     counts, by_sample = differentials(
         cells, suited, list(dict.fromkeys(samples[field.path] for field in found)), wbc=wbc
@@ -185,14 +182,10 @@ def count(
         write_sheet(out / f"{name}.csv", table, number=".4f")
     cut = int(cells["touches_border"].sum())
     say(
-        f"{len(cells)} white cells in {len(found)} fields, {cut} of them cut by a field's edge, "
-        f"{len(left_out)} files left out: {out}"
+        f"{counted(len(cells), 'white cell')} in {counted(len(found), 'field')}, {cut} of them cut by a field's edge, "
+        f"{counted(len(left_out), 'file')} left out: {out}"
     )
     return result
-
-
-#: a field as it is shown, and where it is read
-Listed = tuple[str, Path]
 
 
 def _listed(fields: Sequence[str | Path], out: Path) -> tuple[list[Listed], dict[str, str], list[tuple[str, str]]]:
@@ -223,113 +216,6 @@ def _described(model: DoRL | None) -> str:
     views = model.config.views.plain
     size = ", size" if model.config.views.size else ""
     return f"{model.classifier_name}, {views} views{size}, autoencoder {model.autoencoder.digest()[:16]}"
-
-
-def _search(
-    images: Sequence[Listed],
-    store: FieldStore,
-    network: Segmenter,
-    model: DoRL | None,
-    red_cell: float | None,
-    left_out: list[tuple[str, str]],
-) -> None:
-    """Find the cells of each field that isn't in the store yet."""
-    names = result_names([path.resolve().as_posix().lstrip("/") for _, path in images])
-    contents = {shown: digest_of(path) for shown, path in images}
-    store.name({shown: name for (shown, _), name in zip(images, names, strict=True)}, contents)
-    todo = [listed for listed in images if store.get(listed[0]) is None]
-
-    rulers = _rulers(images, network) if todo and red_cell is None else {}
-
-    def searched(some: Sequence[Listed]) -> tuple[str, FoundField | str]:
-        ((shown, path),) = some
-        try:
-            image = read_image(path)
-        except BadImageError as error:
-            return shown, error.without(path)
-        found = search(network, image, ruler=rulers.get(shown) if red_cell is None else Ruler(red_cell, 1.0))
-        cells, measured = found.cells, found.ruler.diameter
-        if not cells and (fault := colour_fault(network, image, red_cell=measured)) is not None:
-            return shown, fault
-        inputs = None
-        if model is not None and cells:
-            crops = [cut_out(image, cell) for cell in cells]
-            inputs = model.inputs_of([crop for crop, _ in crops], [mask for _, mask in crops])
-        height, width = image.shape[:2]
-        return shown, store.put(shown, (width, height), measured, cells, inputs)
-
-    made = over_batches(searched, todo, device=network.device, size=1)
-    for _, (shown, outcome) in track(made, total=len(images), what="counting", done=len(images) - len(todo)):
-        if isinstance(outcome, str):
-            say(f"left out: {shown}: {outcome}")
-            left_out.append((shown, outcome))
-        elif outcome.red_cell is None:
-            say(f"{shown}: no red cells to measure by; give --red-cell PIXELS if cells are missing")
-
-
-def _rulers(images: Sequence[Listed], network: Segmenter) -> dict[str, Ruler]:
-    """The ruler of each field that has fellows in its folder, since a folder has one magnification as a rule.
-
-    All fields listed are measured, those that were searched before, too, so that an interrupted count ends as another.
-    """
-    folders = Counter(path.parent for _, path in images)
-    several = [(shown, path) for shown, path in images if folders[path.parent] > FELLOWS]
-
-    def measured(some: Sequence[Listed]) -> tuple[tuple[int, ...], Ruler] | None:
-        try:
-            image = read_image(some[0][1])
-        except BadImageError:
-            return None
-        return image.shape, measure(cleared(image))
-
-    groups: dict[tuple[Path, tuple[int, ...]], list[tuple[str, Ruler]]] = {}
-    made = over_batches(measured, several, device=network.device, size=1)
-    for ((shown, path),), outcome in track(made, total=len(several), what="measuring red cells"):
-        if outcome is not None:
-            groups.setdefault((path.parent, outcome[0]), []).append((shown, outcome[1]))
-    return {
-        shown: ruler
-        for own in groups.values()
-        for (shown, _), ruler in zip(own, of_one_folder([ruler for _, ruler in own]), strict=True)
-    }
-
-
-def _repeated(found: Sequence[FoundField], store: FieldStore) -> list[str]:
-    """For each cell of all fields the path of the field where it is counted in place of this one; "" for most."""
-    folders: dict[Path, list[int]] = {}
-    first_of: dict[str, int] = {}
-    same = [[""] * len(field.boxes) for field in found]
-    for number, field in enumerate(found):
-        if not len(field.boxes):
-            continue
-        earlier = found[first_of.setdefault(store.content(field.path), number)]
-        if earlier is field:
-            folders.setdefault(Path(field.path).parent, []).append(number)
-        else:
-            same[number] = [earlier.path] * len(field.boxes)
-            say(f"{field.path} is the same file as {earlier.path}: its cells are counted there")
-    for numbers in folders.values():
-        if len(numbers) < 2:
-            continue
-        try:
-            pictures = [details(read_image(file_of(found[number].path))) for number in numbers]
-        except BadImageError as error:
-            say(f"not compared with its folder's other fields: {error}")
-            continue
-        own = [found[number] for number in numbers]
-        pairs = repeated(pictures, [field.boxes for field in own], [field.size for field in own])
-        for (one, other), cells in pairs.items():
-            for first, second in cells:
-                # where an edge cuts it in the later field alone, or in neither, it is counted in the earlier one
-                here, there = (numbers[one], first), (numbers[other], second)
-                if own[one].touches_border[first] and not own[other].touches_border[second]:
-                    here, there = there, here
-                if not same[here[0]][here[1]]:
-                    same[there[0]][there[1]] = found[here[0]].path
-    told = [path for of_field in same for path in of_field]
-    if twice := sum(path != "" for path in told):
-        say(f"{twice} cells stand in two fields: each is counted once (same_as in cells.csv)")
-    return told
 
 
 def _classified(

@@ -15,6 +15,7 @@ from dorl.run.folder import make_folder, otherwise
 from dorl.runtime.kept import Kept, content_key
 from dorl.runtime.results import Results
 from dorl.segmentation.fieldcells import FieldCell, label_picture
+from dorl.segmentation.ruler import Ruler
 
 #: subfolders: what was found, masks, pictures; and what the count depends on
 FOUND, MASKS, ANNOTATED, SOURCE = ".found", "masks", "annotated", "source.json"
@@ -122,8 +123,9 @@ class FieldStore:
         red_cell: float | None,
         cells: Sequence[FieldCell],
         inputs: np.ndarray | None,
+        details: np.ndarray,
     ) -> FoundField:
-        """Keep what was found in a field, and write its masks."""
+        """Keep what was found in a field, with its `dorl.segmentation.overlap.details`, and write its masks."""
         found = FoundField(
             path,
             size,
@@ -143,6 +145,7 @@ class FieldStore:
             touches_border=found.touches_border,
             inputs=found.inputs,
             labels=labels,
+            details=details.astype(np.float16),
         )
         self._results.write(f"{MASKS}/{self._names[path]}", self._key(path), png(labels))
         return found
@@ -153,6 +156,25 @@ class FieldStore:
         if held is None:
             raise InputError(f"{self.out / FOUND}: changed while it was used; count again")
         return held["labels"]
+
+    def details(self, path: str) -> np.ndarray | None:
+        """A field's `dorl.segmentation.overlap.details`, float32 (h, w); None where they weren't kept."""
+        held = self._kept.get(self._key(path), "details")
+        return None if held is None else held["details"].astype(np.float32)
+
+    def ruler(self, path: str) -> tuple[tuple[int, ...], Ruler] | None:
+        """The shape of a field, (height, width, channels), and its ruler; None where it wasn't measured yet."""
+        held = self._kept.get(content_key("ruler", self._contents[path]), "shape", "ruler")
+        if held is None or not self._contents[path]:
+            return None
+        diameter, confidence, other = (None if np.isnan(value) else float(value) for value in held["ruler"])
+        return tuple(held["shape"].tolist()), Ruler(diameter, confidence or 0.0, other)
+
+    def put_ruler(self, path: str, shape: tuple[int, ...], ruler: Ruler) -> None:
+        """Keep the ruler of a field by itself, whatever its folder's other fields say."""
+        known = [ruler.diameter, ruler.confidence, ruler.other]
+        values = np.array([np.nan if value is None else value for value in known])
+        self._kept.put(content_key("ruler", self._contents[path]), shape=np.array(shape), ruler=values)
 
     def lacks(self, path: str, texts: Sequence[str]) -> bool:
         """Whether there is no picture of a field with these very cells and texts."""

@@ -82,7 +82,9 @@ def find_cells(segmenter: Segmenter, image: np.ndarray, *, red_cell: float | Non
     return search(segmenter, image, ruler=None if red_cell is None else Ruler(red_cell, 1.0)).cells
 
 
-def search(segmenter: Segmenter, image: np.ndarray, *, ruler: Ruler | None = None) -> Found:
+def search(
+    segmenter: Segmenter, image: np.ndarray, *, ruler: Ruler | None = None, even: np.ndarray | None = None
+) -> Found:
     """Find and outline every white cell of a field.
 
     Uneven light and marks are taken out first. Nuclei are looked for by the colour of their dye; the segmenter says
@@ -98,12 +100,14 @@ def search(segmenter: Segmenter, image: np.ndarray, *, ruler: Ruler | None = Non
     ruler : Ruler, optional
         `dorl.segmentation.ruler.measure` otherwise. Where it isn't sure the segmenter tries both estimates; without any
         a fifth of the shorter side is taken.
+    even : uint8 array of shape (H, W, 3), optional
+        The image as `dorl.segmentation.smear.cleared` gives it, where that is known already.
 
     Returns
     -------
     Found
     """
-    picture = cleared(image)
+    picture = cleared(image) if even is None else even
     ruler = measure(picture) if ruler is None else ruler
     if not ruler.sure:
         ruler = _tried(segmenter, picture, ruler)

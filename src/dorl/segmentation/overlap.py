@@ -14,6 +14,8 @@ SIDE = 256
 NARROW, BROAD = 0.7, 6.0
 #: places that are tried, the correlation that the overlapping parts must have, and the least share that overlaps
 PEAKS, ALIKE, LEAST_SHARE = 5, 0.7, 0.03
+#: fields that come more than so many later aren't compared
+REACH = 40
 #: boxes of one cell overlap by this IoU at least
 SAME = 0.5
 
@@ -95,7 +97,7 @@ def in_both(
 
 
 def repeated(
-    pictures: Sequence[np.ndarray], boxes: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], *, reach: int = 40
+    pictures: Sequence[np.ndarray], boxes: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], *, reach: int = REACH
 ) -> dict[tuple[int, int], list[tuple[int, int]]]:
     """Cells of fields that stand in others, too.
 
