@@ -182,7 +182,7 @@ def test_wrong_usage_is_one_line_that_says_where_to_read_on(
         ("no-row", "has no row"),
         ("no-byte", "can't be read as a csv table"),
         ("twice", "names x.png more than once"),
-        ("missing", "none of 1 images can be used, most since: no such file"),
+        ("missing", "none of 1 image can be used, most since: no such file"),
         ("outside", "lies outside the manifest's folder; give paths relative to it"),
         ("absolute", "lies outside the manifest's folder; give paths relative to it"),
         ("mask", "lies outside the manifest's folder; give paths relative to it"),

@@ -55,7 +55,7 @@ def test_predict_and_segment_take_several_paths(
     status, said = ended("segment", *given, "--out", tmp_path / "m")
     assert status == 0
     assert "2 masks written" in said
-    assert "1 images left out" in said
+    assert "1 image left out" in said
     assert pd.read_csv(tmp_path / "m" / "cells.csv")["path"].tolist() == paths
     assert len(list((tmp_path / "m").glob("*.png"))) == 2
 

@@ -109,7 +109,7 @@ def test_an_image_that_changed_is_embedded_anew(
     before = anndata.read_h5ad(out / "features.h5ad")
     shutil.copy(images[7], lab / "1.png")
     embed([f"lab={lab}"], out=out)
-    assert "1 images have changed since their cells were embedded" in capsys.readouterr().err
+    assert "1 image has changed since their cells were embedded" in capsys.readouterr().err
     after = anndata.read_h5ad(out / "features.h5ad")
     fresh = tmp_path / "fresh"
     embed([f"lab={lab}"], out=fresh)

@@ -46,7 +46,7 @@ def test_pictures_without_a_cell_are_not_suggested(
     table = suggest(fitted, images, out=images.parent / "to-label.csv", n=20)
     assert len(table) == 12
     assert not table["image"].str.contains("empty|white").any()
-    assert "2 images without a cell" in capsys.readouterr().err
+    assert "no cell could be made out: 2 images" in capsys.readouterr().err
     for path in images.iterdir():
         if path.stem not in ("empty", "white"):
             path.unlink()

@@ -64,7 +64,7 @@ def test_a_mask_beside_its_image(tmp_path, image, beside):
     assert found is not None
     np.testing.assert_array_equal(found, CELL > 0)
     assert len(read_domain(tmp_path, layout="flat", any_class=True)) == 2
-    assert lab.remarks[0].startswith(f"1 files are read as masks of the images beside them, not as images ({beside})")
+    assert lab.remarks[0].startswith(f"1 file is read as a mask of the images beside them, not as images ({beside})")
 
 
 def test_photographs_that_are_named_like_masks_stay_images(tmp_path):

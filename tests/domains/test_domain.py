@@ -120,7 +120,7 @@ def test_describe_counts_what_is_left_out():
 
 def test_describe_survives_a_file_that_went_away(on_disk):
     (on_disk.root / "a.png").unlink()
-    assert "1 images can no longer be read" in on_disk.describe()["notes"]
+    assert "1 image can no longer be read" in on_disk.describe()["notes"]
     with pytest.raises(BadImageError, match="No such file"):
         on_disk.load(0)
 

@@ -160,7 +160,7 @@ def test_images_to_be_looked_at_are_kept_whatever_is_said_of_them(tmp_path: Path
 def test_wrong_manifests(folder):
     refused(manifest(folder / "l.csv", [{"file": "images/1.png", "label": "x"}]), "no column 'image'.*file, label")
     refused(manifest(folder / "l.csv", [{"image": "images/1.png"}] * 2), "more than once")
-    refused(manifest(folder / "l.csv", [{"image": "images/none.png"}]), "none of 1 images can be used.*no such file")
+    refused(manifest(folder / "l.csv", [{"image": "images/none.png"}]), "none of 1 image can be used.*no such file")
     refused(folder / "none.csv", "no such file")
     refused(folder, "give the .csv or .parquet", layout="manifest")
     (folder / "l.csv").write_text("image,label\n")

@@ -20,7 +20,7 @@ def lab(**columns: object) -> Domain:
 def test_the_named_group_counts_else_the_first_else_the_match(pattern: str) -> None:
     (found,) = with_patients([lab()], pattern)
     assert found.table["patient"].tolist() == ["P01", "P01", "P02", None]
-    assert found.remarks == ("2 patients, of 3 images by their paths; 1 images without one",)
+    assert found.remarks == ("2 patients, of 3 images by their paths; 1 image without one",)
 
 
 def test_patients_that_are_known_stay() -> None:

@@ -168,7 +168,7 @@ def test_missing_and_empty(tmp_path):
 
 def test_nothing_is_left(tmp_path):
     (tmp_path / "a.png").touch()
-    refused(tmp_path, "none of 1 images can be used, most since: the file is empty")
+    refused(tmp_path, "none of 1 image can be used, most since: the file is empty")
 
 
 def test_other_files(tmp_path):

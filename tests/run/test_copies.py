@@ -113,7 +113,7 @@ def test_a_benchmark_tests_no_copy_and_splits_none(rendered: Path) -> None:
     for number in range(3):
         learn, held = draw(grouped["dune"], per_class=None, folds=3, number=number, seed=0, first=0)
         assert ({1, 2} <= set(learn.tolist())) != ({1, 2} <= set(held.tolist()))
-    assert "1 images of harbour are copies of dune's" in copies_note(grouped["dune"], grouped["harbour"])[0]
+    assert "1 image of harbour is a copy of dune's" in copies_note(grouped["dune"], grouped["harbour"])[0]
     assert copies_note(labs["dune"], labs["harbour"]) == []
 
 
@@ -125,5 +125,5 @@ def test_a_run_lists_its_copies_and_warns(two: list[str], tmp_path: Path) -> Non
     assert len(read_copies(tmp_path / "run")) == 2
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert {"lab": "dune", "other_lab": "other", "pairs": 1} in metrics["copies"]
-    assert any("1 cells of other are copies of cells of dune" in note for note in metrics["notes"])
+    assert any("1 cell of other is a copy of cells of dune" in note for note in metrics["notes"])
     assert "show the same (duplicates.csv)" in (tmp_path / "run" / "report.html").read_text()

@@ -23,6 +23,7 @@ from dorl.errors import InputError
 from dorl.files import write_json
 from dorl.runtime.kept import code_digest, content_key
 from dorl.runtime.memory import give_back_memory, resident_memory
+from dorl.words import counted
 
 #: the accuracy that a method expects without labels, and its interval
 ESTIMATED = ("estimated", "estimated_low", "estimated_high")
@@ -219,11 +220,13 @@ def copies_note(source: Lab, test: Lab) -> list[str]:
     if source.name == test.name:
         own = source.groups
         twice = 0 if own is None else len(own) - len(np.unique(own))
-        return [f"{source.name}: {twice} images are copies of others of it: folds keep them together."] if twice else []
+        many = counted(twice, "image is a copy", "images are copies")
+        return [f"{source.name}: {many} of others of it: folds keep them together."] if twice else []
     copies = int(test.copies(source)[test.compared].sum())
     if copies == len(test.compared):
         raise InputError(f"all images of {test.name} are copies of images of {source.name}: leave one of the labs out")
-    told = f"{source.name} → {test.name}: {copies} images of {test.name} are copies of {source.name}'s: not tested."
+    many = counted(copies, f"image of {test.name} is a copy", f"images of {test.name} are copies")
+    told = f"{source.name} → {test.name}: {many} of {source.name}'s: not tested."
     return [told] if copies else []
 
 

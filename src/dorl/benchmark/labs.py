@@ -31,6 +31,7 @@ from dorl.runtime.training import seeded
 from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import find_cells
 from dorl.taxonomy import SharedLevel
+from dorl.words import counted
 
 #: tokens, masks and crops of a batch
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -125,7 +126,8 @@ def without_copies(lab: Lab, tested: Iterable[Lab]) -> tuple[Lab, list[str]]:
         raise InputError(f"all images of {lab.name} are copies of images of tested labs: leave it out")
     if not copies.any():
         return lab, []
-    return lab.take(~copies), [f"{lab.name}: {int(copies.sum())} images are copies of tested labs': not looked at."]
+    many = counted(int(copies.sum()), "image is a copy", "images are copies")
+    return lab.take(~copies), [f"{lab.name}: {many} of tested labs': not looked at."]
 
 
 def embed_lab(lab: Lab, segmenter: Segmenter, folder: Path, *, whole: bool) -> Cells:

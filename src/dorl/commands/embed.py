@@ -21,6 +21,7 @@ from dorl.run.folder import CELLS, FEATURES, check_folder, make_folder, refuse_a
 from dorl.runtime.processes import in_turn, is_main, wait
 from dorl.runtime.progress import say
 from dorl.segmentation import Segmenter
+from dorl.words import counted
 
 
 def embed(
@@ -116,4 +117,4 @@ def _write(store: CellStore, labs: Sequence[Domain], out: Path, autoencoder: Cro
     else:
         features = stored_means(store, rows, what="averaging tokens inside the masks")
     write_features(out / FEATURES, features, cells)
-    say(f"{len(features)} cells, {features.shape[1]} features each: {out / FEATURES}")
+    say(f"{counted(len(features), 'cell')}, {features.shape[1]} features each: {out / FEATURES}")

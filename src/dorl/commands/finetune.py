@@ -20,6 +20,7 @@ from dorl.runtime.training import seeded
 from dorl.segmentation import Segmenter
 from dorl.segmentation.finetune import FinetuneSettings
 from dorl.segmentation.finetune import finetune as tune
+from dorl.words import counted
 
 #: values of a manifest's split column that mean "held out", in small or capital letters
 HELD_OUT = ("val", "valid", "validation", "test", "held-out", "held_out")
@@ -104,10 +105,11 @@ def finetune(
         rest += [(usable, int(i)) for i in np.flatnonzero(chosen)]
     if not train or not rest:
         raise InputError(
-            f"{len(train)} images with masks to train on and {len(rest)} to hold out: give one or more of each"
+            f"{counted(len(train), 'image')} with masks to train on and {len(rest)} to hold out: give one or more of "
+            "each"
         )
     make_folder(out)
-    say(f"fine-tuning on {len(train)} images, {len(rest)} held out, {left_out} left out")
+    say(f"fine-tuning on {counted(len(train), 'image')}, {len(rest)} held out, {left_out} left out")
     settings = FinetuneSettings(rank=rank, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate)
     return tune(network, train, rest, out=out, settings=settings, seed=seed, made_of=_digest(train, rest))
 

@@ -19,6 +19,7 @@ from dorl.run.mixes import check_expect
 from dorl.run.model import BATCH, DoRL
 from dorl.runtime.progress import say
 from dorl.sheets import SheetWriter
+from dorl.words import counted
 
 
 @dataclass
@@ -106,7 +107,7 @@ def predict(
     out = Path(out)
     _check_file(out, images, Path(run))
     model = DoRL.load(run, classifier=classifier, device=device)
-    _ = model.classes_  # said before images are read
+    check_expect(expect, model.classes_)  # said before images are read
     lab = gather(images)
     if out.is_file() and any(lab.file(i).exists() and out.samefile(lab.file(i)) for i in range(len(lab))):
         raise InputError(f"{out}: is one of the images; give another file for --out")
@@ -133,7 +134,7 @@ def predict(
         result.adapted, result.mix, result.accuracy = found.adapted, found.mix, found.accuracy
         result.unlike = int(found.unlike.sum())
     say(
-        f"{len(cells)} images classified, {result.without_cell} without a cell that could be made out, "
+        f"{counted(len(cells), 'image')} classified, {result.without_cell} without a cell that could be made out, "
         f"{len(result.left_out)} left out: {out}"
     )
     return result

@@ -23,6 +23,7 @@ from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import FoundCell, find_cells
 from dorl.segmentation.measures import measure
 from dorl.segmentation.overlay import draw_overlay
+from dorl.words import counted
 
 #: subfolder of the outlines
 OVERLAY = "overlay"
@@ -153,8 +154,9 @@ def segment(
     asked = [*written, *(f"{OVERLAY}/{name}" for name in written if overlay)]
     notes.finish([rows[i] for i in sorted(rows)], asked, table, pixel_size)
     say(
-        f"{done.written} masks written, {done.without_cell} of them without a cell, {done.kept} were there already, "
-        f"{done.left_out} images left out: {out}"
+        f"{counted(done.written, 'mask')} written, {done.without_cell} of them without a cell, "
+        f"{done.kept} were there already, "
+        f"{counted(done.left_out, 'image')} left out: {out}"
     )
     return done
 

@@ -18,6 +18,7 @@ from dorl.run.model import BATCH, DoRL
 from dorl.run.presets import check_seed
 from dorl.runtime.progress import say
 from dorl.sheets import write_sheet
+from dorl.words import counted
 
 
 def suggest(
@@ -76,9 +77,10 @@ def suggest(
     if not paths and not without:
         raise InputError("not one image could be read: give other images")
     if not paths:
-        raise InputError(f"no cell was found in {without} images: give images of white cells")
+        raise InputError(f"no cell was found in {counted(without, 'image')}: give images of white cells")
     if without:
-        say(f"{without} images without a cell that could be made out are not suggested")
+        many = counted(without, "image")
+        say(f"not suggested, since no cell could be made out: {many}")
     features = np.concatenate(parts)
     probabilities = None if model.classifier is None else model.assess(features).probabilities
     rows = select_cells(model.features(features), probabilities, n, seed=seed)

@@ -15,6 +15,7 @@ from dorl.domains.images import probe_image
 from dorl.domains.masks import read_values
 from dorl.errors import BadImageError
 from dorl.names import composed, text_of
+from dorl.words import counted
 
 _WORD = (
     r"(?:cp[-_ ]?)?(?:masks?|segmentations?|segmented|seg|gt|ground[-_ ]?truth|labels?|annotations?|binary"
@@ -55,8 +56,8 @@ class Sorted:
             return None
         named = ", ".join(map(text_of, sorted(self.masks.values())[:3])) + (", …" if len(self.masks) > 3 else "")
         return (
-            f"{len(self.masks)} files are read as masks of the images beside them, not as images ({named}); "
-            "rename them, or give a manifest, if that is wrong"
+            f"{counted(len(self.masks), 'file is read as a mask', 'files are read as masks')} of the images beside "
+            f"them, not as images ({named}); rename them, or give a manifest, if that is wrong"
         )
 
 

@@ -15,6 +15,7 @@ from dorl.domains.sources import FileSource, ImageSource
 from dorl.errors import BadImageError, InputError
 from dorl.names import file_of
 from dorl.taxonomy import NODES
+from dorl.words import counted
 
 COLUMNS = ("path", "label", "raw_label", "mask", "patient", "split")
 
@@ -176,7 +177,7 @@ class Domain:
     def summary(self) -> str:
         """`describe` as text for people, several lines."""
         facts = self.describe()
-        lines = [f"{self.name}: {facts['images']} images, layout {self.layout}"]
+        lines = [f"{self.name}: {counted(facts['images'], 'image')}, layout {self.layout}"]
         if facts["images"] and facts["width"]:
             size = [f"{side} {v['min']}–{v['max']} (median {v['median']:g})" for side, v in _sides(facts)]
             lines.append(f"  size in pixels: {', '.join(size)}")
@@ -205,12 +206,12 @@ class Domain:
         if unlabelled == len(self):
             notes.append("no image has a label: usable for training without labels and for prediction")
         elif unlabelled:
-            notes.append(f"{unlabelled} of {len(self)} images have no label (kept)")
+            notes.append(f"{unlabelled} of {len(self)} images {'has' if unlabelled == 1 else 'have'} no label (kept)")
         masked = int(self.table["mask"].notna().sum())
         if 0 < masked < len(self):
-            notes.append(f"{masked} of {len(self)} images have a mask")
+            notes.append(f"{masked} of {len(self)} images {'has' if masked == 1 else 'have'} a mask")
         if readable < len(self):
-            notes.append(f"{len(self) - readable} images can no longer be read")
+            notes.append(f"{counted(len(self) - readable, 'image')} can no longer be read")
         return notes
 
 

@@ -16,6 +16,7 @@ from dorl.errors import BadImageError, InputError
 from dorl.names import text_of
 from dorl.runtime.progress import say, track
 from dorl.runtime.training import prefetch
+from dorl.words import counted
 
 #: what `gather` takes
 Given = str | Path | Domain | Sequence[str | Path]
@@ -79,7 +80,7 @@ def gather(given: Given, *, full: bool = False) -> Domain:
         left_out += [(above + path, reason) for path, reason in lab.left_out.itertuples(index=False, name=None)]
     if not seen:
         reason = f", the first since: {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
-        raise InputError(f"none of {len(left_out)} files can be used{reason}; give other images")
+        raise InputError(f"none of {counted(len(left_out), 'file')} can be used{reason}; give other images")
     table = pd.DataFrame(list(seen.values()), columns=["path", "patient"], dtype=object)
     told = pd.DataFrame(left_out, columns=["path", "reason"], dtype=object)
     return Domain("images", Path(), "flat", table, told, remarks=tuple(remarks))
@@ -136,7 +137,7 @@ def decodable(lab: Domain) -> Domain:
     if not bad:
         return lab
     if len(bad) == len(lab):
-        raise InputError(f"{lab.root}: none of {len(bad)} images can be used, the first since: {reasons[0]}")
+        raise InputError(f"{lab.root}: none of {counted(len(bad), 'image')} can be used, the first since: {reasons[0]}")
     more = pd.DataFrame({"path": lab.table["path"].iloc[bad], "reason": [reasons[i] for i in bad]})
     good = lab.take([i for i, reason in enumerate(reasons) if reason is None])
     return replace(good, left_out=pd.concat([lab.left_out, more], ignore_index=True))

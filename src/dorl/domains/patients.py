@@ -10,6 +10,7 @@ import numpy as np
 
 from dorl.domains.domain import Domain
 from dorl.errors import InputError
+from dorl.words import counted
 
 
 def with_patients(labs: Sequence[Domain], pattern: str) -> list[Domain]:
@@ -49,8 +50,8 @@ def with_patients(labs: Sequence[Domain], pattern: str) -> list[Domain]:
         hits += sum(one is not None for one in told)
         new = int(sum(one is not None for one in told[unknown]))
         left = int(table["patient"].isna().sum())
-        remark = f"{table['patient'].nunique()} patients, of {new} images by their paths"
-        remark += f"; {left} images without one" if left else ""
+        remark = f"{counted(table['patient'].nunique(), 'patient')}, of {counted(new, 'image')} by their paths"
+        remark += f"; {counted(left, 'image')} without one" if left else ""
         found.append(replace(lab, table=table, remarks=(*lab.remarks, remark)))
     if not hits:
         example = next((path for lab in labs for path in lab.table["path"]), "")

@@ -24,6 +24,7 @@ from dorl.domains.sources import FileSource
 from dorl.errors import BadImageError, InputError
 from dorl.names import composed, text_of
 from dorl.runtime.progress import say
+from dorl.words import counted
 
 
 def parse_lab(text: str) -> tuple[str | None, str]:
@@ -217,7 +218,7 @@ def _checked(lab: Domain, given: Path, mask_value: Sequence[float] = (), *, conc
     kept = lab.table.drop(index=bad)
     if kept.empty:
         common = left_out["reason"].value_counts().index[0]
-        raise InputError(f"{given}: none of {len(left_out)} images can be used, most since: {common}")
+        raise InputError(f"{given}: none of {counted(len(left_out), 'image')} can be used, most since: {common}")
     remarks = list(lab.remarks)
     if conclude_masks:
         masks = [source.file(mask) for mask in dict.fromkeys(kept["mask"].dropna())]

@@ -16,6 +16,7 @@ from dorl.run.folder import DUPLICATES
 from dorl.runtime.kept import KEPT, READING, Kept, code_digest, content_key
 from dorl.runtime.progress import say
 from dorl.sheets import read_sheet, write_sheet
+from dorl.words import counted
 
 #: code that what was found depends on
 _CODE = ("dorl.domains.duplicates", "dorl.domains.alignment", *READING)
@@ -80,7 +81,8 @@ def _tell(copies: pd.DataFrame, where: str = "") -> None:
 
 def told(copies: pd.DataFrame, where: str = "") -> str:
     """One line."""
-    return f"{len(copies)} pairs of pictures show the same ({_listed(copy_counts(copies))}){where}"
+    many = counted(len(copies), "pair of pictures shows", "pairs of pictures show")
+    return f"{many} the same ({_listed(copy_counts(copies))}){where}"
 
 
 def copy_counts(copies: pd.DataFrame) -> list[dict[str, Any]]:

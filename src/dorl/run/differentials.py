@@ -19,6 +19,7 @@ from dorl.classification.differential import (
 from dorl.run.model import DoRL
 from dorl.runtime.progress import say
 from dorl.taxonomy import NODES, UNCOMMON
+from dorl.words import counted
 
 #: what ``counts.csv`` calls all leukocytes, and all cells together
 WHITE, ALL = "all leukocytes", "all"
@@ -137,11 +138,12 @@ def tell_counts(counts: pd.DataFrame, by_sample: pd.DataFrame, *, each_unlike: b
     few = of_sample[of_sample["cells"] < ENOUGH]
     if len(few) == 1 == len(of_sample):
         say(
-            f"percentages of {few['cells'].iat[0]} leukocytes: laboratories report them of {ENOUGH} or more; the "
-            "intervals are wide, count more fields"
+            f"percentages of {counted(int(few['cells'].iat[0]), 'leukocyte')}: laboratories report them of {ENOUGH} "
+            "or more; the intervals are wide, count more fields"
         )
     elif len(few):
-        say(f"{len(few)} of {len(of_sample)} samples have fewer than {ENOUGH} leukocytes: their intervals are wide")
+        have = "has" if len(few) == 1 else "have"
+        say(f"{len(few)} of {len(of_sample)} samples {have} fewer than {ENOUGH} leukocytes: their intervals are wide")
     if not each_unlike:
         say(
             "these cells are another lab's, and too few to learn what is usual there: those called unlike count in "

@@ -24,6 +24,7 @@ from dorl.segmentation import Segmenter, cell_crop
 from dorl.segmentation.cell import FoundCell, find_cells
 from dorl.segmentation.pixels import prepare
 from dorl.segmentation.segmenter import SegmenterOutput
+from dorl.words import counted
 
 #: side of the stored picture of a cell at common references, in pixels
 KEPT = 76
@@ -99,7 +100,7 @@ def embed(
     have = store.keys | shards.keys
     todo = [(lab, i) for lab in labs for i in range(len(lab)) if lab.key(i) not in have]
     if have:
-        say(f"{len(have)} cells are embedded already")
+        say(f"{counted(len(have), 'cell is', 'cells are')} embedded already")
     wait()
     apart = several() or bool(shards.keys)
     own = make(shards.own) if apart else store
@@ -154,7 +155,8 @@ def _current(make: Callable[[Path], CellStore], path: Path, labs: Sequence[Domai
         changed += gone
     store, gone = drop_changed(make(path), content_of)
     if changed + gone:
-        say(f"{changed + gone} images have changed since their cells were embedded: these are made anew")
+        many = counted(changed + gone, "image has", "images have")
+        say(f"{many} changed since their cells were embedded: these are made anew")
     return store
 
 

@@ -64,6 +64,7 @@ from dorl.runtime.processes import in_turn, is_main
 from dorl.runtime.progress import say
 from dorl.segmentation import Segmenter
 from dorl.taxonomy import SharedLevel, shared_level
+from dorl.words import counted
 
 #: of ``features.h5ad``: each cell's place in the plane
 PLACED = "X_umap"
@@ -324,7 +325,8 @@ def represent(
     )
     new = in_turn(lambda: claim(out, config), lambda: False)
     for lab in domains:
-        say(f"{lab.name}: {len(lab)} images, {len(lab.classes)} classes, {len(lab.left_out)} left out")
+        classes = counted(len(lab.classes), "class", "classes")
+        say(f"{lab.name}: {counted(len(lab), 'image')}, {classes}, {len(lab.left_out)} left out")
     try:
         if is_main():
             network.save(out / SEGMENTER)
@@ -363,7 +365,8 @@ def represent(
     for key, reason in embedded.left_out:
         name, _, path = key.partition("/")
         left_out[name].append((path, reason))
-    say(f"{len(cells)} cells embedded, {sum(map(len, left_out.values()))} images left out")
+    gone = counted(sum(map(len, left_out.values())), "image")
+    say(f"{counted(len(cells), 'cell')} embedded, {gone} left out")
     return Represented(used, config, embedded.store, cells, features, model, left_out, network, start, copies)
 
 

@@ -107,7 +107,7 @@ def test_a_folder_of_the_server_is_read_as_the_commands_read_it(tmp_path: Path) 
         "scan.svs": ".svs is not read: save it as png or tiff",
     }
     (tmp_path / "b.png").write_bytes(photograph())
-    with pytest.raises(Refused, match="over 1 images: allow a smaller folder"):
+    with pytest.raises(Refused, match="over 1 image: allow a smaller folder"):
         take_folder(tmp_path, Limits(images=1))
 
 

@@ -14,6 +14,7 @@ from dorl.names import file_of, text_of
 from dorl.serving.limits import Limits, Refused, in_words
 from dorl.serving.uploads.archives import is_zip, unpack
 from dorl.serving.uploads.multipart import Received
+from dorl.words import counted
 
 
 @dataclass
@@ -65,7 +66,7 @@ def take_uploaded(received: list[Received], folder: Path, limits: Limits) -> Upl
         else:
             files.append(file)
     if len(files) > limits.images:
-        raise Refused(413, f"{len(files)} images, over {limits.images}: send fewer at a time")
+        raise Refused(413, f"{counted(len(files), 'image')}, over {limits.images}: send fewer at a time")
     named = {file.name: file.path for file in reversed(files)}  # of several files of one name, the first
     masks = _masks(list(named), named.__getitem__)
     for file in files:
@@ -85,7 +86,7 @@ def take_folder(folder: Path, limits: Limits) -> Upload:
     root = folder.resolve()
     files, passed = image_files(root)
     if len(files) > limits.images:
-        raise Refused(413, f"the folder has over {limits.images} images: allow a smaller folder")
+        raise Refused(413, f"the folder has over {counted(limits.images, 'image')}: allow a smaller folder")
     taken = Upload(left_out=[(text_of(file), reason) for file, reason in passed])
     masks = _masks(files, lambda file: root / file)
     for file in files:
