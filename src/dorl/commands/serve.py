@@ -94,6 +94,7 @@ def serve(
 
         say("loading the run")
         recogniser = RunRecogniser(run, classifier=classifier, adapt=adapt, expect=expect, device=device)
+        check_expect(expect, recogniser.classes)
         recogniser.look([np.full((64, 64, 3), 128, np.uint8)])  # the first look takes longest
         size = max_megabytes * MB
         limits = replace(Limits(), images=max_images, upload=size, unpacked=2 * size)
