@@ -149,12 +149,16 @@ def test_a_labs_own_split_is_one_fold_and_tells_of_patients_on_both_sides() -> N
     split = np.array(["train", None, "Test ", "val"], object)
     ((learn, held),) = split_fold("one", y, split, notes, np.array(["a", "b", "a", None], object))
     assert (learn.tolist(), held.tolist()) == ([0, 1, 3], [2])
-    assert notes == ["one: 1 patient stands on both sides of its split: scores on it may be too high."]
+    val = (
+        "one: its split calls 1 cell 'val': learnt from, since only what it calls test is held out. Take them out of "
+        "the manifest if they shall not be."
+    )
+    assert notes == ["one: 1 patient stands on both sides of its split: scores on it may be too high.", val]
     assert rows_to_test(split, 4).tolist() == [2]
     notes.clear()
     ((learn, held),) = split_fold("one", y, split, notes, groups=np.array([5, 6, 5, 7]))
     assert (learn.tolist(), held.tolist()) == ([1, 3], [2])
-    assert notes == ["one: 1 image is a copy of images that its split tests: not learnt from."]
+    assert notes == ["one: 1 image is a copy of images that its split tests: not learnt from.", val]
     assert rows_to_test(None, 3).tolist() == [0, 1, 2]
 
 

@@ -34,8 +34,8 @@ def cautions(metrics: dict[str, Any]) -> list[str]:
             )
         left_out = sum(lab["left_out"].values())
         if left_out:
-            of = left_out + lab["cells"]
-            found.append(f"{name}: {left_out} of {counted(of, 'file')} left out; the reasons stand below.")
+            of = counted(left_out + lab["cells"], "file was", "files were")
+            found.append(f"{name}: {left_out} of {of} left out; the reasons stand below.")
         if lab["without_cell"] > SHARE * lab["cells"]:
             of = counted(lab["cells"], "image")
             found.append(
