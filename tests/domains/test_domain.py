@@ -106,7 +106,7 @@ def test_describe(on_disk):
     assert facts["width"] == {"min": 10, "median": 20, "max": 30}
     assert facts["height"] == {"min": 20, "median": 30, "max": 40}
     assert "class basophil has a single image (kept)" in facts["notes"]
-    assert "1 of 2 images have a mask" in facts["notes"]
+    assert "1 of 2 images has a mask" in facts["notes"]
 
 
 def test_describe_counts_what_is_left_out():
@@ -129,7 +129,7 @@ def test_summary_names_every_class():
     text = in_memory(["monocyte", "monocyte", "basophil", None], "clinic-2").summary()
     assert text.startswith("clinic-2: 4 images")
     assert "2  monocyte" in text
-    assert "1 of 4 images have no label (kept)" in text
+    assert "1 of 4 images has no label (kept)" in text
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a b", "a/b", "a=b", "-x", "a\n"])
