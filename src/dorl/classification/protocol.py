@@ -254,8 +254,8 @@ def cross_lab(
         for of in (data[train],)
     }
     for (train, test), comparison in comparisons.items():
-        held = [rows for _, rows in splits[train]] if train == test else [np.arange(len(tested[train, test]))]
-        comparison.restrict(np.unique(np.concatenate(held)))
+        compared = [rows for _, rows in splits[train]] if train == test else [np.arange(len(tested[train, test]))]
+        comparison.restrict(np.unique(np.concatenate(compared)))
     notes += [note for comparison in comparisons.values() if (note := comparison.note())]
 
     jobs = [(train, name, fold) for train in trains for name in names for fold in range(folds)]
