@@ -57,8 +57,10 @@ class Answers:
     def compared(self) -> Answers:
         """The cells that have a counterpart and were asked about."""
         keep = (self.true >= 0) & (self.predicted >= 0).any(axis=0)
-        told = None if self.probabilities is None else self.probabilities[keep]
-        return Answers(self.classes, self.true[keep], self.predicted[:, keep], self.units[keep], self.by_patient, told)
+        probabilities = None if self.probabilities is None else self.probabilities[keep]
+        return Answers(
+            self.classes, self.true[keep], self.predicted[:, keep], self.units[keep], self.by_patient, probabilities
+        )
 
     @property
     def right(self) -> NDArray[np.float64]:
@@ -100,20 +102,20 @@ def collected(
     """
     number = {name: place for place, name in enumerate(classes)}
     asked = list(folds)
-    said = np.full((len(asked), len(true)), -1, np.int64)
+    numbers = np.full((len(asked), len(true)), -1, np.int64)
     for fold, (cells, predicted) in enumerate(asked):
-        said[fold, cells] = [number.get(name, len(number)) for name in predicted]
+        numbers[fold, cells] = [number.get(name, len(number)) for name in predicted]
     known = np.array([-1 if name is None else number[name] for name in true], np.int64)
-    return Answers(tuple(classes), known, said, units, by_patient, probabilities)
+    return Answers(tuple(classes), known, numbers, units, by_patient, probabilities)
 
 
 def confusion_of(answers: Answers) -> NDArray[np.int64]:
     """Cells by true and predicted class, all folds together: int (C, C + 1), the last column other answers."""
     count = len(answers.classes)
     table = np.zeros((count, count + 1), np.int64)
-    for said in answers.predicted:
-        keep = (said >= 0) & (answers.true >= 0)
-        np.add.at(table, (answers.true[keep], said[keep]), 1)
+    for predicted in answers.predicted:
+        keep = (predicted >= 0) & (answers.true >= 0)
+        np.add.at(table, (answers.true[keep], predicted[keep]), 1)
     return table
 
 

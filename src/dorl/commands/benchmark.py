@@ -251,10 +251,10 @@ def _rows(names: Sequence[str] | None, options: Options) -> tuple[list[Row], lis
         if not missing or (row.instead and getattr(options, row.instead) is not None):
             chosen.append(row)
             continue
-        told = f"{row.title}: needs {', '.join(missing)}: pip install 'dorl[benchmark]'"
+        reason = f"{row.title}: needs {', '.join(missing)}: pip install 'dorl[benchmark]'"
         if names:
-            raise InputError(told)
-        notes.append(f"Left out: {told}.")
+            raise InputError(reason)
+        notes.append(f"Left out: {reason}.")
     return chosen, notes
 
 

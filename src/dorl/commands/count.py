@@ -258,8 +258,8 @@ def _search(
         height, width = image.shape[:2]
         return shown, store.put(shown, (width, height), measured, cells, inputs)
 
-    made = over_batches(searched, todo, device=network.device, size=1)
-    for _, (shown, outcome) in track(made, total=len(images), what="counting", done=len(images) - len(todo)):
+    searches = over_batches(searched, todo, device=network.device, size=1)
+    for _, (shown, outcome) in track(searches, total=len(images), what="counting", done=len(images) - len(todo)):
         if isinstance(outcome, str):
             say(f"left out: {shown}: {outcome}")
             left_out.append((shown, outcome))
@@ -283,8 +283,8 @@ def _rulers(images: Sequence[Listed], network: Segmenter) -> dict[str, Ruler]:
         return image.shape, measure(cleared(image))
 
     groups: dict[tuple[Path, tuple[int, ...]], list[tuple[str, Ruler]]] = {}
-    made = over_batches(measured, several, device=network.device, size=1)
-    for ((shown, path),), outcome in track(made, total=len(several), what="measuring red cells"):
+    diameters = over_batches(measured, several, device=network.device, size=1)
+    for ((shown, path),), outcome in track(diameters, total=len(several), what="measuring red cells"):
         if outcome is not None:
             groups.setdefault((path.parent, outcome[0]), []).append((shown, outcome[1]))
     return {
@@ -326,10 +326,10 @@ def _repeated(found: Sequence[FoundField], store: FieldStore) -> list[str]:
                     here, there = there, here
                 if not same[here[0]][here[1]]:
                     same[there[0]][there[1]] = found[here[0]].path
-    told = [path for of_field in same for path in of_field]
-    if twice := sum(path != "" for path in told):
+    doubles = [path for of_field in same for path in of_field]
+    if twice := sum(path != "" for path in doubles):
         say(f"{twice} cells stand in two fields: each is counted once (same_as in cells.csv)")
-    return told
+    return doubles
 
 
 def _classified(
@@ -353,9 +353,9 @@ def _classified(
         inputs = np.concatenate([field.inputs for field in found if len(field.boxes)])
         assessed = model.assess(inputs, expect=expect, adapt=adapt)
         suited = assessed.model
-        told = assessed.table(sure=sure, reject=reject)
-        for name in told.columns:
-            cells[name] = told[name].to_numpy(object)
+        table = assessed.table(sure=sure, reject=reject)
+        for name in table.columns:
+            cells[name] = table[name].to_numpy(object)
         cells["class"] = cells["class"].fillna("")
         cells["probability"] = cells["probability"].astype(float)
         cells["distance"] = cells["distance"].astype(float)
@@ -372,8 +372,8 @@ def _draw(found: Sequence[FoundField], cells: pd.DataFrame, store: FieldStore, *
         for path, of in cells.groupby("path", sort=False)
     }
     for field in track(found, total=len(found), what="drawing"):
-        said = texts.get(field.path, [])
-        shown = [*said, "in even light"] if even_light else said
+        lines = texts.get(field.path, [])
+        shown = [*lines, "in even light"] if even_light else lines
         if not store.lacks(field.path, shown):
             continue
         try:
@@ -385,4 +385,4 @@ def _draw(found: Sequence[FoundField], cells: pd.DataFrame, store: FieldStore, *
         if labels.shape != image.shape[:2]:
             say(f"not drawn: {field.path}: has changed since it was searched; count again")
             continue
-        store.draw(field.path, shown, draw_cells(cleared(image) if even_light else image, labels, said))
+        store.draw(field.path, shown, draw_cells(cleared(image) if even_light else image, labels, lines))

@@ -77,11 +77,11 @@ def embed(
     views = None
     if autoencoder is not None:
         views, source["autoencoder"] = Views(restained=0), autoencoder.description_digest()
-    made = embed_cells(domains, network, out / CELLS, source=source, autoencoder=autoencoder, views=views)
-    if not len(made.store):
+    embedded = embed_cells(domains, network, out / CELLS, source=source, autoencoder=autoencoder, views=views)
+    if not len(embedded.store):
         raise InputError("not one image could be read: give other images")
     if is_main():
-        _write(made.store, domains, out, autoencoder)
+        _write(embedded.store, domains, out, autoencoder)
     wait()
     return anndata.read_h5ad(out / FEATURES)
 
@@ -100,15 +100,15 @@ def _write(store: CellStore, labs: Sequence[Domain], out: Path, autoencoder: Cro
     """Write each cell's features: of the labs' images and with their labels as they are now."""
     table = store.table
     place = {key: row for row, key in enumerate(table["key"])}
-    told = [
+    columns = [
         {"row": place[lab.key(i)], **{name: row[name] for name in ("label", "patient", "split")}}
         for lab in labs
         for i, row in enumerate(lab.table.to_dict("records"))
         if lab.key(i) in place
     ]
-    if not told:  # there are cells, of images that are the labs' no more
+    if not columns:  # there are cells, of images that are the labs' no more
         raise InputError("not one image could be read: give other images")
-    now = pd.DataFrame(told)
+    now = pd.DataFrame(columns)
     rows = now.pop("row").to_numpy()
     cells = table.iloc[rows].reset_index(drop=True).assign(**now)
     if autoencoder is not None:

@@ -123,8 +123,8 @@ def predict(
         nothing: tuple[Any, Any] = ([None] * 5, [None] * len(model.classes_))
         rows = [nothing] * len(paths)
         if found is not None:
-            told = found.table(sure=sure, reject=reject).itertuples(index=False, name=None)
-            for i, *row in zip(cells, told, found.probabilities, strict=True):
+            answers = found.table(sure=sure, reject=reject).itertuples(index=False, name=None)
+            for i, *row in zip(cells, answers, found.probabilities, strict=True):
                 rows[i] = tuple(row)
         for path, outline, ((*words, distance, unlike), chances) in zip(paths, outlines, rows, strict=True):
             writer.row([path, *words, bool(outline), outline, distance, unlike, *chances])

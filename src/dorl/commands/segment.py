@@ -20,7 +20,7 @@ from dorl.runtime.inference import over_batches
 from dorl.runtime.progress import say, track
 from dorl.runtime.results import result_names
 from dorl.segmentation import Segmenter
-from dorl.segmentation.cell import FoundCell, find_cells
+from dorl.segmentation.cell import FoundCell, find_central_cells
 from dorl.segmentation.measures import measure
 from dorl.segmentation.overlay import draw_overlay
 
@@ -167,14 +167,14 @@ def _segmented(
     def found(rows: Sequence[int]) -> list[tuple[int, np.ndarray, FoundCell] | tuple[int, str]]:
         loaded = {i: images.read(i) for i in rows}
         arrays = {i: image for i, image in loaded.items() if not isinstance(image, str)}
-        cells = dict(zip(arrays, find_cells(network, list(arrays.values())), strict=True))
+        cells = dict(zip(arrays, find_central_cells(network, list(arrays.values())), strict=True))
         return [(i, arrays[i], cells[i]) if i in cells else (i, str(loaded[i])) for i in rows]
 
-    made = over_batches(found, todo, device=network.device)
-    told = track(
-        made, total=len(images), what="segmenting", done=len(images) - len(todo), size=lambda pair: len(pair[0])
+    batches = over_batches(found, todo, device=network.device)
+    tracked = track(
+        batches, total=len(images), what="segmenting", done=len(images) - len(todo), size=lambda pair: len(pair[0])
     )
-    for _, outcomes in told:
+    for _, outcomes in tracked:
         for outcome in outcomes:
             if len(outcome) == 3:
                 yield outcome

@@ -46,14 +46,14 @@ def read_table(path: Path, *, any_class: bool = False) -> tuple[pd.DataFrame, li
     table.columns = pd.Index([without_surrogates(str(name)) for name in table.columns])
     _refuse_twins(path, list(table.columns))
     remarks = []
-    taken: dict[str, str] = {}
+    columns_of: dict[str, str] = {}
     for meaning, names in NAMES.items():
         column = _named(path, list(table.columns), names)
         if column is not None:
-            taken[column] = meaning
+            columns_of[column] = meaning
             if _plain(column) not in (meaning, f"{meaning}s"):
                 remarks.append(f"column {column!r} is read as {meaning!r}; rename it if that is wrong")
-    table.columns = pd.Index([taken.get(name, name) for name in table.columns])
+    table.columns = pd.Index([columns_of.get(name, name) for name in table.columns])
     if "image" in table and "label" not in table and not any_class:
         others = [name for name in table.columns if name not in NAMES and _holds_classes(table[name])]
         if others:
@@ -144,9 +144,9 @@ def _divided(path: Path) -> tuple[str, int]:
     """What divides a CSV's columns, by its first line; and how many lines come before: Excel's ``sep=;``."""
     with path.open(encoding=_encoding(path), errors="replace") as file:
         first = file.readline(65536)
-        said = re.fullmatch(r'"?sep=(.)"?\s*', first)
-        if said:
-            return said[1], 1
+        match = re.fullmatch(r'"?sep=(.)"?\s*', first)
+        if match:
+            return match[1], 1
     return _delimiter(first) or max(_DELIMITERS, key=first.count), 0
 
 

@@ -172,12 +172,12 @@ def _default_name(folder: Path) -> str:
 def _read_folder(
     root: Path, name: str, layout: str, files: Sequence[str], passed: Sequence[tuple[str, str]] = ()
 ) -> Domain:
-    told = without_masks(files, lambda file: root / file)
-    paths = [text_of(file) for file in told.images]
+    paired = without_masks(files, lambda file: root / file)
+    paths = [text_of(file) for file in paired.images]
     found, contradiction = recognise(root, paths) if layout == "auto" else (layout, None)
     label_of = labeller(found, asked=layout != "auto")
-    rows, left_out = [], [(text_of(file), reason) for file, reason in (*passed, *told.left_out)]
-    masks = {text_of(file): text_of(mask) for file, mask in told.masks.items()}
+    rows, left_out = [], [(text_of(file), reason) for file, reason in (*passed, *paired.left_out)]
+    masks = {text_of(file): text_of(mask) for file, mask in paired.masks.items()}
     for path in paths:
         label, raw, reason = label_of(path)
         if reason:
@@ -185,7 +185,7 @@ def _read_folder(
         else:
             rows.append({"path": path, "label": label, "raw_label": raw, "mask": masks.get(path)})
     table = pd.DataFrame(rows, columns=["path", "label", "raw_label", "mask"])
-    remarks = [remark for remark in (contradiction, told.remark(), _manifests(root, layout)) if remark]
+    remarks = [remark for remark in (contradiction, paired.remark(), _manifests(root, layout)) if remark]
     return Domain(name, root, found, table, pd.DataFrame(left_out, columns=["path", "reason"]), remarks=tuple(remarks))
 
 
