@@ -134,8 +134,8 @@ def read_adapter(path: Path) -> SegmenterWeights:
     found = _base_of(header, path, spec.image_size)
     if found.spec != spec or base_digest(found.network) != header["base_digest"]:
         raise InputError(
-            f"{path}: made over another version of {header['base']!r} than is here: run dorl finetune again, or put "
-            f"that version beside it as {BASE}"
+            f"{path}: made over another version of {header['base']!r} than is here: run dorl fit or finetune again, or "
+            f"put that version of {header['base']}.safetensors beside it as {BASE}"
         )
     if header["rank"]:
         add_lora(found.network, int(header["rank"]))
@@ -148,9 +148,10 @@ def read_adapter(path: Path) -> SegmenterWeights:
 def _base_of(header: dict[str, Any], path: Path, image_size: int) -> SegmenterWeights:
     """The base of an adapter, without the adapter."""
     name, origin = header["base"], Path(header["base_file"])
-    if name in BUNDLED and not header["base_file"]:
-        return read_base(BUNDLED[name])
     places = [path.parent / BASE]
+    if name in BUNDLED and not header["base_file"]:
+        # an earlier version of a bundled base is taken where the user put it
+        places.append(BUNDLED[name])
     if header["base_file"]:
         places += [path.parent / origin.name, origin, hub.weights_folder() / origin.name]
     for place in places:
