@@ -90,16 +90,15 @@ def count(
     Parameters
     ----------
     fields : sequence of str or Path
-        Images, folders of images (searched below, too), or manifests. The fields of one patient, where a manifest tells
-        it, are one sample; else those of one folder.
+        Images, folders of images (searched below, too), or manifests. A sample is the fields of one patient, where a
+        manifest names patients, and of one folder otherwise.
     out : str or Path
         Folder for ``cells.csv``, ``counts.csv``, ``samples.csv``, ``review.csv``, ``fields.csv``,
         ``annotated/<stem>.png`` (outlines and classes) and ``masks/<stem>.png`` (16 bits; 0 outside cells, 1 in the
-        first cell of the field, and so on). What was found is
-        kept by the content of the fields, so that an interrupted count goes on, and new fields can be added; pictures
-        of fields that aren't asked for any more are taken away.
+        first cell of the field, and so on). Results are kept by the content of the fields. So an interrupted count goes
+        on, and new fields can be added. Pictures of fields that aren't given any more are removed.
     run : str or Path, optional
-        That `fit` made: its default classifier says what each cell is. Without it cells are found and not classified.
+        A folder that `fit` made. Its default classifier classifies each cell. Without a run, cells are found only.
     segmenter : str or Path, optional
         The run's, or ``"tiny"`` without a run.
     red_cell : float, optional

@@ -43,9 +43,9 @@ def embed(
     segmenter, encoder
         As for `Segmenter.load`: the masks of the one, the tokens of the other (or of the same).
     features : {"auto", "s", "tokens"}
-        ``s``: that of the autoencoder that comes with the segmenter, of the cell at common references. ``tokens``: the
-        tokens of the whole image, averaged inside the cell's mask; they are kept, too. ``auto`` is s where such an
-        autoencoder is.
+        ``s``: the feature s of the cell at common references, by the autoencoder that comes with the segmenter.
+        ``tokens``: the tokens of the whole image, averaged inside the cell's mask; they are kept, too. ``auto`` is s
+        where such an autoencoder exists.
     precision : {"auto", "float32", "bfloat16", "int8"}
         As for `Segmenter.load`.
     device : str, optional

@@ -58,10 +58,10 @@ def segment(
     out : str or Path
         Folder for ``<stem>.png``: 0 and 255, at the image's own size, the white cell nearest the centre in one part
         without holes; all 0 where no cell was found. Where two images in different folders share a stem, the folder's
-        name goes before it. Also gets ``cells.csv``: path, mask, found, confidence (0-1) and whether the cell touches
-        the image's border. Masks are kept by the content of their images, so that an interrupted run goes on, and an
-        image of the same name and other content gets its own. Masks of images that aren't asked for any more are
-        taken away; those that somebody changed are used, and never lost.
+        name goes before it. ``cells.csv`` has path, mask, found, confidence (0-1) and whether the cell touches the
+        image's border. Masks are kept by the content of their images. So an interrupted run goes on, and an image of
+        the same name and other content gets its own mask. Masks of images that aren't given any more are removed. A
+        mask that a person changed is used, and never lost.
     segmenter : str or Path
     overlay : bool
         Write ``overlay/<stem>.png``, too: the image with the cell's outline and confidence.

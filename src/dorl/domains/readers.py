@@ -108,14 +108,14 @@ def read_domain(
         By default the folder's name; a manifest's folder's.
     layout : str
         ``"auto"``, ``"manifest"``, ``"bloodmnist"`` or one of `LABELLERS`. ``auto`` recognises Acevedo-20 by its file
-        names, Matek-19 and MLL23 by their folders, a folder per class where a folder's name is a known class, and else
-        reads a folder without labels. A class's folder wins over a code in a file's name, unless the code is a finer
+        names, Matek-19 and MLL23 by their folders, and a folder per class by a folder named as a known class. It reads
+        any other folder without labels. A class's folder wins over a code in a file's name, unless the code is a finer
         class of the same or its layout was asked for.
     any_class : bool
         Keep a manifest's rows of an unknown class, as unlabelled, and those whose mask is missing: for images that
         are to be looked at. What the masks mean isn't concluded.
     mask_value : sequence of float
-        Values of the cell in the masks; concluded by default, see `dorl.domains.masks.read_mask`.
+        Values of the cell in the masks. `dorl.domains.masks.read_mask` says how they are concluded by default.
 
     Returns
     -------

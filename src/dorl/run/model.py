@@ -72,15 +72,17 @@ class DoRL:
     elsewhere : bool
         Whether the cells that it was made to suit (`suited`) are another lab's.
     each_unlike : bool
-        Whether `unlike` tells single cells of those: not of another lab's that are too few to learn their common shift.
+        Whether `unlike` holds for each of these cells. It doesn't for a few cells of another lab, whose common shift
+        can't be learnt.
     usual_size : float
         The median of their `dorl.cells.size.log_diameter`; NaN where that isn't known, and each cell counts as usual.
     stays : float or None
-        Share of them, 0-1, whose class stays as it was before the classifier adapted, each corrected by its mix; where
-        it could adapt but wasn't to, whose class would stay. None where there is nothing to adapt to.
+        Share of these cells, 0-1, whose class is the same before and after the classifier adapted, each corrected by
+        its mix. With adapting switched off, it is the share whose class would stay. None where there is nothing to
+        adapt to.
     mix : float array of shape (C,) or None
-        Share of each class in the cells that it was made to suit (`suited`), by which probabilities are corrected; None
-        where they aren't.
+        Share of each class in the cells that it was made to suit (`suited`). Probabilities are corrected by it. None
+        where they aren't corrected.
     """
 
     def __init__(
