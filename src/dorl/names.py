@@ -14,7 +14,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 #: bytes of the longest name that common file systems take
-LONGEST = 255
+MAX_NAME_BYTES = 255
 #: what a spreadsheet takes for the beginning of a formula, its wide forms too
 FORMULA = "=+-@\t\r\n＝＋－＠"
 
@@ -86,8 +86,8 @@ def plain_path(text: str) -> str:
 
 
 def shortened(stem: str, ending: str) -> str:
-    """A file name of at most `LONGEST` bytes: ``stem + ending``, or the stem cut, with a mark of what it was."""
-    room = LONGEST - len(ending.encode())
+    """A file name of at most `MAX_NAME_BYTES` bytes: ``stem + ending``, or the stem cut, with a mark of what it was."""
+    room = MAX_NAME_BYTES - len(ending.encode())
     whole = without_surrogates(stem)
     data = whole.encode()
     if len(data) <= room:

@@ -162,9 +162,9 @@ def refuse_misfits(
 ) -> None:
     """Raise InputError with the first few names where any tensor is missing, not known or of another shape."""
     problems = {"missing": missing, "not known": unknown, "of another shape": misshapen}
-    told = [f"{what} {listed(found)}" for what, names in problems.items() if (found := sorted(names))]
-    if told:
-        raise InputError(f"{path}: tensors that don't fit the network: {'; '.join(told)}")
+    problems_listed = [f"{what} {listed(found)}" for what, names in problems.items() if (found := sorted(names))]
+    if problems_listed:
+        raise InputError(f"{path}: tensors that don't fit the network: {'; '.join(problems_listed)}")
 
 
 def check_shapes(

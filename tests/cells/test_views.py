@@ -7,7 +7,7 @@ from dorl.cells.crop import square_crop
 from dorl.cells.views import MARKS, Pictures, Views, alone, cell_pictures, token_channels, view_tokens
 from dorl.domains import read_domain
 from dorl.segmentation import Segmenter
-from dorl.segmentation.cell import find_cells
+from dorl.segmentation.cell import find_central_cells
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -21,7 +21,9 @@ def segmenter() -> Segmenter:
 def crops(segmenter: Segmenter, labs: list[str]) -> list[tuple[np.ndarray, np.ndarray]]:
     lab = read_domain(labs[0].split("=")[1])
     images = [lab.load(i) for i in range(4)]
-    return [square_crop(image, cell.mask) for image, cell in zip(images, find_cells(segmenter, images), strict=True)]
+    return [
+        square_crop(image, cell.mask) for image, cell in zip(images, find_central_cells(segmenter, images), strict=True)
+    ]
 
 
 def test_tokens_hold_finer_grids_and_the_outline(segmenter: Segmenter) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dorl.classification import Calibration, calibrate, calibration_error, load_calibration, make_classifier
 from dorl.classification.calibration import LAB_SPREAD, save_calibration
-from dorl.classification.heldout import FEWEST
+from dorl.classification.heldout import MIN_HELD_OUT_CELLS
 from dorl.errors import InputError
 
 GOOD = Calibration(1.5, 0.2, 0.6, 0.9, 200, 0.1, 0.02)
@@ -78,7 +78,7 @@ def test_less_confident_cells_are_expected_to_be_wrong_more_often() -> None:
 
 
 def test_too_few_cells_say_nothing() -> None:
-    X, y = cells(FEWEST - 1, 0.1)
+    X, y = cells(MIN_HELD_OUT_CELLS - 1, 0.1)
     assert calibrate(make_classifier("LR"), X, y) is None
     X, y = cells(100, 0.1)
     assert calibrate(make_classifier("LR"), X, np.full(100, "a")) is None

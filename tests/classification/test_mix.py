@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dorl.classification.intervals import BLOOD, KNOWN
-from dorl.classification.mix import FLOOR, LEAST, Expected, shares_of
+from dorl.classification.mix import FLOOR, MIN_SHARE, Expected, shares_of
 from dorl.errors import InputError
 from dorl.taxonomy import NODES
 
@@ -72,7 +72,7 @@ def test_a_known_mix_is_of_nodes_and_limits_in_order(name: str) -> None:
 def test_blood_holds_hardly_any_immature_cell_and_marrow_many() -> None:
     blood, marrow = (dict(zip(TEN, shares_of(name, TEN, np.ones(10)), strict=True)) for name in ("blood", "marrow"))
     young = ["erythroblast", "metamyelocyte", "myelocyte", "promyelocyte"]
-    assert all(blood[name] == pytest.approx(LEAST, rel=0.01) for name in young)
+    assert all(blood[name] == pytest.approx(MIN_SHARE, rel=0.01) for name in young)
     assert sum(marrow[name] for name in young) > 0.5
     assert blood["neutrophil_segmented"] > 10 * blood["neutrophil_banded"] > 0
     low, high = BLOOD["neutrophil_banded"]

@@ -49,6 +49,6 @@ def test_as_many_as_asked_for_and_none_twice(total: int, count: int, width: int,
 
 
 def test_many_cells_are_grouped_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dorl.classification.selection.MANY", 10)
+    monkeypatch.setattr("dorl.classification.selection.MAX_WHOLE_CELLS", 10)
     features, of = groups((40, 80))
     assert sorted(of[select_cells(features, None, 2)].tolist()) == [0, 1]

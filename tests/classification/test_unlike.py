@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from dorl.classification.unlike import CALLED, FEWEST, Unlike
+from dorl.classification.unlike import CALLED, MIN_LAB_CELLS, Unlike
 
 CENTRES = np.eye(20)[:4] * 6
 NAMES = np.array(["a", "b", "c", "d"])
@@ -49,7 +49,7 @@ def test_a_whole_lab_is_not_unlike_but_an_unknown_class_in_it_is(unlike: Unlike)
     suited = unlike.suited(lab, said)
     assert (suited.distance(known) > 1).mean() < 0.15
     assert (suited.distance(unknown) > 1).mean() > 0.6
-    assert unlike.suited(lab[: FEWEST - 1], said[: FEWEST - 1]) is unlike
+    assert unlike.suited(lab[: MIN_LAB_CELLS - 1], said[: MIN_LAB_CELLS - 1]) is unlike
 
 
 def test_scales_of_the_features_do_not_count() -> None:

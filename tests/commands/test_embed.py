@@ -18,7 +18,7 @@ from dorl.errors import InputError
 from dorl.representation import CrossDomainAutoencoder
 from dorl.representation.features import see_cells
 from dorl.segmentation import Segmenter
-from dorl.segmentation.cell import find_cells
+from dorl.segmentation.cell import find_central_cells
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def test_with_tiny_the_feature_is_s_of_its_autoencoder(labs: list[str], tmp_path
     autoencoder, lab = CrossDomainAutoencoder.load("tiny", device="cpu"), read_domain(labs[0].split("=")[1])
     assert found.X.shape == (30, autoencoder.config.feature_width)
     segmenter = Segmenter.load("tiny", device="cpu")
-    masks = [cell.mask for cell in find_cells(segmenter, [lab.load(0)])]
+    masks = [cell.mask for cell in find_central_cells(segmenter, [lab.load(0)])]
     seen = see_cells(segmenter, autoencoder, [lab.load(0)], masks, [Views(2, 0)], [""])
     expected = autoencoder.completed(seen.descriptions[0])[:, :16].astype(float).mean(0)
     assert found.X[0] == pytest.approx(expected, abs=0.02)

@@ -151,7 +151,7 @@ def test_folders_are_searched_whatever_they_say_of_classes(rendered: Path, tmp_p
 def test_a_folder_of_another_lab_is_adapted_to_and_one_image_is_not(
     fitted: Path, rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("dorl.classification.views.FEWEST", 20)
+    monkeypatch.setattr("dorl.classification.views.MIN_ADAPTED_CELLS", 20)
     monkeypatch.setattr("dorl.classification.views.UNLIKE", 0.0)
     images = rendered / "dune" / "images"
     adapted = predict(fitted, images, out=tmp_path / "adapted.csv")

@@ -18,9 +18,9 @@ from dorl.pretraining import train as module
 from dorl.pretraining.bank import SIDE, UNKNOWN, Bank
 from dorl.pretraining.settings import MEAN, STD, Settings
 from dorl.pretraining.train import Trainer
+from dorl.segmentation import Segmenter
 from dorl.segmentation.backbones.sam import SamSpec
 from dorl.segmentation.backbones.tiny import CompactSpec
-from dorl.segmentation.checkpoints import load_base
 from dorl.tensorfiles import load_tensors
 
 SHORT = Settings(steps=6, batch_size=2, warmup=1, rounds=(0.5,), most=2, seed=3)
@@ -76,7 +76,7 @@ def test_weights_curve_and_card_are_written(trained: Path) -> None:
 
 
 def test_the_weights_load_and_hold_no_training_head(trained: Path) -> None:
-    segmenter = load_base(trained, device="cpu", precision="float32")
+    segmenter = Segmenter.load(trained, device="cpu", precision="float32")
     assert (segmenter.base, segmenter.spec, segmenter.mean, segmenter.std) == ("tiny", SMALL["compact"], MEAN, STD)
     assert {name.split(".")[0] for name in load_tensors(trained)[0]} <= set(dict(segmenter.sam.named_children()))
 
@@ -133,4 +133,4 @@ def test_a_vit_first_predicts_hidden_patches(bank: Bank, tmp_path: Path) -> None
     curve = pd.read_csv(tmp_path / "curve.csv")
     assert np.isfinite(curve["picture"].iloc[0])
     assert np.isfinite(curve["mask"].iloc[-1])
-    assert isinstance(load_base(tmp_path / "tiny.safetensors").spec, SamSpec)
+    assert isinstance(Segmenter.load(tmp_path / "tiny.safetensors").spec, SamSpec)

@@ -16,7 +16,7 @@ from dorl.domains import Domain, read_domain
 from dorl.representation.grids import described_views
 from dorl.run.folder import AUTOENCODER, METRICS, SEGMENTER, UNLIKE, tomllib
 from dorl.segmentation import Segmenter
-from dorl.segmentation.cell import find_cells
+from dorl.segmentation.cell import find_central_cells
 
 #: what config.toml of 0.1 doesn't say
 LATER = ("channels", "seen", "feature")
@@ -34,7 +34,7 @@ def earlier(published: Path, lab: Domain, tmp_path_factory: pytest.TempPathFacto
     (run / UNLIKE).unlink()
     network = Segmenter.load(run / "segmenter.safetensors", device="cpu")
     images = [lab.load(i) for i in range(len(lab))]
-    masks = [cell.mask for cell in find_cells(network, images)]
+    masks = [cell.mask for cell in find_central_cells(network, images)]
     views = described_views(network, images, masks, 2)
     classifier = make_classifier("Views").fit(views, lab.labels.astype(str))
     for later in ("shared", "space_"):

@@ -12,7 +12,8 @@ from dorl.cells import CellStore
 from dorl.domains import Domain, read_domains
 from dorl.domains.sources import ArraySource
 from dorl.errors import InputError
-from dorl.run.features import check_labels, domain_index, fingerprint, learnt_level, readable, write_features
+from dorl.run.features import check_labels, domain_index, learnt_level, readable, write_features
+from dorl.run.settings import fingerprint
 
 
 def lab(name: str, labels: Sequence[str | None]) -> Domain:

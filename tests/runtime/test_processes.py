@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -16,7 +18,18 @@ import pytest
 
 from dorl.errors import DorlError, InputError
 from dorl.runtime import processes
-from dorl.runtime.processes import LOST, _verdict, gathered, in_turn, is_main, launch, lost_another, several, share
+from dorl.runtime.processes import (
+    LOST,
+    SUPERVISED,
+    _verdict,
+    gathered,
+    in_turn,
+    is_main,
+    launch,
+    lost_another,
+    several,
+    share,
+)
 from dorl.runtime.progress import say, track
 
 DORL = [sys.executable, "-m", "dorl"]
@@ -57,28 +70,35 @@ class Terminal(io.StringIO):
 
 
 @pytest.mark.parametrize(
-    ("statuses", "expected"), [([0, 0], 0), ([2, LOST], 2), ([1, 0], 1), ([1, 2], 1), ([LOST, 0], LOST)]
+    ("statuses", "expected"),
+    [({0: 2, 1: LOST}, 2), ({0: 1, 1: -signal.SIGTERM}, 1), ({1: 2, 0: 1}, 1), ({0: LOST}, LOST)],
 )
-def test_the_main_process_has_said_why(statuses: list[int], expected: int) -> None:
-    assert _verdict(statuses, "dorl: another line") == expected
+def test_the_main_process_has_said_why(statuses: dict[int, int], expected: int, tmp_path: Path) -> None:
+    assert _verdict(statuses, 2, tmp_path) == expected
 
 
 @pytest.mark.parametrize(
     ("statuses", "kind", "message"),
     [
         (
-            [LOST, -signal.SIGKILL],
+            {0: LOST, 1: -signal.SIGKILL},
             DorlError,
             r"process 2 of 2 was killed \(SIGKILL\), which the system does when memory",
         ),
-        ([-signal.SIGSEGV, LOST], DorlError, r"process 1 of 2 was killed \(SIGSEGV\); the same command goes on"),
-        ([LOST, 2], InputError, "process 2 of 2 failed: no such file; the same command goes on"),
-        ([LOST, 1], DorlError, "process 2 of 2 failed: no such file"),
+        ({0: -signal.SIGSEGV, 1: LOST}, DorlError, r"process 1 of 2 was killed \(SIGSEGV\); the same command goes on"),
+        ({0: LOST, 1: 2}, InputError, "process 2 of 2 failed: no such file; the same command goes on"),
+        ({1: 1, 0: -signal.SIGTERM}, DorlError, "process 2 of 2 failed: no such file"),
+        ({1: -signal.SIGTERM, 0: -signal.SIGTERM}, DorlError, r"process 2 of 2 was killed \(SIGTERM\)"),
     ],
 )
-def test_a_silent_process_that_failed_is_told_of(statuses: list[int], kind: type[Exception], message: str) -> None:
+def test_a_silent_process_that_failed_is_told_of(
+    statuses: dict[int, int], kind: type[Exception], message: str, tmp_path: Path
+) -> None:
+    log = tmp_path / "run" / "attempt_0" / "1" / "stderr.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("a warning\ndorl: no such file\n\n")
     with pytest.raises(DorlError, match=message) as caught:
-        _verdict(statuses, "dorl: no such file")
+        _verdict(statuses, 2, tmp_path)
     assert type(caught.value) is kind
 
 
@@ -182,20 +202,17 @@ def test_a_launch_that_is_told_to_end_takes_its_processes_with_it(
 def test_threads_are_shared_out(monkeypatch: pytest.MonkeyPatch) -> None:
     started = []
 
-    class Recorded:
-        returncode = 0
+    def start(arguments: argparse.Namespace) -> None:
+        started.append((arguments, dict(os.environ)))
 
-        def __init__(self, words: list[str], *, env: dict[str, str], **more: object) -> None:
-            started.append((words, env))
-
-        def poll(self) -> int:
-            return 0
-
-    monkeypatch.setattr(processes.subprocess, "Popen", Recorded)
+    monkeypatch.setattr("torch.distributed.run.run", start)
     monkeypatch.setattr(processes.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    assert launch(["fit", "lab"], 4) == 0
-    assert [words[1:] for words, _ in started] == [["-m", "dorl", "fit", "lab"]] * 4
-    assert [env["RANK"] for _, env in started] == ["0", "1", "2", "3"]
-    assert {env["OMP_NUM_THREADS"] for _, env in started} == {"2"}
-    assert len({env["MASTER_PORT"] for _, env in started}) == 1
+    assert launch(["fit", "lab", "--out", "x"], 4) == 0
+    ((arguments, environment),) = started
+    assert arguments.nproc_per_node == "4"
+    assert arguments.redirects == "1:3,2:3,3:3"
+    assert [arguments.training_script, *arguments.training_script_args] == ["dorl", "fit", "lab", "--out", "x"]
+    assert environment["OMP_NUM_THREADS"] == "2"
+    assert "OMP_NUM_THREADS" not in os.environ
+    assert SUPERVISED not in os.environ

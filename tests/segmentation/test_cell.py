@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from dorl.domains.rendered import STYLES, render_cell
 from dorl.segmentation import Segmenter
-from dorl.segmentation.cell import choose_cell, closer, find_cells
+from dorl.segmentation.cell import choose_cell, closer, find_central_cells
 
 #: a white cell's dark nucleus, a red cell, glass (RGB, 0-255)
 NUCLEUS, RED, GLASS = (90, 40, 140), (225, 150, 160), (235, 225, 230)
@@ -132,7 +132,7 @@ def test_a_small_cell_and_one_that_fills_the_frame(tiny: Segmenter, share: float
             rows, columns = (np.flatnonzero(made.mask.any(axis=axis)) for axis in (1, 0))
             box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
             image, truth = made.image[box], made.mask[box]
-        mask = find_cells(tiny, [image])[0].mask
+        mask = find_central_cells(tiny, [image])[0].mask
         dices.append(2 * (mask & truth).sum() / (mask.sum() + truth.sum()))
     assert min(dices) > 0.85, dices
 
@@ -144,10 +144,10 @@ def test_images_of_any_sizes_go_together_and_alone_alike(tiny: Segmenter) -> Non
         )
         for size in ((360, 363), (120, 120), (300, 200))
     ]
-    together = find_cells(tiny, images)
+    together = find_central_cells(tiny, images)
     for image, cell in zip(images, together, strict=True):
         assert cell.mask.shape == image.shape[:2]
-        alone = find_cells(tiny, [image])[0]
+        alone = find_central_cells(tiny, [image])[0]
         assert (alone.mask != cell.mask).mean() < 0.002
-    assert find_cells(tiny, []) == []
-    assert not find_cells(tiny, [np.full((224, 224, 3), 230, np.uint8)])[0].found
+    assert find_central_cells(tiny, []) == []
+    assert not find_central_cells(tiny, [np.full((224, 224, 3), 230, np.uint8)])[0].found

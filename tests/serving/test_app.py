@@ -196,7 +196,7 @@ def test_a_sample_that_is_removed_is_gone(client: TestClient, images: list[Path]
 def test_cells_of_another_lab_are_adapted_to_as_a_whole(
     client: TestClient, images: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dorl.classification.views.FEWEST", 20)
+    monkeypatch.setattr("dorl.classification.views.MIN_ADAPTED_CELLS", 20)
     files = [(path.name, path.read_bytes()) for path in images]
     plain = send(client, *files).json()
     monkeypatch.setattr("dorl.classification.views.UNLIKE", 0.0)

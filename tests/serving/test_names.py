@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from dorl.domains import read_domain
 from dorl.names import printable
 from dorl.serving.app import make_app
-from dorl.serving.uploads.multipart import LONGEST, clean_name, sent_name
+from dorl.serving.uploads.multipart import MAX_NAME_LENGTH, clean_name, sent_name
 
 from .asking import ADDRESS, png
 from .standin import StandIn, grey
@@ -138,7 +138,7 @@ def test_any_name_is_shown_as_one_line(name: str) -> None:
     shown = clean_name(name)
     shown.encode()
     assert shown == printable(shown)
-    assert 0 < len(shown) <= LONGEST
+    assert 0 < len(shown) <= MAX_NAME_LENGTH
     assert clean_name(shown) == shown or "\\" in shown
 
 

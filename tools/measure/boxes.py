@@ -22,7 +22,7 @@ from dorl.domains import read_image
 from dorl.domains.boxes import read_fields, without_copies
 from dorl.runtime.memory import keep_memory
 from dorl.segmentation import Segmenter
-from dorl.segmentation.cell import find_cells
+from dorl.segmentation.cell import find_central_cells
 from dorl.segmentation.overlay import draw_overlay
 
 BATCH, SIDE, COLUMNS = 8, 240, 8
@@ -60,7 +60,7 @@ def main() -> None:
     for start in range(0, len(fields), BATCH):
         some = fields[start : start + BATCH]
         images = [read_image(field.path) for field in some]
-        for field, image, cell in zip(some, images, find_cells(segmenter, images), strict=True):
+        for field, image, cell in zip(some, images, find_central_cells(segmenter, images), strict=True):
             scores.append(overlap(cell.mask, field.of("WBC")[0]))
             drawn.append(Image.fromarray(draw_overlay(image, cell.mask, cell.confidence)).resize((SIDE, SIDE)))
     found = np.array(scores)

@@ -16,7 +16,7 @@ from PIL import Image
 from dorl.commands.predict import read_images
 from dorl.runtime.training import seeded
 from dorl.segmentation import Segmenter
-from dorl.segmentation.cell import find_cells
+from dorl.segmentation.cell import find_central_cells
 from dorl.segmentation.overlay import draw_overlay
 
 SIDE, COLUMNS = 200, 8
@@ -35,7 +35,7 @@ def main() -> None:
     segmenter = Segmenter.load(given.segmenter)
     sheet = Image.new("RGB", (SIDE * COLUMNS, SIDE * -(-len(rows) // COLUMNS)))
     images = [lab.load(int(i)) for i in rows]
-    for place, (image, cell) in enumerate(zip(images, find_cells(segmenter, images), strict=True)):
+    for place, (image, cell) in enumerate(zip(images, find_central_cells(segmenter, images), strict=True)):
         picture = Image.fromarray(draw_overlay(image, cell.mask, cell.confidence)).resize((SIDE, SIDE))
         sheet.paste(picture, (place % COLUMNS * SIDE, place // COLUMNS * SIDE))
     sheet.save(given.out)

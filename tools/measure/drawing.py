@@ -26,7 +26,7 @@ from dorl.representation.autoencoder import CrossDomainAutoencoder
 from dorl.representation.losses import ssim
 from dorl.runtime.training import seeded
 from dorl.segmentation import Segmenter
-from dorl.segmentation.cell import find_cells
+from dorl.segmentation.cell import find_central_cells
 
 Load = Callable[[], np.ndarray]
 
@@ -49,7 +49,7 @@ def rendered(most: int) -> Iterator[tuple[str, list[Load]]]:
 def drawn(segmenter: Segmenter, model: CrossDomainAutoencoder, load: Load, key: str) -> tuple[Tensor, ...] | None:
     """The picture to be drawn, what is drawn of the plain view, and of a restained one: (3, S, S), 0-1."""
     image = load()
-    cell = find_cells(segmenter, [image])[0]
+    cell = find_central_cells(segmenter, [image])[0]
     if not cell.found:
         return None
     crop, mask = square_crop(image, cell.mask, segmenter.image_size)

@@ -44,7 +44,7 @@ from dorl.runtime.memory import keep_memory
 from dorl.runtime.training import seeded
 from dorl.segmentation import Segmenter
 from dorl.segmentation.backbones.tiny import BN_EPS, CompactSpec, imagenet_state
-from dorl.segmentation.cell import find_cells
+from dorl.segmentation.cell import find_central_cells
 from dorl.segmentation.pixels import normalise
 from dorl.tensorfiles import read_pth
 
@@ -97,7 +97,7 @@ def embed(
     found: dict[str, list[np.ndarray]] = {}
     for start in range(0, len(rows), BATCH):
         images = [lab.load(int(i)) for i in rows[start : start + BATCH]]
-        cells = find_cells(segmenter, images)
+        cells = find_central_cells(segmenter, images)
         crops, masks = (
             np.stack(x) for x in zip(*[square_crop(i, c.mask) for i, c in zip(images, cells, strict=True)], strict=True)
         )

@@ -20,7 +20,7 @@ from dorl.domains import Domain, parse_lab, read_domain
 from dorl.runtime.memory import keep_memory
 from dorl.runtime.training import seeded
 from dorl.segmentation import Segmenter
-from dorl.segmentation.cell import find_cells
+from dorl.segmentation.cell import find_central_cells
 from dorl.segmentation.finetune import FinetuneSettings, finetune
 
 
@@ -29,7 +29,7 @@ def dice(segmenter: Segmenter, lab: Domain, rows: np.ndarray) -> np.ndarray:
     scores = []
     for start in range(0, len(rows), 16):
         some = rows[start : start + 16]
-        found = find_cells(segmenter, [lab.load(int(i)) for i in some])
+        found = find_central_cells(segmenter, [lab.load(int(i)) for i in some])
         for i, cell in zip(some, found, strict=True):
             truth = lab.load_mask(int(i))
             assert truth is not None

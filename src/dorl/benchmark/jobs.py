@@ -201,10 +201,10 @@ def run_job(
                 asked = cells[test].take(rows)
                 predicted = fitted.predict(asked)
                 scored = _scored(labs[job.source], labs[test], rows, np.asarray(predicted, object))
-                told = {"test": test, "variant": fitted.variant, "setting": fitted.setting}
+                row = {"test": test, "variant": fitted.variant, "setting": fitted.setting}
                 if fitted.estimate is not None:
                     scored |= dict(zip(ESTIMATED, fitted.estimate(asked), strict=True))
-                results.append({**told, "chosen_by": fitted.chosen_by, **scored})
+                results.append({**row, "chosen_by": fitted.chosen_by, **scored})
     cost = {"seconds": round(watch.seconds, 2), "peak_mb": watch.peak}
     return {"results": results, "asked": asked_about, **cost}
 
@@ -226,8 +226,8 @@ def copies_note(source: Lab, test: Lab) -> list[str]:
     if copies == len(test.compared):
         raise InputError(f"all images of {test.name} are copies of images of {source.name}: leave one of the labs out")
     many = counted(copies, f"image of {test.name} is a copy", f"images of {test.name} are copies")
-    told = f"{source.name} → {test.name}: {many} of {source.name}'s: not tested."
-    return [told] if copies else []
+    note = f"{source.name} → {test.name}: {many} of {source.name}'s: not tested."
+    return [note] if copies else []
 
 
 def _asked_about(source: Lab, test: Lab, rows: np.ndarray) -> dict[str, Any]:
@@ -274,12 +274,12 @@ def answers_of(results: Sequence[tuple[Mapping[str, Any], Sequence[int]]]) -> An
     rows = sorted({row for asked, _ in results for row in asked["rows"]})
     place = {row: number for number, row in enumerate(rows)}
     true, together = np.full(len(rows), -1, np.int64), np.zeros(len(rows), np.int64)
-    said = np.full((len(results), len(rows)), -1, np.int64)
+    numbers = np.full((len(results), len(rows)), -1, np.int64)
     for fit, (asked, predicted) in enumerate(results):
         cells = [place[row] for row in asked["rows"]]
-        true[cells], together[cells], said[fit, cells] = asked["true"], asked["units"], predicted
+        true[cells], together[cells], numbers[fit, cells] = asked["true"], asked["units"], predicted
     asked = results[0][0]
-    return Answers(tuple(asked["classes"]), true, said, together, bool(asked["by_patient"]))
+    return Answers(tuple(asked["classes"]), true, numbers, together, bool(asked["by_patient"]))
 
 
 def comparison_of(source: Lab, test: Lab) -> Comparison:

@@ -23,13 +23,13 @@ from dorl.errors import InputError
 from dorl.run.classes import at_level
 from dorl.run.copies import group_numbers
 from dorl.run.embedding import prepared, segment_small
-from dorl.run.features import fingerprint
+from dorl.run.settings import fingerprint
 from dorl.runtime.inference import over_batches
 from dorl.runtime.kept import code_digest, content_key
 from dorl.runtime.progress import say, track
 from dorl.runtime.training import seeded
 from dorl.segmentation import Segmenter
-from dorl.segmentation.cell import find_cells
+from dorl.segmentation.cell import find_central_cells
 from dorl.taxonomy import SharedLevel
 from dorl.words import counted
 
@@ -150,7 +150,7 @@ def embed_lab(lab: Lab, segmenter: Segmenter, folder: Path, *, whole: bool) -> C
 
 
 def _square(segmenter: Segmenter, images: Sequence[np.ndarray]) -> Made:
-    cells = find_cells(segmenter, images)
+    cells = find_central_cells(segmenter, images)
     pairs = [square_crop(image, cell.mask, segmenter.image_size) for image, cell in zip(images, cells, strict=True)]
     crops, masks = (np.stack(arrays) for arrays in zip(*pairs, strict=True))
     sizes = [{"size": log_diameter(cell.mask)} for cell in cells]
@@ -179,8 +179,10 @@ def _stored(
 
     batches = over_batches(made, todo, device=segmenter.device)
     what = f"embedding {lab.name} ({path.name})"
-    for rows, (arrays, told) in track(batches, total=total, what=what, done=done, size=lambda pair: len(pair[0])):
-        store.append(*arrays, [{"key": str(row), **more} for row, more in zip(rows, told, strict=True)])
+    for rows, (arrays, confidences) in track(
+        batches, total=total, what=what, done=done, size=lambda pair: len(pair[0])
+    ):
+        store.append(*arrays, [{"key": str(row), **more} for row, more in zip(rows, confidences, strict=True)])
     return store
 
 

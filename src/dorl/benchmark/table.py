@@ -91,8 +91,8 @@ def write_benchmark(
         for score, heading in SCORES.items():
             known = None if intervals is None else intervals[intervals["protocol"] == protocol]
             parts.append(f"### {heading}\n\n{score_table(frame, score, known)}")
-        if (told := frame[frame["estimated"].notna()]).size:
-            parts.append(f"### Accuracy expected without labels, and the truth\n\n{estimates_table(told)}")
+        if (estimates := frame[frame["estimated"].notna()]).size:
+            parts.append(f"### Accuracy expected without labels, and the truth\n\n{estimates_table(estimates)}")
         parts.append(f"### Cost, settings and who chose them\n\n{COST}\n\n{facts_table(frame)}")
     parts.append(f"## What each pair compares\n\n{pairs_table(results)}")
     listed = [*notes, *dict.fromkeys(remarks)]
@@ -217,10 +217,10 @@ def pairs_table(results: pd.DataFrame) -> str:
 
 def _backbone(own: pd.DataFrame) -> str:
     """What the backbone saw, by tested lab where that differs."""
-    told = own[own["backbone"] != ""]
-    if told["backbone"].nunique() < 2:
-        return _listed(told["backbone"])
-    return "; ".join(f"{test}: {_listed(lab['backbone'])}" for test, lab in told.groupby("test", sort=False))
+    named = own[own["backbone"] != ""]
+    if named["backbone"].nunique() < 2:
+        return _listed(named["backbone"])
+    return "; ".join(f"{test}: {_listed(lab['backbone'])}" for test, lab in named.groupby("test", sort=False))
 
 
 def _listed(values: pd.Series) -> str:

@@ -31,7 +31,7 @@ def drop_changed(store: CellStore, content_of: Callable[[str], str | None]) -> t
         The store as it is now, and how many cells went.
     """
     rows = store.table.to_dict("records") if len(store) else []
-    kept = [row for row, told in enumerate(rows) if content_of(told["key"]) in (None, told.get(CONTENT))]
+    kept = [row for row, row_of in enumerate(rows) if content_of(row_of["key"]) in (None, row_of.get(CONTENT))]
     gone = len(store) - len(kept)
     if not gone:
         return store, 0
@@ -40,10 +40,10 @@ def drop_changed(store: CellStore, content_of: Callable[[str], str | None]) -> t
     header = store.header
     options = {name: header[name] for name in ("width", "grid", "mask_size", "crop_size", "source")}
     options["views"] = tuple(header["views"]) if "views" in header else None
-    made = CellStore.create(new, **options)
+    fresh = CellStore.create(new, **options)
     for start in range(0, len(kept), BATCH):
-        made.append(*store.cells(kept[start : start + BATCH]))
-    made.leave()
+        fresh.append(*store.cells(kept[start : start + BATCH]))
+    fresh.leave()
     store.leave()
     _move_shards(path, new)
     shutil.rmtree(path)

@@ -16,7 +16,7 @@ from dorl.errors import BadImageError
 from dorl.runtime.inference import over_batches
 from dorl.runtime.progress import say, track
 from dorl.segmentation import Segmenter
-from dorl.segmentation.cell import find_cells
+from dorl.segmentation.cell import find_central_cells
 
 #: side of the picture that is drawn of a cell, in pixels
 DRAWN = 128
@@ -137,7 +137,7 @@ def _cut_out(segmenter: Segmenter, pictures: Sequence[Picture]) -> list[tuple[Pi
             cut[number] = loaded
         else:
             whole[number] = loaded
-    cells = find_cells(segmenter, list(whole.values())) if whole else []
+    cells = find_central_cells(segmenter, list(whole.values())) if whole else []
     for (number, image), cell in zip(whole.items(), cells, strict=True):
         if cell.found:
             cut[number] = square_crop(image, cell.mask, segmenter.image_size)

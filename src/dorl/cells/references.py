@@ -10,13 +10,13 @@ from skimage.filters import threshold_otsu
 #: optical density (natural logarithm) that a nucleus is brought to, in red, green and blue light
 NUCLEUS = np.array([0.85, 1.15, 0.5], np.float32)
 #: a nucleus of less density than this counts as having this much, so that noise isn't blown up
-LEAST = np.array([0.25, 0.3, 0.2], np.float32)
+MIN_NUCLEUS_DENSITY = np.array([0.25, 0.3, 0.2], np.float32)
 #: share of red and green light in the grey that nucleus and cytoplasm are told apart by; nuclei are dark in both
 GREY = np.array([0.4, 0.6, 0.0], np.float32)
 #: of the pixels outside the cell, this share of the lightest is the empty background
 LIGHTEST = 0.3
 #: a cell of fewer pixels, of the half as large picture that references are read from, has none of its own
-FEWEST = 12
+MIN_CELL_PIXELS = 12
 #: optical density (natural logarithm) of each of the 256 values of a channel; 0 counts as 1
 DENSITY = -np.log(np.maximum(np.arange(256), 1).astype(np.float32) / 255)
 
@@ -42,10 +42,10 @@ def to_references(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.n
     """
     # references are medians and shares: a half as large picture tells them as well
     small, inside = DENSITY[image[::2, ::2]], mask[::2, ::2]
-    if inside.sum() < FEWEST:
+    if inside.sum() < MIN_CELL_PIXELS:
         inside = np.ones_like(inside)
     outside = ~ndimage.binary_dilation(inside, iterations=2)
-    if outside.sum() < FEWEST:
+    if outside.sum() < MIN_CELL_PIXELS:
         outside = ~inside
     if outside.any():
         lightest = outside & (small[..., 1] <= np.quantile(small[..., 1][outside], LIGHTEST))
@@ -55,7 +55,7 @@ def to_references(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.n
     small = np.clip(small - white, -0.1, 3)
     grey = ndimage.gaussian_filter(small @ GREY, 0.75)
     nucleus = inside & (grey >= threshold_otsu(grey[inside]))
-    scale = NUCLEUS / np.maximum(np.median(small[nucleus], axis=0), LEAST)
+    scale = NUCLEUS / np.maximum(np.median(small[nucleus], axis=0), MIN_NUCLEUS_DENSITY)
     # what becomes of each of the 256 values of each channel
     density = np.clip((DENSITY[:, None] - white) * scale, -0.1, 3 * scale)
     table = np.clip(255 * np.exp(-density), 0, 255).round().astype(np.uint8)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 #: of fewer cells no middle is taken, and none of them is larger or smaller than usual
-FEWEST = 30
+MIN_SIZED_CELLS = 30
 
 
 def log_diameter(mask: NDArray[np.bool_]) -> float:
@@ -18,10 +18,10 @@ def log_diameter(mask: NDArray[np.bool_]) -> float:
 
 
 def usual(sizes: ArrayLike) -> float:
-    """The median of some cells' `log_diameter` (N,), NaN passed over; NaN where there are fewer than `FEWEST`."""
+    """The median of some cells' `log_diameter` (N,) without NaN; NaN where there are fewer than `MIN_SIZED_CELLS`."""
     known = np.asarray(sizes, np.float64)
     known = known[np.isfinite(known)]
-    return float(np.median(known)) if len(known) >= FEWEST else float("nan")
+    return float(np.median(known)) if len(known) >= MIN_SIZED_CELLS else float("nan")
 
 
 def relative(sizes: ArrayLike, labs: Sequence[str] | NDArray[np.object_]) -> NDArray[np.float32]:

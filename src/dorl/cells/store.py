@@ -159,8 +159,8 @@ class CellStore:
     def table(self) -> pd.DataFrame:
         """Metadata, a row a cell; None where something isn't known."""
         table = pd.DataFrame(self._rows)
-        told = list(table.select_dtypes(exclude=["number", "bool"]))  # pandas 3 would make NaN of a text's None
-        table[told] = table[told].astype(object).where(table[told].notna(), None)
+        texts = list(table.select_dtypes(exclude=["number", "bool"]))  # pandas 3 would make NaN of a text's None
+        table[texts] = table[texts].astype(object).where(table[texts].notna(), None)
         return table
 
     def append(

@@ -88,7 +88,7 @@ def cell_pictures(
     """
     digest = hashlib.sha256(f"{seed}/{key}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-    made = []
+    pictures = []
     for number in range(count.total):
         if number < count.plain:
             image, cell = np.rot90(crop, number), np.rot90(mask, number)
@@ -99,8 +99,8 @@ def cell_pictures(
             image = (stained * 255).round().byte().numpy()
         image, cell = np.ascontiguousarray(image), np.ascontiguousarray(cell)
         brought, nucleus = to_references(image, cell)
-        made.append((brought if references else image, cell, nucleus))
-    return Pictures(*(np.stack(arrays) for arrays in zip(*made, strict=True)))
+        pictures.append((brought if references else image, cell, nucleus))
+    return Pictures(*(np.stack(arrays) for arrays in zip(*pictures, strict=True)))
 
 
 def alone(pictures: Pictures, size: int) -> np.ndarray:

@@ -57,8 +57,10 @@ class Answers:
     def compared(self) -> Answers:
         """The cells that have a counterpart and were asked about."""
         keep = (self.true >= 0) & (self.predicted >= 0).any(axis=0)
-        told = None if self.probabilities is None else self.probabilities[keep]
-        return Answers(self.classes, self.true[keep], self.predicted[:, keep], self.units[keep], self.by_patient, told)
+        probabilities = None if self.probabilities is None else self.probabilities[keep]
+        return Answers(
+            self.classes, self.true[keep], self.predicted[:, keep], self.units[keep], self.by_patient, probabilities
+        )
 
     @property
     def right(self) -> NDArray[np.float64]:
@@ -100,11 +102,11 @@ def collected(
     """
     number = {name: place for place, name in enumerate(classes)}
     asked = list(folds)
-    said = np.full((len(asked), len(true)), -1, np.int64)
+    numbers = np.full((len(asked), len(true)), -1, np.int64)
     for fold, (cells, predicted) in enumerate(asked):
-        said[fold, cells] = [number.get(name, len(number)) for name in predicted]
+        numbers[fold, cells] = [number.get(name, len(number)) for name in predicted]
     known = np.array([-1 if name is None else number[name] for name in true], np.int64)
-    return Answers(tuple(classes), known, said, units, by_patient, probabilities)
+    return Answers(tuple(classes), known, numbers, units, by_patient, probabilities)
 
 
 def confusion_of(answers: Answers) -> NDArray[np.float64]:
@@ -115,9 +117,9 @@ def confusion_of(answers: Answers) -> NDArray[np.float64]:
     count = len(answers.classes)
     table = np.zeros((count, count + 1))
     asked = np.maximum((answers.predicted >= 0).sum(axis=0), 1)
-    for said in answers.predicted:
-        keep = (said >= 0) & (answers.true >= 0)
-        np.add.at(table, (answers.true[keep], said[keep]), 1 / asked[keep])
+    for predicted in answers.predicted:
+        keep = (predicted >= 0) & (answers.true >= 0)
+        np.add.at(table, (answers.true[keep], predicted[keep]), 1 / asked[keep])
     return table.round(9)
 
 

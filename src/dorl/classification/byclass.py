@@ -52,13 +52,13 @@ def class_measures(answers: Answers) -> pd.DataFrame:
     rows = []
     for number, name in enumerate(here.classes):
         cells = here.true == number
-        hit, said = table[number, number], table[:, number].sum()
+        hit, predicted = table[number, number], table[:, number].sum()
         of, total = table[number].sum(), table.sum()
-        sensitivity, specificity = _ratio(hit, of), _ratio(total - of - said + hit, total - of)
+        sensitivity, specificity = _ratio(hit, of), _ratio(total - of - predicted + hit, total - of)
         share = float(blood[number]) if blood is not None else np.nan
         row: dict[str, object] = {"class": name, "cells": int(cells.sum())}
         row |= {"sensitivity": sensitivity, "specificity": specificity}
-        row |= {"ppv": _ratio(hit, said), "npv": _ratio(total - of - said + hit, total - said)}
+        row |= {"ppv": _ratio(hit, predicted), "npv": _ratio(total - of - predicted + hit, total - predicted)}
         row["ppv_blood"] = _ratio(sensitivity * share, sensitivity * share + (1 - specificity) * (1 - share))
         row["npv_blood"] = _ratio(specificity * (1 - share), specificity * (1 - share) + (1 - sensitivity) * share)
         row["share_blood"] = share
@@ -192,8 +192,8 @@ def node_table(answers: Mapping[Key, Answers]) -> pd.DataFrame:
     for key, of in answers.items():
         for node, (branches, counts) in node_confusions(of.classes, confusion_of(of)).items():
             for true, line in zip(branches, counts, strict=True):
-                for said, cells in zip((*branches, "other"), line, strict=True):
-                    rows.append((*key, node, true, said, round(float(cells), 4)))
+                for predicted, cells in zip((*branches, "other"), line, strict=True):
+                    rows.append((*key, node, true, predicted, round(float(cells), 4)))
     return pd.DataFrame(rows, columns=list(NODES))
 
 

@@ -17,7 +17,7 @@ from scipy.optimize import minimize
 from scipy.special import expit, log_expit, logit
 
 from dorl.classification.heldout import HeldOut, ask_held_out
-from dorl.classification.mix import FEWEST, Expected
+from dorl.classification.mix import MIN_MIX_CELLS, Expected
 from dorl.errors import InputError
 from dorl.files import write_json
 
@@ -158,13 +158,13 @@ def expected_accuracy(
     """
     if not hasattr(model, "agreement"):
         return calibration.estimate(calibration.apply(model.predict_proba(X)).max(1))
-    said = calibration.apply(model.predict_proba(X))
+    probabilities = calibration.apply(model.predict_proba(X))
     if not model.adapted_:
-        return calibration.estimate(said.max(1), agreement=model.agreement(X))
+        return calibration.estimate(probabilities.max(1), agreement=model.agreement(X))
     first = calibration.apply(model.first_proba(X))
-    if expected is None or len(first) < FEWEST:
-        return calibration.estimate(first.max(1), said.max(1))
-    before, after = (expected.corrected(one, unlike=True) for one in (first, said))
+    if expected is None or len(first) < MIN_MIX_CELLS:
+        return calibration.estimate(first.max(1), probabilities.max(1))
+    before, after = (expected.corrected(one, unlike=True) for one in (first, probabilities))
     stays = float((before.argmax(1) == after.argmax(1)).mean())
     return calibration.estimate(first.max(1), after.max(1), agreement=stays)
 
@@ -214,10 +214,12 @@ def calibrate(
 
 def calibrated(held: HeldOut) -> Calibration:
     """Fit what a classifier says of held-out cells to what was right."""
-    said, right = held.probabilities, held.probabilities.argmax(axis=1) == held.labels
-    slope, offset = _platt(_logit(said), right)
-    found = Calibration(slope, offset, 0.0, float(right.mean()), len(right), calibration_error(said, right), 0.0)
-    corrected = found.apply(said)
+    probabilities, right = held.probabilities, held.probabilities.argmax(axis=1) == held.labels
+    slope, offset = _platt(_logit(probabilities), right)
+    found = Calibration(
+        slope, offset, 0.0, float(right.mean()), len(right), calibration_error(probabilities, right), 0.0
+    )
+    corrected = found.apply(probabilities)
     threshold = float(np.quantile(corrected.max(axis=1), 1 - right.mean()))
     return replace(found, threshold=threshold, error_after=calibration_error(corrected, right), shares=held.shares)
 

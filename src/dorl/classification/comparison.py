@@ -78,7 +78,7 @@ class Comparison:
         """Whether each cell counts as wrong in the comparison by the tree; parameters as for `tree`, result (n,)."""
         projected = np.asarray(self._level.project_all(predicted), dtype=object)
         return np.array(
-            [true is not None and said != true for true, said in zip(self._true[cells], projected, strict=True)], bool
+            [true is not None and given != true for true, given in zip(self._true[cells], projected, strict=True)], bool
         )
 
     def flat(self, cells: NDArray[np.intp], predicted: NDArray[np.object_]) -> dict[str, float]:

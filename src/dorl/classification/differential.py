@@ -18,7 +18,7 @@ LEUKOCYTE, APART = "leukocyte", "apart"
 #: what a cell counts as that is unlike all that were learnt, and one whose node of the tree tells no class
 UNLIKE, UNCLASSIFIED = "unlike", "unclassified"
 #: the least count of leukocytes that laboratories report percentages of
-ENOUGH = 100
+MIN_COUNTED_CELLS = 100
 #: steps of expectation maximisation in each draw
 STEPS = 10
 #: draws of the bootstrap
@@ -200,12 +200,12 @@ def _true_classes(
 ) -> NDArray[np.int64]:
     """Cells of each true class (draws, C) of cells called each class (draws, C)."""
     draws, size = met.shape
-    told = np.maximum(random.standard_gamma(confusion + PRIOR, (draws, size, size)), 1e-12)
-    told /= told.sum(2, keepdims=True)
+    rates = np.maximum(random.standard_gamma(confusion + PRIOR, (draws, size, size)), 1e-12)
+    rates /= rates.sum(2, keepdims=True)
     mix = (met + PRIOR) / (met + PRIOR).sum(1, keepdims=True)
     for _ in range(STEPS):
         # P(true | called), called first
-        true = np.swapaxes(told * mix[:, :, None], 1, 2)
+        true = np.swapaxes(rates * mix[:, :, None], 1, 2)
         true /= true.sum(2, keepdims=True)
         counts = np.einsum("dc,dct->dt", met, true) + PRIOR
         mix = counts / counts.sum(1, keepdims=True)

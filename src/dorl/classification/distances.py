@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 #: cells of a lab that are compared at most, the same number of both labs of a pair
 MAX_CELLS = 500
 #: with fewer cells in a lab nothing is said of it
-FEWEST = 20
+MIN_DISTANCE_CELLS = 20
 #: parts of a pair's cells, each asked about by a classifier that learnt the others
 FOLDS = 5
 #: columns of `lab_distances`
@@ -53,18 +53,18 @@ def lab_distances(labs: Mapping[str, ArrayLike], *, seed: int = 0) -> pd.DataFra
     Returns
     -------
     DataFrame
-        `COLUMNS`, a row a pair of labs of `FEWEST` cells or more: names; cells drawn of each; ``mmd``, the maximum mean
-        discrepancy (Gretton et al. 2012) with a Gaussian kernel as wide as the median distance of all labs' cells, the
-        unbiased estimate, not below 0; ``told_apart``, the share of held-out cells that a logistic regression gives to
-        their own lab, 0-1; ``proxy_a``, the proxy A-distance 2·(1 − 2·error) of that classifier, from 0 (no telling) to
-        2 (always told).
+        `COLUMNS`, a row a pair of labs of `MIN_DISTANCE_CELLS` cells or more: names; cells drawn of each; ``mmd``, the
+        maximum mean discrepancy (Gretton et al. 2012) with a Gaussian kernel as wide as the median distance of all
+        labs' cells, the unbiased estimate, not below 0; ``told_apart``, the share of held-out cells that a logistic
+        regression gives to their own lab, 0-1; ``proxy_a``, the proxy A-distance 2·(1 − 2·error) of that classifier,
+        from 0 (no telling) to 2 (always told).
 
     References
     ----------
     Gretton et al., *A Kernel Two-Sample Test*, JMLR 13 (2012).
     Ben-David et al., *Analysis of Representations for Domain Adaptation*, NIPS 2006 (proxy A-distance).
     """
-    given = {name: np.asarray(X, np.float64) for name, X in labs.items() if len(np.asarray(X)) >= FEWEST}
+    given = {name: np.asarray(X, np.float64) for name, X in labs.items() if len(np.asarray(X)) >= MIN_DISTANCE_CELLS}
     if len(given) < 2:
         return pd.DataFrame(columns=list(COLUMNS))
     drawn = {
@@ -78,8 +78,8 @@ def lab_distances(labs: Mapping[str, ArrayLike], *, seed: int = 0) -> pd.DataFra
     for first, second in combinations(scaled, 2):
         count = min(len(scaled[first]), len(scaled[second]))
         a, b = scaled[first][:count], scaled[second][:count]
-        told = _told_apart(a, b, seed)
-        rows.append((first, second, count, mmd(a, b, gamma), told, max(0.0, 2 * (2 * told - 1))))
+        accuracy = _told_apart(a, b, seed)
+        rows.append((first, second, count, mmd(a, b, gamma), accuracy, max(0.0, 2 * (2 * accuracy - 1))))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 

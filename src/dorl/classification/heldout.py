@@ -15,7 +15,7 @@ from dorl.classification.folds import stratified
 #: parts that the source cells are divided into, each asked about once
 FOLDS = 3
 #: with fewer held-out cells nothing is said
-FEWEST = 30
+MIN_HELD_OUT_CELLS = 30
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class HeldOut:
         """Share of each class among the cells that were learnt."""
         return dict(zip(self.classes, (self.counts / self.counts.sum()).tolist(), strict=True))
 
-    def confusion(self, said: ArrayLike) -> NDArray[np.int64]:
-        """Cells by true and likeliest class, int64 (C, C), of what is `said` of them (N, C), corrected or not."""
+    def confusion(self, probabilities: ArrayLike) -> NDArray[np.int64]:
+        """Cells by true and likeliest class, int64 (C, C), by their `probabilities` (N, C), corrected or not."""
         size = len(self.classes)
-        pairs = self.labels * size + np.asarray(said).argmax(1)
+        pairs = self.labels * size + np.asarray(probabilities).argmax(1)
         return np.bincount(pairs, minlength=size * size).reshape(size, size)
 
 
@@ -84,7 +84,7 @@ def ask_held_out(
     names, index, counts = np.unique(y, return_inverse=True, return_counts=True)
     # a class of a single cell is not learnt when that cell is asked about, which teaches nothing of confidence
     known = counts[index] > 1
-    if (counts > 1).sum() < 2 or known.sum() < FEWEST or counts.max() < FOLDS:
+    if (counts > 1).sum() < 2 or known.sum() < MIN_HELD_OUT_CELLS or counts.max() < FOLDS:
         return None
     if groups is not None and len(np.unique(groups)) < FOLDS:
         return None

@@ -23,13 +23,13 @@ from dorl.classification.intervals import KNOWN
 from dorl.errors import InputError
 
 #: with fewer cells no mix is estimated
-FEWEST = 30
+MIN_MIX_CELLS = 30
 #: weight of the expected mix in cells, for each cell at hand: where these are like those learnt from, and where they
 #: are another lab's. There many cells are wrong in the same way, so that many say no more than few. Chosen on
 #: Acevedo-20's held-out cells, restained, in six mixes each (``tools/measure/mix.py``), and from JTSC and BCCD to it.
 WEIGHT_ALIKE, WEIGHT_UNLIKE = 1 / 3, 3.0
 #: no class is expected in a smaller share than this
-LEAST = 1e-3
+MIN_SHARE = 1e-3
 #: a mix that moves less than this from step to step is found
 STILL, STEPS = 1e-7, 300
 #: smallest probability that is told from nought
@@ -97,7 +97,7 @@ def shares_of(given: str | Mapping[str, float], classes: Sequence[str], source: 
         of the tree, of which only the ratios count.
     classes : sequence of str, length C
         Nodes of the tree. A class takes what its node and those below it have; what a node has beyond those below it
-        is parted evenly among the classes below. Each gets `LEAST` at least.
+        is parted evenly among the classes below. Each gets `MIN_SHARE` at least.
     source : float array of shape (C,)
         Cells learnt of each class, or their shares.
 
@@ -122,7 +122,7 @@ def shares_of(given: str | Mapping[str, float], classes: Sequence[str], source: 
             numbers = dict(given)
         shares = _parted(numbers, classes)
     shares = shares / shares.sum()
-    shares = np.maximum(shares, LEAST)
+    shares = np.maximum(shares, MIN_SHARE)
     return shares / shares.sum()
 
 

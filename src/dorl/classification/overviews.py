@@ -86,8 +86,8 @@ class OverViews(ClassifierMixin, BaseEstimator):
         found = np.empty((len(cells), len(self.classes_)))
         for start in range(0, len(cells), CHUNK):
             part = self._of(cells[start : start + CHUNK])
-            said = self.estimator_.predict_proba(part.reshape(-1, part.shape[2]))
-            found[start : start + CHUNK] = said.reshape(len(part), -1, len(self.classes_)).mean(1)
+            probabilities = self.estimator_.predict_proba(part.reshape(-1, part.shape[2]))
+            found[start : start + CHUNK] = probabilities.reshape(len(part), -1, len(self.classes_)).mean(1)
         return found
 
     def _of(self, views: Any) -> NDArray[np.float32]:

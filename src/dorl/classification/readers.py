@@ -21,7 +21,7 @@ AGREEMENT = (
     *("abnormal", "sensitivity", "specificity", "overall"),
 )
 #: with fewer samples nothing is said of their differences
-FEWEST = 3
+MIN_COMPARED_SAMPLES = 3
 
 
 def rumke_limits(count: int, total: int, *, level: float = 0.95) -> tuple[float, float]:
@@ -146,7 +146,7 @@ def agreement(table: pd.DataFrame) -> pd.DataFrame:
     for name, own in table.groupby("class", sort=False):
         mine, theirs = 100 * own["share"].to_numpy(float), 100 * own["manual_share"].to_numpy(float)
         numbers = (np.nan,) * 5
-        if len(own) >= FEWEST:
+        if len(own) >= MIN_COMPARED_SAMPLES:
             gap = mine - theirs
             varied = bool(np.ptp(mine) and np.ptp(theirs))
             line = _orthogonal(theirs, mine) if varied else (np.nan, np.nan)
@@ -183,7 +183,7 @@ def _abnormal(name: str, mine: np.ndarray, theirs: np.ndarray) -> tuple[float, f
     if name not in BLOOD:
         return (np.nan,) * 4
     low, high = BLOOD[name]
-    said, true = ((shares < low) | (shares > high) for shares in (mine, theirs))
-    sensitivity = float(said[true].mean()) if true.any() else np.nan
-    specificity = float((~said[~true]).mean()) if (~true).any() else np.nan
-    return float(true.sum()), sensitivity, specificity, float((said == true).mean())
+    counted, true = ((shares < low) | (shares > high) for shares in (mine, theirs))
+    sensitivity = float(counted[true].mean()) if true.any() else np.nan
+    specificity = float((~counted[~true]).mean()) if (~true).any() else np.nan
+    return float(true.sum()), sensitivity, specificity, float((counted == true).mean())

@@ -13,7 +13,7 @@ COMPONENTS = 32
 #: share of a group's cells, the nearest to its middle, that the least certain one is taken from
 TYPICAL = 0.5
 #: cells above which groups are found batch by batch
-MANY = 20_000
+MAX_WHOLE_CELLS = 20_000
 
 
 def select_cells(
@@ -44,7 +44,7 @@ def select_cells(
         return np.arange(total)
     scaled = StandardScaler().fit_transform(np.asarray(features, np.float64))
     small = PCA(min(COMPONENTS, *scaled.shape), random_state=seed).fit_transform(scaled)
-    kind = KMeans if total <= MANY else MiniBatchKMeans
+    kind = KMeans if total <= MAX_WHOLE_CELLS else MiniBatchKMeans
     groups = kind(count, n_init=3, random_state=seed).fit(small)
     away = np.linalg.norm(small - groups.cluster_centers_[groups.labels_], axis=1)
     doubt = np.zeros(total)

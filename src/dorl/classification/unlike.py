@@ -19,7 +19,7 @@ CALLED = 0.05
 #: parts that the cells are divided into to set the threshold, and cells of a class that this takes at least
 FOLDS = 3
 #: with fewer cells nothing is learnt of their lab
-FEWEST = 100
+MIN_LAB_CELLS = 100
 
 
 @dataclass(frozen=True)
@@ -144,10 +144,10 @@ class Unlike:
         Returns
         -------
         Unlike
-            Itself with fewer than `FEWEST` cells.
+            Itself with fewer than `MIN_LAB_CELLS` cells.
         """
         features = np.asarray(X, np.float32)
-        if len(features) < FEWEST:
+        if len(features) < MIN_LAB_CELLS:
             return self
         mix = np.asarray(probabilities, np.float64).mean(0)
         still = replace(self, shift=np.zeros_like(self.shift), usual=None)

@@ -16,13 +16,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
-from dorl.classification.mix import LEAST, Expected
+from dorl.classification.mix import MIN_SHARE, Expected
 from dorl.representation.clusters import Clusters, cell_space
 from dorl.representation.discriminant import CHUNK, Array, Moments, asked, chunks, sliceable, surest, told, whitening
 from dorl.taxonomy import UNCOMMON
 
 #: with fewer cells than this nothing is learnt from them without their classes
-FEWEST = 100
+MIN_ADAPTED_CELLS = 100
 #: cells of a class, where it has as many, that stay where cells must be left out
 KEPT = 20
 #: cells whose median distance (`ViewsClassifier.distance`) is more than this are another lab's
@@ -169,23 +169,23 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         clusters = None if self.space_ is None else Clusters(descriptions.mean(1), self.space_)
         common = ~np.isin(self.classes_, list(UNCOMMON))
         analysis = own.analysis(self.shrinkage)
-        said = asked(descriptions, *analysis)
+        probabilities = asked(descriptions, *analysis)
         if self.shared:
-            said = (2 * self.first_proba(cells) + said) / 3
+            probabilities = (2 * self.first_proba(cells) + probabilities) / 3
         for _ in range(rounds):
             if expected is not None:  # first: whole clusters are wrong in the same way, single cells less
-                learnt = np.maximum(other.counts_ / other.counts_.sum(), LEAST)
-                said = replace(expected, source=learnt).corrected(said, unlike=True)
+                learnt = np.maximum(other.counts_ / other.counts_.sum(), MIN_SHARE)
+                probabilities = replace(expected, source=learnt).corrected(probabilities, unlike=True)
             if clusters is not None:
-                said = clusters.agreed(said)
-            index, taken = surest(said, share)
-            taken &= common[index]
-            if not taken.any():
+                probabilities = clusters.agreed(probabilities)
+            index, sure = surest(probabilities, share)
+            sure &= common[index]
+            if not sure.any():
                 return self
-            found = Moments.of(descriptions[taken], index[taken], len(self.classes_))
+            found = Moments.of(descriptions[sure], index[sure], len(self.classes_))
             other._keep(own.joined(found, weight * own.counts.sum()))
             analysis = other._moments().analysis(self.shrinkage)
-            said = asked(descriptions, *analysis)
+            probabilities = asked(descriptions, *analysis)
         other.adapted_coef_, other.adapted_intercept_ = analysis
         other.adapted_ = True
         return other
@@ -220,8 +220,8 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         return np.concatenate([*found, np.empty(0)])
 
     def suited(self, X: ArrayLike, expected: Expected | None = None) -> ViewsClassifier:
-        """`adapted` to cells where there are `FEWEST` of them or more, and they are another lab's; else itself."""
-        if len(sliceable(X)) < FEWEST or np.median(self.distance(X)) <= UNLIKE:
+        """`adapted` to `MIN_ADAPTED_CELLS` cells or more that are another lab's; itself otherwise."""
+        if len(sliceable(X)) < MIN_ADAPTED_CELLS or np.median(self.distance(X)) <= UNLIKE:
             return self
         return self.adapted(X, expected=expected)
 
@@ -281,13 +281,13 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
     def _keep(self, moments: Moments) -> None:
         self.counts_, self.means_, self.scatter_ = moments
 
-    def _mean(self, X: ArrayLike, said: Callable[[Array], Array]) -> Array:
+    def _mean(self, X: ArrayLike, probabilities_of: Callable[[Array], Array]) -> Array:
         """The mean over the plain views of what is said of rows (n, plain, shared + F), slice by slice: (N, C)."""
         cells = sliceable(X)
         found = np.empty((len(cells), len(self.classes_)))
         for start in range(0, len(cells), CHUNK):
             rows = np.asarray(cells[start : start + CHUNK][:, : self.plain], np.float64)
-            found[start : start + CHUNK] = said(rows).mean(1)
+            found[start : start + CHUNK] = probabilities_of(rows).mean(1)
         return found
 
     def _first(self, rows: Array) -> Array:

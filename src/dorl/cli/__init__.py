@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from dorl.cli.app import app
 from dorl.errors import DorlError, InputError
 from dorl.names import printable
 from dorl.runtime.memory import keep_memory, own_process
-from dorl.runtime.processes import LOST, SUPERVISED, is_main, lost_another
+from dorl.runtime.processes import GRACE, LOST, SUPERVISED, is_main, lost_another
 from dorl.runtime.progress import print_anything
 
 __all__ = ["app", "exchange", "learning", "main", "measuring", "using"]
@@ -41,6 +42,8 @@ def main() -> None:
                 )
             sys.stderr.flush()
             os._exit(LOST)  # what is left of the group would wait for the other
+        if SUPERVISED in os.environ and not is_main():
+            time.sleep(GRACE)
         if hasattr(error, "format_message"):  # wrong usage; older typers raise click's error, newer ones their own
             print(f"dorl: {printable(_usage(error))}", file=sys.stderr)
             sys.exit(2)

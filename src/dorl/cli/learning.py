@@ -175,28 +175,9 @@ def fit(
     device: Device = None,
 ) -> None:
     """Segment, embed, train the autoencoder, extract features, train classifiers."""
-    divide(processes)
+    settings = locals() | {"source": listed(source) or None, "classes": listed(classes)}
+    divide(settings.pop("processes"))
     with without_collection():
         from dorl.commands.fit import fit as run
 
-    run(
-        labs,
-        out=out,
-        source=listed(source) or None,
-        segmenter=segmenter,
-        encoder=encoder,
-        autoencoder=autoencoder,
-        method=method,
-        views=views,
-        classes=listed(classes),
-        expect=expect,
-        folds=folds,
-        patient_from=patient_from,
-        preset=preset,
-        epochs=epochs,
-        iterations=iterations,
-        accumulate=accumulate,
-        seed=seed,
-        precision=precision,
-        device=device,
-    )
+    run(**settings)

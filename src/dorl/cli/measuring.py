@@ -65,31 +65,13 @@ def evaluate(
     device: Device = None,
 ) -> None:
     """The protocol: train on each lab, test on each; results.csv, table.md, figures, a report."""
-    divide(processes)
+    settings = locals() | {"protocols": listed(protocol) or ["transductive"], "classes": listed(classes)}
+    del settings["protocol"]
+    divide(settings.pop("processes"))
     with without_collection():
         from dorl.commands.fit import evaluate as run
 
-    run(
-        labs,
-        out=out,
-        protocols=listed(protocol) or ["transductive"],
-        segmenter=segmenter,
-        encoder=encoder,
-        autoencoder=autoencoder,
-        method=method,
-        views=views,
-        classes=listed(classes),
-        folds=folds,
-        split=split,
-        patient_from=patient_from,
-        preset=preset,
-        epochs=epochs,
-        iterations=iterations,
-        accumulate=accumulate,
-        seed=seed,
-        precision=precision,
-        device=device,
-    )
+    run(**settings)
     if is_main():
         print((out / "table.md").read_text(encoding="utf-8"))
 

@@ -78,8 +78,8 @@ def benchmark(
     Parameters
     ----------
     labs : sequence of str or Domain
-        Each ``name=path``, a path, or a `Domain`; all with labels, which score the predictions and nothing else, save
-        those of the source.
+        Each ``name=path``, a path, or a `Domain`; all with labels. Labels of the source are learnt. All others score
+        predictions, and do nothing else.
     out : str or Path
         Folder for ``results.csv``, ``intervals.csv``, ``table.md``, ``duplicates.csv``, ``cells/`` and ``cache/``.
         Results whose inputs, settings and code are the same come from the cache, and the column ``cached`` says so.
@@ -113,8 +113,8 @@ def benchmark(
     efficientnet_weights, resnext_weights : Path, optional
         ImageNet weights, where the package or torchvision can't give them.
     corrupt : int
-        So many cells of each class of each tested lab are tested again with their images made worse
-        (`dorl.domains.corrupted`), at five strengths: ``corruptions.csv``, ``corruptions-PROTOCOL.png``; none if 0.
+        Cells of each class of each tested lab that are tested again with their images made worse, at five strengths
+        (`dorl.domains.corrupted`); none if 0. Results stand in ``corruptions.csv`` and ``corruptions-PROTOCOL.png``.
     seed : int
         Of the first repetition.
     device : str, optional
@@ -251,10 +251,10 @@ def _rows(names: Sequence[str] | None, options: Options) -> tuple[list[Row], lis
         if not missing or (row.instead and getattr(options, row.instead) is not None):
             chosen.append(row)
             continue
-        told = f"{row.title}: needs {', '.join(missing)}: pip install 'dorl[benchmark]'"
+        reason = f"{row.title}: needs {', '.join(missing)}: pip install 'dorl[benchmark]'"
         if names:
-            raise InputError(told)
-        notes.append(f"Left out: {told}.")
+            raise InputError(reason)
+        notes.append(f"Left out: {reason}.")
     return chosen, notes
 
 

@@ -84,16 +84,15 @@ def count(
     Parameters
     ----------
     fields : sequence of str or Path
-        Images, folders of images (searched below, too), or manifests. The fields of one patient, where a manifest tells
-        it, are one sample; else those of one folder.
+        Images, folders of images (searched below, too), or manifests. A sample is the fields of one patient, where a
+        manifest names patients, and of one folder otherwise.
     out : str or Path
         Folder for ``cells.csv``, ``counts.csv``, ``samples.csv``, ``review.csv``, ``fields.csv``,
         ``annotated/<stem>.png`` (outlines and classes) and ``masks/<stem>.png`` (16 bits; 0 outside cells, 1 in the
-        first cell of the field, and so on). What was found is
-        kept by the content of the fields, so that an interrupted count goes on, and new fields can be added; pictures
-        of fields that aren't asked for any more are taken away.
+        first cell of the field, and so on). Results are kept by the content of the fields. So an interrupted count goes
+        on, and new fields can be added. Pictures of fields that aren't given any more are removed.
     run : str or Path, optional
-        That `fit` made: its default classifier says what each cell is. Without it cells are found and not classified.
+        A folder that `fit` made. Its default classifier classifies each cell. Without a run, cells are found only.
     segmenter : str or Path, optional
         The run's, or ``"tiny"`` without a run.
     red_cell : float, optional
@@ -239,9 +238,9 @@ def _classified(
         inputs = np.concatenate([field.inputs for field in found if len(field.boxes)])
         assessed = model.assess(inputs, expect=expect, adapt=adapt)
         suited = assessed.model
-        told = assessed.table(sure=sure, reject=reject)
-        for name in told.columns:
-            cells[name] = told[name].to_numpy(object)
+        table = assessed.table(sure=sure, reject=reject)
+        for name in table.columns:
+            cells[name] = table[name].to_numpy(object)
         cells["class"] = cells["class"].fillna("")
         cells["probability"] = cells["probability"].astype(float)
         cells["distance"] = cells["distance"].astype(float)
@@ -258,8 +257,8 @@ def _draw(found: Sequence[FoundField], cells: pd.DataFrame, store: FieldStore, *
         for path, of in cells.groupby("path", sort=False)
     }
     for field in track(found, total=len(found), what="drawing"):
-        said = texts.get(field.path, [])
-        shown = [*said, "in even light"] if even_light else said
+        lines = texts.get(field.path, [])
+        shown = [*lines, "in even light"] if even_light else lines
         if not store.lacks(field.path, shown):
             continue
         try:
@@ -271,4 +270,4 @@ def _draw(found: Sequence[FoundField], cells: pd.DataFrame, store: FieldStore, *
         if labels.shape != image.shape[:2]:
             say(f"not drawn: {field.path}: has changed since it was searched; count again")
             continue
-        store.draw(field.path, shown, draw_cells(cleared(image) if even_light else image, labels, said))
+        store.draw(field.path, shown, draw_cells(cleared(image) if even_light else image, labels, lines))

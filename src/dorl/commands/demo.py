@@ -13,7 +13,7 @@ from dorl.run.presets import check_seed
 from dorl.runtime.progress import say
 
 #: of the cross-validation; fewer than usual, to be done sooner
-FOLDS = 3
+FOLDS = 2
 #: the three labs of the demo, by the names of their styles, and the one that it predicts at the end
 LABS, NEW_LAB = ("harbour", "valley", "summit"), "forest"
 

@@ -44,9 +44,9 @@ def embed(
     segmenter, encoder
         As for `Segmenter.load`: the masks of the one, the tokens of the other (or of the same).
     features : {"auto", "s", "tokens"}
-        ``s``: that of the autoencoder that comes with the segmenter, of the cell at common references. ``tokens``: the
-        tokens of the whole image, averaged inside the cell's mask; they are kept, too. ``auto`` is s where such an
-        autoencoder is.
+        ``s``: the feature s of the cell at common references, by the autoencoder that comes with the segmenter.
+        ``tokens``: the tokens of the whole image, averaged inside the cell's mask; they are kept, too. ``auto`` is s
+        where such an autoencoder exists.
     precision : {"auto", "float32", "bfloat16", "int8"}
         As for `Segmenter.load`.
     device : str, optional
@@ -78,11 +78,11 @@ def embed(
     views = None
     if autoencoder is not None:
         views, source["autoencoder"] = Views(restained=0), autoencoder.description_digest()
-    made = embed_cells(domains, network, out / CELLS, source=source, autoencoder=autoencoder, views=views)
-    if not len(made.store):
+    embedded = embed_cells(domains, network, out / CELLS, source=source, autoencoder=autoencoder, views=views)
+    if not len(embedded.store):
         raise InputError("not one image could be read: give other images")
     if is_main():
-        _write(made.store, domains, out, autoencoder)
+        _write(embedded.store, domains, out, autoencoder)
     wait()
     return anndata.read_h5ad(out / FEATURES)
 
@@ -101,15 +101,15 @@ def _write(store: CellStore, labs: Sequence[Domain], out: Path, autoencoder: Cro
     """Write each cell's features: of the labs' images and with their labels as they are now."""
     table = store.table
     place = {key: row for row, key in enumerate(table["key"])}
-    told = [
+    columns = [
         {"row": place[lab.key(i)], **{name: row[name] for name in ("label", "patient", "split")}}
         for lab in labs
         for i, row in enumerate(lab.table.to_dict("records"))
         if lab.key(i) in place
     ]
-    if not told:  # there are cells, of images that are the labs' no more
+    if not columns:  # there are cells, of images that are the labs' no more
         raise InputError("not one image could be read: give other images")
-    now = pd.DataFrame(told)
+    now = pd.DataFrame(columns)
     rows = now.pop("row").to_numpy()
     cells = table.iloc[rows].reset_index(drop=True).assign(**now)
     if autoencoder is not None:

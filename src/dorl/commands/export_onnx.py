@@ -24,7 +24,6 @@ from dorl.run.folder import make_folder, refuse_written
 from dorl.run.model import DoRL
 from dorl.runtime.progress import say
 from dorl.segmentation.graph import SegmenterGraph
-from dorl.segmentation.paired import PairedSegmenter
 
 #: the files' names
 ONNX_SEGMENTER, ONNX_ENCODER = "segmenter.onnx", "encoder.onnx"
@@ -70,7 +69,7 @@ def export_onnx(run: str | Path, *, out: str | Path) -> list[Path]:
     refuse_written(paths, "--onnx")
     model = DoRL.load(run, device="cpu")
     segmenter, autoencoder = model.segmenter, model.autoencoder
-    if isinstance(segmenter, PairedSegmenter):
+    if segmenter.embedder is not None:
         raise InputError(f"{run}: its tokens are of a second encoder ({segmenter.embedder.name}), which isn't exported")
     if sum(tensor.nbytes for tensor in segmenter.sam.state_dict().values()) > MAX_ONNX_BYTES:
         raise InputError(

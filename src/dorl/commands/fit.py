@@ -21,16 +21,16 @@ from dorl.reporting.report import read_results, write_run_report
 from dorl.reporting.unusual import KIND, most_unlike
 from dorl.run.autoencoders import AUTO
 from dorl.run.card import write_card
-from dorl.run.classifiers import fit_classifiers
+from dorl.run.classifiers import expected_without_labels, fit_classifiers
 from dorl.run.copies import copy_counts
 from dorl.run.distances import distances
-from dorl.run.expected import expected_without_labels
 from dorl.run.features import Represented, represent, write_features
 from dorl.run.folder import CLASSIFIERS, FEATURES, HISTORY, METRICS, slug
 from dorl.run.mixes import DEFAULT, check_expect
 from dorl.run.model import DoRL
 from dorl.run.protocols import check_protocols, follow_protocols, run_protocols, trainable
 from dorl.run.provenance import write_provenance
+from dorl.run.settings import FitSettings
 from dorl.runtime.memory import give_back_memory
 from dorl.runtime.processes import count as count_processes
 from dorl.runtime.processes import is_main, wait
@@ -117,37 +117,22 @@ def evaluate(
     InputError
         If a lab, a setting or `out` can't be used.
     """
+    settings = FitSettings.of(locals())
     started = time.monotonic()
     out = Path(out)
-    made = represent(
+    represented = represent(
         labs,
         out=out,
         kind="evaluation",
+        settings=settings,
         check=lambda domains: check_protocols(protocols, domains, split=split),
-        segmenter=segmenter,
-        encoder=encoder,
-        autoencoder=autoencoder,
-        method=method,
-        views=views,
-        classes=classes,
-        protocols=protocols,
-        folds=folds,
-        split=split,
-        patient_from=patient_from,
-        preset=preset,
-        epochs=epochs,
-        iterations=iterations,
-        accumulate=accumulate,
-        seed=seed,
-        precision=precision,
-        device=device,
     )
     if not is_main():
-        follow_protocols(made, device=device)
+        follow_protocols(represented, device=device)
         wait()
         return read_results(out / "results.csv")
-    result = run_protocols(made, device=device)
-    _finish(made, result, expected_without_labels(made, trainable(made.labs)), out, started)
+    result = run_protocols(represented, device=device)
+    _finish(represented, result, expected_without_labels(represented, trainable(represented.labs)), out, started)
     wait()
     return result.results
 
@@ -203,74 +188,54 @@ def fit(
     InputError
         If a lab, a setting or `out` can't be used.
     """
+    settings = FitSettings.of(locals())
     started = time.monotonic()
     check_expect(expect)
     out = Path(out)
-    made = represent(
-        labs,
-        out=out,
-        kind="run",
-        segmenter=segmenter,
-        encoder=encoder,
-        autoencoder=autoencoder,
-        method=method,
-        views=views,
-        classes=classes,
-        source=source,
-        expect=expect,
-        folds=folds,
-        patient_from=patient_from,
-        preset=preset,
-        epochs=epochs,
-        iterations=iterations,
-        accumulate=accumulate,
-        seed=seed,
-        precision=precision,
-        device=device,
-    )
+    represented = represent(labs, out=out, kind="run", settings=settings)
     if is_main():
         expected = []
-        if made.config.classifiers.names:
-            expected = fit_classifiers(made, out)
+        if represented.config.classifiers.names:
+            expected = fit_classifiers(represented, out)
         else:
             say("no classifier is fitted: that needs labels of two classes or more")
-        result = run_protocols(made, device=device) if trainable(made.labs) else None
-        _finish(made, result, expected, out, started)
+        result = run_protocols(represented, device=device) if trainable(represented.labs) else None
+        _finish(represented, result, expected, out, started)
     wait()
     return DoRL.load(out, device=device)
 
 
 def _finish(
-    made: Represented, result: ProtocolResult | None, expected: list[dict[str, Any]], out: Path, started: float
+    represented: Represented, result: ProtocolResult | None, expected: list[dict[str, Any]], out: Path, started: float
 ) -> None:
     """Tables, figures, metrics, model card and report, in this order: metrics.json marks a finished run."""
     give_back_memory()  # of what the protocol's classifiers were fitted in
     if result is not None:
         write_results(result, out)
-        write_tables(result, out, [lab.name for lab in made.labs])
-    placed = draw_run(made, result, out)
+        write_tables(result, out, [lab.name for lab in represented.labs])
+    placed = draw_run(represented, result, out)
     give_back_memory()  # of the map and the figures
-    write_features(out / FEATURES, made.features, made.cells, placed)
-    mistakes = [] if result is None else confident_mistakes(made, result)
-    draw_mistakes(made, mistakes, out / FOLDER)
-    unlike = most_unlike(made, out)
-    draw_mistakes(made, unlike, out / FOLDER, KIND)
-    more = {"expected": expected, "distances": distances(made), "mistakes": mistakes, "unlike": unlike}
-    metrics = measured(made, result, time.monotonic() - started) | more
-    if made.config.kind == "run":
-        write_card(out, made.config, metrics)
-    write_provenance(out, made.labs, processes=count_processes())
+    write_features(out / FEATURES, represented.features, represented.cells, placed)
+    mistakes = [] if result is None else confident_mistakes(represented, result)
+    draw_mistakes(represented, mistakes, out / FOLDER)
+    unlike = most_unlike(represented, out)
+    draw_mistakes(represented, unlike, out / FOLDER, KIND)
+    more = {"expected": expected, "distances": distances(represented), "mistakes": mistakes, "unlike": unlike}
+    metrics = measured(represented, result, time.monotonic() - started) | more
+    if represented.config.kind == "run":
+        write_card(out, represented.config, metrics)
+    write_provenance(out, represented.labs, processes=count_processes())
     write_json(out / METRICS, metrics)
     write_run_report(out)
     say(f"done in {metrics['seconds']:.0f} s: {out / 'report.html'}")
 
 
-def measured(made: Represented, result: ProtocolResult | None, seconds: float) -> dict[str, Any]:
+def measured(represented: Represented, result: ProtocolResult | None, seconds: float) -> dict[str, Any]:
     """What ``metrics.json`` holds."""
     labs = {}
-    for lab in made.labs:
-        own = made.cells[made.cells["domain"] == lab.name]
-        reasons = pd.Series([reason for _, reason in made.left_out[lab.name]], dtype=object).value_counts()
+    for lab in represented.labs:
+        own = represented.cells[represented.cells["domain"] == lab.name]
+        reasons = pd.Series([reason for _, reason in represented.left_out[lab.name]], dtype=object).value_counts()
         labs[lab.name] = {
             "cells": len(own),
             "without_cell": int((~own["cell_found"].astype(bool)).sum()),
@@ -280,15 +245,16 @@ def measured(made: Represented, result: ProtocolResult | None, seconds: float) -
             "without_patient": int(own["patient"].isna().sum()),
             "notes": lab.describe()["notes"],
         }
-        if made.config.classifiers.split:
+        if represented.config.classifiers.split:
             labelled = own[own["label"].notna()]
             tested = labelled.iloc[rows_to_test(labelled["split"].to_numpy(object), len(labelled))]
             labs[lab.name]["tested"] = _class_counts(tested)
     metrics: dict[str, Any] = {"seconds": round(seconds, 1), "labs": labs, "notes": [], "results": {}}
-    metrics["copies"] = copy_counts(made.copies)
-    run = made.store.path.parent
+    metrics["copies"] = copy_counts(represented.copies)
+    run = represented.store.path.parent
     calibrations = {
-        name: load_calibration(run / CLASSIFIERS / f"{slug(name)}.json") for name in made.config.classifiers.names
+        name: load_calibration(run / CLASSIFIERS / f"{slug(name)}.json")
+        for name in represented.config.classifiers.names
     }
     metrics["calibration"] = {name: asdict(found) for name, found in calibrations.items() if found}
     history = run / HISTORY

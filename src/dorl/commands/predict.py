@@ -73,9 +73,9 @@ def predict(
         An image, a folder (searched below, too), a manifest, or a lab; of several, paths stand in `out` as given.
     out : str or Path
         CSV: path, class, probability, node (the finest node of the tree that is sure: `finest_sure`), found, confidence
-        (of the cell's outline, 0-1), distance and unlike (`DoRL.distances`; empty where the run can't say), then a
-        column a class with its probability, in the run's order of classes. Where no cell was found, ``found`` is False,
-        ``confidence`` 0, and nothing is said of the class. A link is written through; a pipe or ``/dev/stdout`` gets
+        (of the cell's outline, 0-1), distance and unlike (`DoRL.distances`; empty where the run lacks them). Then comes
+        a column for each class with its probability, in the run's order of classes. Where no cell was found, ``found``
+        is False, ``confidence`` is 0, and the class is empty. A link is written through. A pipe or ``/dev/stdout`` gets
         the table when it is whole.
     classifier : str, optional
         One of the run's classifiers; its default otherwise.
@@ -83,9 +83,9 @@ def predict(
         Let the classifier over views adapt to these images where there are a hundred or more and they look like
         another lab's (`dorl.classification.ViewsClassifier.suited`). An image's class then depends on the others, too.
     expect : {"blood", "marrow", "source", "none"} or str, optional
-        The mix of classes that is expected, or a CSV file with the columns class and share; the run's by default. From
-        30 cells on, that of these is estimated, and probabilities are corrected by it; ``"none"`` leaves them as the
-        classifier gives them.
+        The mix of classes that is expected, or a CSV file with the columns class and share; the run's by default. With
+        30 cells or more, their mix is estimated, and probabilities are corrected by it. ``"none"`` leaves probabilities
+        as the classifier gives them.
     sure : float, optional
         Least probability of ``node``, 0-1, `SURE` by default; where it is given, ``class`` and ``probability`` are the
         node's, too.
@@ -124,8 +124,8 @@ def predict(
         nothing: tuple[Any, Any] = ([None] * 5, [None] * len(model.classes_))
         rows = [nothing] * len(paths)
         if found is not None:
-            told = found.table(sure=sure, reject=reject).itertuples(index=False, name=None)
-            for i, *row in zip(cells, told, found.probabilities, strict=True):
+            answers = found.table(sure=sure, reject=reject).itertuples(index=False, name=None)
+            for i, *row in zip(cells, answers, found.probabilities, strict=True):
                 rows[i] = tuple(row)
         for path, outline, ((*words, distance, unlike), chances) in zip(paths, outlines, rows, strict=True):
             writer.row([path, *words, bool(outline), outline, distance, unlike, *chances])

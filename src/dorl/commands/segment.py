@@ -20,7 +20,7 @@ from dorl.runtime.inference import over_batches
 from dorl.runtime.progress import say, track
 from dorl.runtime.results import result_names
 from dorl.segmentation import Segmenter
-from dorl.segmentation.cell import FoundCell, find_cells
+from dorl.segmentation.cell import FoundCell, find_central_cells
 from dorl.segmentation.measures import measure
 from dorl.segmentation.overlay import draw_overlay
 from dorl.words import counted
@@ -59,10 +59,10 @@ def segment(
     out : str or Path
         Folder for ``<stem>.png``: 0 and 255, at the image's own size, the white cell nearest the centre in one part
         without holes; all 0 where no cell was found. Where two images in different folders share a stem, the folder's
-        name goes before it. Also gets ``cells.csv``: path, mask, found, confidence (0-1) and whether the cell touches
-        the image's border. Masks are kept by the content of their images, so that an interrupted run goes on, and an
-        image of the same name and other content gets its own. Masks of images that aren't asked for any more are
-        taken away; those that somebody changed are used, and never lost.
+        name goes before it. ``cells.csv`` has path, mask, found, confidence (0-1) and whether the cell touches the
+        image's border. Masks are kept by the content of their images. So an interrupted run goes on, and an image of
+        the same name and other content gets its own mask. Masks of images that aren't given any more are removed. A
+        mask that a person changed is used, and never lost.
     segmenter : str or Path
     overlay : bool
         Write ``overlay/<stem>.png``, too: the image with the cell's outline and confidence.
@@ -169,14 +169,14 @@ def _segmented(
     def found(rows: Sequence[int]) -> list[tuple[int, np.ndarray, FoundCell] | tuple[int, str]]:
         loaded = {i: images.read(i) for i in rows}
         arrays = {i: image for i, image in loaded.items() if not isinstance(image, str)}
-        cells = dict(zip(arrays, find_cells(network, list(arrays.values())), strict=True))
+        cells = dict(zip(arrays, find_central_cells(network, list(arrays.values())), strict=True))
         return [(i, arrays[i], cells[i]) if i in cells else (i, str(loaded[i])) for i in rows]
 
-    made = over_batches(found, todo, device=network.device)
-    told = track(
-        made, total=len(images), what="segmenting", done=len(images) - len(todo), size=lambda pair: len(pair[0])
+    batches = over_batches(found, todo, device=network.device)
+    tracked = track(
+        batches, total=len(images), what="segmenting", done=len(images) - len(todo), size=lambda pair: len(pair[0])
     )
-    for _, outcomes in told:
+    for _, outcomes in tracked:
         for outcome in outcomes:
             if len(outcome) == 3:
                 yield outcome

@@ -35,7 +35,7 @@ def suggest(
     Parameters
     ----------
     run : str or Path
-        That `fit` made; its features group the cells, and its classifier's doubt chooses among them.
+        A folder that `fit` made. Its features group the cells, and its classifier's doubt chooses among them.
     images : str, Path or Domain
         An image, a folder (searched below, too), a manifest, or a lab.
     out : str or Path

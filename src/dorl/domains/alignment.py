@@ -94,11 +94,11 @@ def _fitted(a: np.ndarray, b: np.ndarray, at: np.ndarray, steps: int) -> np.ndar
         # slopes along the second picture's sides; along the first one's they are as much smaller as it is stretched
         slope_x, slope_y = slope_x * side, slope_y * side
         parts = [slope_x, slope_x * own, slope_y, slope_y * own[:, None], shown, np.ones_like(shown)]
-        made = np.stack([part.reshape(count, -1) for part in parts], 2)
-        scale = np.sqrt(np.einsum("pkc,pkc->pc", made, made)) + 1e-6
-        made /= scale[:, None]
-        known = made * inside.reshape(count, -1, 1)
-        square = known.transpose(0, 2, 1) @ made + 1e-4 * np.eye(6, dtype=np.float32)
+        rows = np.stack([part.reshape(count, -1) for part in parts], 2)
+        scale = np.sqrt(np.einsum("pkc,pkc->pc", rows, rows)) + 1e-6
+        rows /= scale[:, None]
+        known = rows * inside.reshape(count, -1, 1)
+        square = known.transpose(0, 2, 1) @ rows + 1e-4 * np.eye(6, dtype=np.float32)
         found = np.linalg.solve(square, known.transpose(0, 2, 1) @ target)[:, :, 0] / scale
         contrast = np.where(np.abs(found[:, 4]) < 0.1, 0.1, found[:, 4])
         change = found[:, :4] / contrast[:, None] * at[:, [1, 1, 3, 3]]

@@ -81,7 +81,7 @@ def without_masks(files: Sequence[str], place_of: Callable[[str], Path]) -> Sort
     def is_photograph(path: Path) -> bool:
         return _size(path) is not None and not _plain_colours(path)
 
-    taken: dict[str, list[str]] = defaultdict(list)
+    claimed: dict[str, list[str]] = defaultdict(list)
     for file in files:
         path = PurePosixPath(file)
         named = list(_images_of(path))
@@ -98,13 +98,13 @@ def without_masks(files: Sequence[str], place_of: Callable[[str], Path]) -> Sort
         if image is not None and _size(place_of(image)) not in (None, _size(place_of(file))):
             result.left_out.append((file, f"is a mask of {text_of(image)} by its name, and of another size"))
         elif image is not None:
-            taken[image].append(file)
+            claimed[image].append(file)
         elif named:
             result.left_out.append((file, "is a mask, by its name and its few colours, and has no image beside it"))
         else:
             result.images.append(file)
     images = set(result.images)
-    for image, masks in taken.items():
+    for image, masks in claimed.items():
         part = _PART.search(PurePosixPath(masks[0]).stem)
         if len(masks) == 1 and image in images and not part:
             result.masks[image] = masks[0]

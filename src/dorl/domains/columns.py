@@ -43,14 +43,14 @@ def read_table(path: Path, *, any_class: bool = False) -> tuple[pd.DataFrame, li
     table.columns = pd.Index([without_surrogates(str(name)) for name in table.columns])
     _refuse_twins(path, list(table.columns))
     remarks = []
-    taken: dict[str, str] = {}
+    columns_of: dict[str, str] = {}
     for meaning, names in NAMES.items():
         column = _named(path, list(table.columns), names)
         if column is not None:
-            taken[column] = meaning
+            columns_of[column] = meaning
             if plain_name(column) not in (meaning, f"{meaning}s"):
                 remarks.append(f"column {column!r} is read as {meaning!r}; rename it if that is wrong")
-    table.columns = pd.Index([taken.get(name, name) for name in table.columns])
+    table.columns = pd.Index([columns_of.get(name, name) for name in table.columns])
     if "image" in table and "label" not in table and not any_class:
         others = [name for name in table.columns if name not in NAMES and _holds_classes(table[name])]
         if others:

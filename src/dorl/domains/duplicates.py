@@ -42,7 +42,7 @@ ROUGH, LEAST_ROUGH = 16, 0.8
 #: candidates of a picture that are looked at
 MAX_PAIRS = 3
 #: from so many pictures on, hashes are made in several processes
-MANY = 1500
+MIN_SHARED_PICTURES = 1500
 
 
 def reduced(picture: Path | str | NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -254,13 +254,13 @@ def _candidates(pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
     chunks = [pictures[useful[start : start + 250]] for start in range(0, len(useful), 250)]
     if not chunks:
         return np.zeros((0, 4))
-    if len(useful) < MANY:
-        made = [_prepared(chunk) for chunk in chunks]
+    if len(useful) < MIN_SHARED_PICTURES:
+        hashes = [_prepared(chunk) for chunk in chunks]
     else:
         from joblib import Parallel, delayed
 
-        made = Parallel(n_jobs=_workers(), backend="loky")(delayed(_prepared)(chunk) for chunk in chunks)
-    tiles, ways, rough, rough_ways = (np.concatenate(parts) for parts in zip(*made, strict=True))
+        hashes = Parallel(n_jobs=_workers(), backend="loky")(delayed(_prepared)(chunk) for chunk in chunks)
+    tiles, ways, rough, rough_ways = (np.concatenate(parts) for parts in zip(*hashes, strict=True))
     count = len(useful)
     flat = np.ascontiguousarray(ways.T).ravel()
 

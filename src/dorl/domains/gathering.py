@@ -82,8 +82,8 @@ def gather(given: Given, *, full: bool = False) -> Domain:
         reason = f", the first since: {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
         raise InputError(f"none of {counted(len(left_out), 'file')} can be used{reason}; give other images")
     table = pd.DataFrame(list(seen.values()), columns=["path", "patient"], dtype=object)
-    told = pd.DataFrame(left_out, columns=["path", "reason"], dtype=object)
-    return Domain("images", Path(), "flat", table, told, remarks=tuple(remarks))
+    reasons = pd.DataFrame(left_out, columns=["path", "reason"], dtype=object)
+    return Domain("images", Path(), "flat", table, reasons, remarks=tuple(remarks))
 
 
 def read_images(path: str | Path | Domain) -> Domain:

@@ -49,8 +49,8 @@ def read_manifest(path: Path, name: str, *, any_class: bool = False) -> Domain:
         columns = ", ".join(table.columns) or "none"
         raise InputError(f"{path}: has no column 'image'; its columns are {columns}: rename that of the images' paths")
     table = table.reindex(columns=["image", *OPTIONAL])
-    codes, told = wbcbench_codes(table["label"])
-    remarks = [*remarks, *told]
+    codes, note = wbcbench_codes(table["label"])
+    remarks = [*remarks, *note]
     rows: list[dict[str, str | None]] = []
     left_out: list[tuple[str, str]] = []
     root = path.parent.resolve()

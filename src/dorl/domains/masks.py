@@ -102,19 +102,19 @@ def read_mask(path: str | Path, shape: tuple[int, int], meaning: MaskMeaning = U
     return cell
 
 
-def conclude(masks: Sequence[Path], said: Value = ()) -> tuple[MaskMeaning, str | None]:
+def conclude(masks: Sequence[Path], chosen: Value = ()) -> tuple[MaskMeaning, str | None]:
     """What the masks of a lab mean, by some of them, and a sentence about it where it isn't the usual.
 
     Parameters
     ----------
     masks : sequence of Path
-    said : tuple of float
+    chosen : tuple of float
         Values of the cell that the user said.
     """
     if not masks:
         return USUAL, None
-    if said:
-        return MaskMeaning(cell=said), f"masks: {_shown(said, ', ')} is the cell, as --mask-value says"
+    if chosen:
+        return MaskMeaning(cell=chosen), f"masks: {_shown(chosen, ', ')} is the cell, as --mask-value says"
     step = max(1, -(-len(masks) // LOOKED_AT))
     found: Counter[Value] = Counter()
     doubtful = 0

@@ -45,10 +45,10 @@ def with_patients(labs: Sequence[Domain], pattern: str) -> list[Domain]:
     for lab in labs:
         table = lab.table.copy()
         unknown = table["patient"].isna().to_numpy()
-        told = np.array([_patient(search, path) for path in table["path"]], object)
-        table["patient"] = np.where(unknown, told, table["patient"].to_numpy(object))
-        hits += sum(one is not None for one in told)
-        new = int(sum(one is not None for one in told[unknown]))
+        patients = np.array([_patient(search, path) for path in table["path"]], object)
+        table["patient"] = np.where(unknown, patients, table["patient"].to_numpy(object))
+        hits += sum(one is not None for one in patients)
+        new = int(sum(one is not None for one in patients[unknown]))
         left = int(table["patient"].isna().sum())
         remark = f"{counted(table['patient'].nunique(), 'patient')}, of {counted(new, 'image')} by their paths"
         remark += f"; {counted(left, 'image')} without one" if left else ""

@@ -109,14 +109,14 @@ def read_domain(
         By default the folder's name; a manifest's folder's.
     layout : str
         ``"auto"``, ``"manifest"``, ``"bloodmnist"`` or one of `LABELLERS`. ``auto`` recognises Acevedo-20 by its file
-        names, Matek-19 and MLL23 by their folders, a folder per class where a folder's name is a known class, and else
-        reads a folder without labels. A class's folder wins over a code in a file's name, unless the code is a finer
+        names, Matek-19 and MLL23 by their folders, and a folder per class by a folder named as a known class. It reads
+        any other folder without labels. A class's folder wins over a code in a file's name, unless the code is a finer
         class of the same or its layout was asked for.
     any_class : bool
         Keep a manifest's rows of an unknown class, as unlabelled, and those whose mask is missing: for images that
         are to be looked at. What the masks mean isn't concluded.
     mask_value : sequence of float
-        Values of the cell in the masks; concluded by default, see `dorl.domains.masks.read_mask`.
+        Values of the cell in the masks. `dorl.domains.masks.read_mask` says how they are concluded by default.
 
     Returns
     -------
@@ -173,12 +173,12 @@ def _default_name(folder: Path) -> str:
 def _read_folder(
     root: Path, name: str, layout: str, files: Sequence[str], passed: Sequence[tuple[str, str]] = ()
 ) -> Domain:
-    told = without_masks(files, lambda file: root / file)
-    paths = [text_of(file) for file in told.images]
+    paired = without_masks(files, lambda file: root / file)
+    paths = [text_of(file) for file in paired.images]
     found, contradiction = recognise(root, paths) if layout == "auto" else (layout, None)
     label_of = labeller(found, asked=layout != "auto")
-    rows, left_out = [], [(text_of(file), reason) for file, reason in (*passed, *told.left_out)]
-    masks = {text_of(file): text_of(mask) for file, mask in told.masks.items()}
+    rows, left_out = [], [(text_of(file), reason) for file, reason in (*passed, *paired.left_out)]
+    masks = {text_of(file): text_of(mask) for file, mask in paired.masks.items()}
     for path in paths:
         label, raw, reason = label_of(path)
         if reason:
@@ -186,7 +186,7 @@ def _read_folder(
         else:
             rows.append({"path": path, "label": label, "raw_label": raw, "mask": masks.get(path)})
     table = pd.DataFrame(rows, columns=["path", "label", "raw_label", "mask"])
-    remarks = [remark for remark in (contradiction, told.remark(), _manifests(root, layout)) if remark]
+    remarks = [remark for remark in (contradiction, paired.remark(), _manifests(root, layout)) if remark]
     return Domain(name, root, found, table, pd.DataFrame(left_out, columns=["path", "reason"]), remarks=tuple(remarks))
 
 

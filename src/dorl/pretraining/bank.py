@@ -228,13 +228,13 @@ def render_chunk(job: tuple[int, int, int]) -> list[Entry]:
     """Render some cells, each in a style of its own."""
     number, seed, count = job
     rng = seeded(seed, number)
-    made: list[Entry] = []
+    entries: list[Entry] = []
     for position in range(count):
         label = list(CELL_CLASSES)[rng.integers(len(CELL_CLASSES))]
         cell = render_cell(label, random_style(rng), rng, size=SIDE)
         target = np.where(cell.mask, np.where(cell.nucleus, NUCLEUS, CELL), BACKGROUND).astype(np.uint8)
-        made.append((cell.image, target, _row(f"rendered/{number}-{position}", "rendered", known=True, parts=True)))
-    return made
+        entries.append((cell.image, target, _row(f"rendered/{number}-{position}", "rendered", known=True, parts=True)))
+    return entries
 
 
 def _row(key: str, lab: str, *, known: bool, parts: bool) -> dict[str, Any]:

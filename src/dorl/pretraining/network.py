@@ -90,19 +90,19 @@ def mask_loss(logits: Tensor, cell: Tensor, weight: Tensor) -> Tensor:
     return 0.2 * entropy + 0.8 * dice
 
 
-def parts_loss(logits: Tensor, targets: Tensor, told: Tensor) -> Tensor:
+def parts_loss(logits: Tensor, targets: Tensor, known: Tensor) -> Tensor:
     """Cross-entropy of background, cytoplasm and nucleus where they are told apart.
 
     Parameters
     ----------
     logits : Tensor of shape (B, 3, H, W)
     targets : uint8 Tensor of shape (B, S, S)
-    told : bool Tensor of shape (B,)
+    known : bool Tensor of shape (B,)
     """
-    if not told.any():
+    if not known.any():
         return logits.sum() * 0
-    nearest = F.interpolate(targets[told][:, None].float(), logits.shape[-2:], mode="nearest")[:, 0].long()
-    return F.cross_entropy(logits[told].float(), nearest.clamp(BACKGROUND, NUCLEUS))
+    nearest = F.interpolate(targets[known][:, None].float(), logits.shape[-2:], mode="nearest")[:, 0].long()
+    return F.cross_entropy(logits[known].float(), nearest.clamp(BACKGROUND, NUCLEUS))
 
 
 def pooled(tokens: Tensor, weight: Tensor) -> Tensor:

@@ -101,14 +101,14 @@ def pseudo_masks(
         images = bank.images[some]
         means, every, seen = probabilities(torch.from_numpy(images), predict, size)
         for row, image, mean, views, valid in zip(some, images, means, every, seen, strict=True):
-            told = bank.table.iloc[row]
-            box = np.array(json.loads(told["box"])) if told["box"] else None
+            entry = bank.table.iloc[row]
+            box = np.array(json.loads(entry["box"])) if entry["box"] else None
             reason, mask = check(mean, views, valid, image, box, checks)
-            counts.setdefault(told["lab"], Counter())[reason or "kept"] += 1
+            counts.setdefault(entry["lab"], Counter())[reason or "kept"] += 1
             if reason is None:
                 kept[int(row)] = as_target(mean, mask, bank.targets[row])
                 if box is None:
-                    areas.setdefault(told["lab"], {})[int(row)] = int(mask.sum())
+                    areas.setdefault(entry["lab"], {})[int(row)] = int(mask.sum())
     for lab, sizes in areas.items():
         for row in platelets(sizes):
             kept[row] = np.where(kept[row] == CELL, BACKGROUND, kept[row]).astype(np.uint8)

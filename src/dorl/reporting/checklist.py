@@ -81,9 +81,9 @@ def checklist(config: RunConfig, metrics: Mapping[str, Any], made_with: Mapping[
     return Table(frame, heading="Reporting checklist", caption=caption, index=False, folded=True)
 
 
-def _each(labs: Mapping[str, Any], told: Any) -> str:
+def _each(labs: Mapping[str, Any], values: Any) -> str:
     """What is known of each lab; "" where nothing is of any."""
-    found = {name: told(name, lab) for name, lab in labs.items()}
+    found = {name: values(name, lab) for name, lab in labs.items()}
     return "; ".join(f"{name}: {text or NOT_GIVEN}" for name, text in found.items()) if any(found.values()) else ""
 
 

@@ -22,7 +22,7 @@ MISTAKES = "mistakes"
 SIDE = 128
 
 
-def confident_mistakes(made: Represented, result: ProtocolResult) -> list[dict[str, Any]]:
+def confident_mistakes(represented: Represented, result: ProtocolResult) -> list[dict[str, Any]]:
     """Of each tested lab the surest wrong answers, a cell once, the surest first.
 
     An answer counts that was the same in every fold that asked about the cell. Only the first of the run's protocols is
@@ -40,21 +40,21 @@ def confident_mistakes(made: Represented, result: ProtocolResult) -> list[dict[s
     wrong = wrong[wrong["method"] == wrong["method"].iloc[0]]
     answer = ["train", "test", "cell", "true", "predicted"]
     answers = wrong.groupby(answer, sort=False)["probability"].agg(["mean", "size"]).reset_index()
-    settings = made.config.classifiers
+    settings = represented.config.classifiers
     asked = np.where(answers["train"] == answers["test"], 1, 1 if settings.split else settings.folds)
     answers = answers[answers["size"] == asked].sort_values("mean", ascending=False, kind="stable")
     answers = answers.drop_duplicates(["test", "cell"])
     of_each = max(OF_A_LAB, MAX_MISTAKES // answers["test"].nunique()) if len(answers) else 0
     answers = answers.groupby("test", sort=False).head(of_each)
-    labelled = made.cells["label"].notna()
-    rows = {lab.name: np.flatnonzero((made.cells["domain"] == lab.name) & labelled) for lab in made.labs}
+    labelled = represented.cells["label"].notna()
+    rows = {lab.name: np.flatnonzero((represented.cells["domain"] == lab.name) & labelled) for lab in represented.labs}
     found = []
     for one in answers.to_dict("records"):
         row = int(rows[one["test"]][one["cell"]])
         found.append(
             {
                 "lab": one["test"],
-                "path": made.cells["path"].iat[row],
+                "path": represented.cells["path"].iat[row],
                 "train": one["train"],
                 "true": one["true"],
                 "predicted": one["predicted"],
@@ -70,12 +70,12 @@ def picture_path(folder: Path, number: int, kind: str = MISTAKES) -> Path:
     return folder / kind / f"{number + 1:02d}.jpg"
 
 
-def draw_mistakes(made: Represented, mistakes: list[dict[str, Any]], folder: Path, kind: str = MISTAKES) -> None:
+def draw_mistakes(represented: Represented, mistakes: list[dict[str, Any]], folder: Path, kind: str = MISTAKES) -> None:
     """Write a JPEG a mistake, or other cell: the image as it was read, and the cell as it was cut out, side by side."""
     for number, mistake in enumerate(mistakes):
-        (crops,) = made.store.batch([mistake["row"]], "crops")
+        (crops,) = represented.store.batch([mistake["row"]], "crops")
         try:
-            original = made.image(mistake["row"])
+            original = represented.image(mistake["row"])
         except BadImageError as error:  # gone since it was learnt from
             say(f"not drawn: {error}")
             original = crops[0]

@@ -29,7 +29,7 @@ PARTS, TIMES = (12, 16, 24, 32, 48), 3
 #: how the next labs' cells are given to these clusters: rounds, the surest share of each cluster, a lab's weight
 ROUNDS, SHARE, WEIGHT = 3, 0.6, 0.5
 #: cells of a lab that are looked at; of more, so many are drawn, and a lab of fewer joins no others
-CELLS, FEWEST = 1500, 30
+CELLS, MIN_LAB_CELLS = 1500, 30
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Alignment:
             Views that tell which cluster a cell belongs to.
         seed : int
         """
-        drawn = [_drawn(lab, seed) for lab in labs if len(lab) >= FEWEST]
+        drawn = [_drawn(lab, seed) for lab in labs if len(lab) >= MIN_LAB_CELLS]
         clusters = [Clusters(lab[:, :plain].mean(1), self.space, seed) for lab in drawn]
         between, within = np.zeros_like(self.covariance), np.zeros_like(self.covariance)
         parted = self._parted()
@@ -82,8 +82,8 @@ class Alignment:
                 weights = joined.analysis()
                 joined = first
                 for lab, own in zip(drawn, clusters, strict=True):
-                    index, taken = surest(own.agreed(asked(lab[:, :plain], *weights)), SHARE)
-                    learnt = Moments.of(lab[taken], index[taken], len(first.counts))
+                    index, sure = surest(own.agreed(asked(lab[:, :plain], *weights)), SHARE)
+                    learnt = Moments.of(lab[sure], index[sure], len(first.counts))
                     joined = joined.joined(learnt, WEIGHT * first.counts.sum())
             total = joined.counts.sum()
             apart = (joined.means - joined.counts @ joined.means / total) * np.sqrt(joined.counts / total)[:, None]

@@ -150,7 +150,7 @@ class Reconstruction(NamedTuple):
 
 
 class CrossDomainAutoencoder(nn.Module):
-    """The CAE.
+    """The cross-domain autoencoder: from tokens of a cell to its feature s, and to a drawing of the cell.
 
     Parameters
     ----------

@@ -133,11 +133,11 @@ def told(rows: Array, weights: Array, offsets: Array) -> Array:
 def surest(probabilities: Array, share: float) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """The likeliest class of each cell (N,), and whether the cell is among the surest `share` of that class (N,)."""
     index, sure = probabilities.argmax(1), probabilities.max(1)
-    taken = np.zeros(len(index), bool)
+    chosen = np.zeros(len(index), bool)
     for number in np.unique(index):
         members = index == number
-        taken |= members & (sure >= np.quantile(sure[members], 1 - share))
-    return index, taken
+        chosen |= members & (sure >= np.quantile(sure[members], 1 - share))
+    return index, chosen
 
 
 def sliceable(X: ArrayLike) -> Any:

@@ -49,10 +49,10 @@ def learn_to_draw(
         with torch.no_grad():
             keep = model.looked_at(flat)
             encoded = model.encoder(flat, keep)
-        made = model.decoder(encoded, keep)
-        loss = 1 - ssim(made.image, wanted) + settings.colour * F.l1_loss(made.image, wanted)
+        drawn = model.decoder(encoded, keep)
+        loss = 1 - ssim(drawn.image, wanted) + settings.colour * F.l1_loss(drawn.image, wanted)
         loss = loss + settings.tokens * F.mse_loss(
-            made.tokens.flatten(2).transpose(1, 2), cell_tokens(model).standardised(flat)
+            drawn.tokens.flatten(2).transpose(1, 2), cell_tokens(model).standardised(flat)
         )
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -56,7 +56,7 @@ def see_cells(
     ----------
     images : sequence of uint8 arrays of shape (H, W, 3)
     masks : sequence of bool arrays of shape (H, W)
-        As `dorl.segmentation.cell.find_cells` gives them; an empty one stands for the whole picture.
+        As `dorl.segmentation.cell.find_central_cells` gives them; an empty one stands for the whole picture.
     segmenter, autoencoder, counts, keys, seed
         As for `see_crops`.
     """
@@ -106,9 +106,9 @@ def see_crops(
     for start in range(0, len(together.images), size):
         some = Pictures(*(array[start : start + size] for array in together))
         # rounded as a pool keeps them, so that a cell has the same feature wherever it comes from
-        made = view_tokens(segmenter, some).half()
-        parts.append(autoencoder.describe(made).cpu().numpy())
-        tokens.append(made[np.isin(np.arange(start, start + len(made)), starts)])
+        views = view_tokens(segmenter, some).half()
+        parts.append(autoencoder.describe(views).cpu().numpy())
+        tokens.append(views[np.isin(np.arange(start, start + len(views)), starts)])
     first = Pictures(*(np.stack([array[0] for array in arrays]) for arrays in zip(*looks, strict=True)))
     return SeenCells(np.split(np.concatenate(parts), starts[1:-1]), first, torch.cat(tokens))
 

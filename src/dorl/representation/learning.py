@@ -201,16 +201,16 @@ def _losses(network: _Network, batch: Batch, settings: LearningSettings, past: P
     features = torch.cat([model.learnt(encoded, tokens[..., -MARKS:]) for encoded, tokens in seen])
     target = network.describe.target(batch.described)
     drawn = len(batch.pictures)
-    made = model.decoder(first[:drawn], batch.first[1][:drawn])
+    drawings = model.decoder(first[:drawn], batch.first[1][:drawn])
     one, other = network.project(features).chunk(2)
     agreement = agreement_loss(one, other, batch.lab, batch.number, temperature=settings.temperature, past=past)
     return {
         "agreement": settings.agreement * agreement,
         "description": settings.description * network.describe(features, target.repeat(2, 1)),
         "discrepancy": settings.discrepancy * kernel_discrepancy(features, batch.lab.repeat(2)),
-        "tokens": settings.tokens * F.mse_loss(made.tokens.flatten(2).transpose(1, 2), batch.tokens),
-        "picture": settings.picture * (1 - ssim(made.image, batch.pictures)),
-        "colour": settings.colour * F.l1_loss(made.image, batch.pictures),
+        "tokens": settings.tokens * F.mse_loss(drawings.tokens.flatten(2).transpose(1, 2), batch.tokens),
+        "picture": settings.picture * (1 - ssim(drawings.image, batch.pictures)),
+        "colour": settings.colour * F.l1_loss(drawings.image, batch.pictures),
     }
 
 
@@ -231,12 +231,12 @@ def align_pool(model: CrossDomainAutoencoder, pool: Pool, *, seed: int = 0) -> N
 
 
 @torch.inference_mode()
-def _over_views(pool: Pool, told: Callable[[Tensor], Tensor]) -> np.ndarray:
+def _over_views(pool: Pool, loss_of: Callable[[Tensor], Tensor]) -> np.ndarray:
     """What is told of the tokens (B, C, G, G) of every view of every cell: float32 (N, V, F)."""
     parts = []
     for rows in _slices(len(pool)):
         tokens = torch.from_numpy(pool.batch(rows)[0]).float()
-        parts.append(told(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2]).numpy())
+        parts.append(loss_of(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2]).numpy())
     return np.concatenate(parts)
 
 

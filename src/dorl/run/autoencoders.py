@@ -48,10 +48,10 @@ def load_autoencoder(place: str | Path, segmenter: Segmenter, *, device: str | N
     model = (CrossDomainAutoencoder.from_official if official else CrossDomainAutoencoder.load)(path, device=device)
     config = model.config
     given = (token_channels(segmenter) if config.channels else segmenter.width, segmenter.grid)
-    taken = (config.channels or config.width, config.grid)
-    if taken != given:
+    expected = (config.channels or config.width, config.grid)
+    if expected != given:
         raise InputError(
-            f"{path}: takes {taken[0]} × {taken[1]}² tokens, the segmenter gives {given[0]} × {given[1]}²: "
+            f"{path}: takes {expected[0]} × {expected[1]}² tokens, the segmenter gives {given[0]} × {given[1]}²: "
             "give the segmenter that it was trained with"
         )
     return model

@@ -1,22 +1,26 @@
-"""The run's classifiers: learnt from the source labs' labels, calibrated, adapted to cells without labels, saved."""
+"""The run's classifiers: learnt from the source labs' labels, calibrated, adapted to cells without labels, saved.
+
+And how well they are likely to do on labs that they learnt no label of.
+"""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 
-from dorl.classification import VIEWS, save_calibration, save_classifier
+from dorl.classification import Calibration, calibrate, expected_accuracy, save_calibration, save_classifier
 from dorl.classification.calibration import calibrated
 from dorl.classification.classifiers import appetite
 from dorl.classification.heldout import ask_held_out
-from dorl.classification.mix import Expected
+from dorl.classification.mix import MIN_MIX_CELLS, Expected
 from dorl.classification.parallel import in_parallel
 from dorl.classification.unlike import Unlike
-from dorl.classification.views import FEWEST, ViewsClassifier
-from dorl.run.expected import expected_on
+from dorl.classification.views import MIN_ADAPTED_CELLS, ViewsClassifier
 from dorl.run.features import Represented, learnt_level
 from dorl.run.folder import CLASSIFIERS, UNLIKE, slug
 from dorl.run.heldouts import ENDING, save_held_out
@@ -28,7 +32,7 @@ from dorl.runtime.progress import say, track
 LEAST_LAB = 1 / 3
 
 
-def fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
+def fit_classifiers(represented: Represented, out: Path) -> list[dict[str, Any]]:
     """Fit each on the source labs' labels, calibrate it where there are labels enough, and save it.
 
     The one over views then adapts to the other labs' cells where they look unlike what it has learnt; where a source
@@ -40,20 +44,26 @@ def fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
 
     Returns what the default one is expected to do on the other labs.
     """
-    settings = made.config.classifiers
-    elsewhere = [lab.name for lab in made.labs if lab.name not in settings.source]
-    labelled = made.cells["domain"].isin(settings.source) & made.cells["label"].notna()
-    labels = made.cells.loc[labelled, "label"].to_numpy(object)
+    settings = represented.config.classifiers
+    elsewhere = [lab.name for lab in represented.labs if lab.name not in settings.source]
+    labelled = represented.cells["domain"].isin(settings.source) & represented.cells["label"].notna()
+    labels = represented.cells.loc[labelled, "label"].to_numpy(object)
     learnt = learnt_level(labels).project_all(labels).astype(str)
-    rows, others = (np.flatnonzero(which) for which in (labelled, ~made.cells["domain"].isin(settings.source)))
-    labs = made.cells["domain"].to_numpy(object)[rows]
+    rows, others = (np.flatnonzero(which) for which in (labelled, ~represented.cells["domain"].isin(settings.source)))
+    labs = represented.cells["domain"].to_numpy(object)[rows]
     few = few_labelled(labs)
     if few:
-        others = np.union1d(others, np.flatnonzero(made.cells["domain"].isin(few) & made.cells["label"].isna()))
-    others = others[made.cells["cell_found"].to_numpy(bool)[others]]
+        others = np.union1d(
+            others, np.flatnonzero(represented.cells["domain"].isin(few) & represented.cells["label"].isna())
+        )
+    others = others[represented.cells["cell_found"].to_numpy(bool)[others]]
 
     unlike = Unlike.fit(
-        made.described(rows), learnt, groups=made.groups[rows], patients=made.patients[rows], seed=made.config.seed
+        represented.described(rows),
+        learnt,
+        groups=represented.groups[rows],
+        patients=represented.patients[rows],
+        seed=represented.config.seed,
     )
     if unlike is not None:
         save_unlike(unlike, out / UNLIKE)
@@ -63,28 +73,30 @@ def fit_classifiers(made: Represented, out: Path) -> list[dict[str, Any]]:
     )
 
     def fit_one(name: str) -> list[dict[str, Any]]:
-        model, features = made.classifier(name), made.inputs(rows)
-        if name == VIEWS:  # a pipeline of one step; how weights are handed to steps depends on a global setting
+        model, features = represented.classifier(name), represented.inputs(rows)
+        if isinstance(
+            model[-1], ViewsClassifier
+        ):  # a pipeline of one step; how weights are handed to steps depends on a global setting
             model[-1].fit(features, learnt, lab_weights(labs))
         else:
             model.fit(features, learnt)
         place = out / CLASSIFIERS / f"{slug(name)}.skops"
-        groups, patients = made.groups[rows], made.patients[rows]
-        held = ask_held_out(model, features, learnt, groups=groups, patients=patients, seed=made.config.seed)
+        groups, patients = represented.groups[rows], represented.patients[rows]
+        held = ask_held_out(model, features, learnt, groups=groups, patients=patients, seed=represented.config.seed)
         calibration = None if held is None else calibrated(held)
         if held and calibration:
             save_held_out(held, place.with_suffix(ENDING))
             save_calibration(calibration, place.with_suffix(".json"))
-        if name == VIEWS and len(others):
+        if isinstance(model[-1], ViewsClassifier) and len(others):
             adapt = adapted_beside if few else ViewsClassifier.suited
-            model = make_pipeline(adapt(model[-1], made.inputs(others), expected))
+            model = make_pipeline(adapt(model[-1], represented.inputs(others), expected))
         save_classifier(model, place)
         if name != settings.default or not calibration:
             return []
-        asked = [expected_on(made, lab, name, model, calibration, settings.source, expected) for lab in elsewhere]
+        asked = [expected_on(represented, lab, model, calibration, settings.source, expected) for lab in elsewhere]
         return [row for row in asked if row is not None]
 
-    sizes = [appetite(name, made.features.nbytes) for name in settings.names]
+    sizes = [appetite(name, represented.features.nbytes) for name in settings.names]
     done = in_parallel(fit_one, settings.names, sizes)
     accuracies = dict(track(done, total=len(settings.names), what="fitting the run's classifiers"))
     found = accuracies.get(settings.default, [])
@@ -118,8 +130,82 @@ def adapted_beside(classifier: ViewsClassifier, X: Any, expected: Expected | Non
     ----------
     classifier : ViewsClassifier
     X : float array of shape (N, V, F), or `dorl.cells.rows.StoredRows`
-        Views of those cells; fewer than `dorl.classification.views.FEWEST` change nothing.
+        Views of those cells; fewer than `dorl.classification.views.MIN_ADAPTED_CELLS` change nothing.
     expected : Expected, optional
         As for `ViewsClassifier.adapted`.
     """
-    return classifier.adapted(X, expected=expected) if len(X) >= FEWEST else classifier
+    return classifier.adapted(X, expected=expected) if len(X) >= MIN_ADAPTED_CELLS else classifier
+
+
+def expected_on(
+    represented: Represented,
+    lab: str,
+    model: Pipeline,
+    calibration: Calibration,
+    source: Sequence[str],
+    expected: Expected | None = None,
+) -> dict[str, Any] | None:
+    """The accuracy expected of a classifier on a lab's cells, labelled or not.
+
+    Images in which no cell was found get no class, and don't count.
+
+    Parameters
+    ----------
+    represented : Represented
+    lab : str
+    model : Pipeline
+        Fitted; the one over views may have adapted.
+    calibration : Calibration
+        Of the model before it adapted.
+    source : sequence of str
+        Labs that it learnt from.
+    expected : Expected, optional
+        The mix of classes that it has adapted with.
+
+    Returns
+    -------
+    dict or None
+        ``source``, ``lab``, ``cells``, ``accuracy`` with its 95 % interval ``low`` and ``high`` (0-1), ``adapted``, and
+        the estimated ``mix`` of classes, where one is expected. None where no cell was found.
+    """
+    rows = represented.found_in(lab)
+    if not len(rows):
+        return None
+    asked = model[-1] if isinstance(model[-1], ViewsClassifier) else model
+    accuracy, low, high = expected_accuracy(calibration, asked, represented.inputs(rows), expected)
+    adapted = bool(getattr(model[-1], "adapted_", False))
+    found: dict[str, Any] = {"source": list(source), "lab": lab, "cells": len(rows), "adapted": adapted}
+    if expected is not None and len(rows) >= MIN_MIX_CELLS:
+        mix = expected.estimate(calibration.apply(asked.predict_proba(represented.inputs(rows))), unlike=adapted)
+        found["mix"] = {str(name): round(float(share), 4) for name, share in zip(asked.classes_, mix, strict=True)}
+    return {**found, "accuracy": round(accuracy, 4), "low": round(low, 4), "high": round(high, 4)}
+
+
+def expected_without_labels(represented: Represented, trains: Sequence[str]) -> list[dict[str, Any]]:
+    """What the default classifier of each of the labs `trains` is expected to do on each lab without labels.
+
+    Of an evaluation, which keeps no classifier; each is fitted to all labelled cells of its lab, and adapts to the lab
+    without labels where it can. Rows as of `expected_on`; a lab with too few cells to calibrate by gives none.
+    """
+    name = represented.config.classifiers.default
+    unlabelled = [lab.name for lab in represented.labs if not lab.classes]
+    jobs = list(trains) if unlabelled else []
+    found = []
+    for train in track(jobs, total=len(jobs), what="estimating the accuracy on labs without labels"):
+        rows = np.flatnonzero((represented.cells["domain"] == train) & represented.cells["label"].notna())
+        labels = represented.cells["label"].to_numpy(object)[rows]
+        learnt = learnt_level(labels).project_all(labels).astype(str)
+        model, inputs = represented.classifier(name), represented.inputs(rows)
+        groups, patients = represented.groups[rows], represented.patients[rows]
+        calibration = calibrate(model, inputs, learnt, groups=groups, patients=patients, seed=represented.config.seed)
+        if calibration is None:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the iteration limits are the paper's
+            model.fit(inputs, learnt)
+        for lab in unlabelled:
+            others = represented.inputs(represented.found_in(lab))
+            adapts = isinstance(model[-1], ViewsClassifier) and len(others)
+            suited = make_pipeline(model[-1].suited(others)) if adapts else model
+            found.append(expected_on(represented, lab, suited, calibration, [train]))
+    return [row for row in found if row is not None]

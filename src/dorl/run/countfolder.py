@@ -80,9 +80,9 @@ class FieldStore:
         InputError
             If the folder holds a count of another source, or anything that isn't one.
         """
-        told = out / FOUND / SOURCE
-        if told.is_file():
-            if changed := otherwise(told, source, remove=str(out)):
+        note = out / FOUND / SOURCE
+        if note.is_file():
+            if changed := otherwise(note, source, remove=str(out)):
                 raise InputError(
                     f"{out}: holds a count with other settings ({', '.join(changed)}); choose another folder for --out"
                 )
@@ -90,7 +90,7 @@ class FieldStore:
             raise InputError(f"{out}: is not empty and holds no count; choose another folder for --out")
         else:
             make_folder(out)
-            write_json(told, dict(source))
+            write_json(note, dict(source))
         return cls(out, source)
 
     def name(self, names: Mapping[str, str], contents: Mapping[str, str]) -> None:
@@ -187,7 +187,7 @@ class FieldStore:
     def tidy(self, paths: Sequence[str]) -> None:
         """Take away masks and pictures of fields that aren't among `paths`, and the oldest of what is kept.
 
-        `dorl.runtime.kept.LIMIT` is how much is kept.
+        `dorl.runtime.kept.MAX_KEPT_BYTES` is how much is kept.
         """
         self._results.tidy({f"{folder}/{self._names[path]}" for folder in (MASKS, ANNOTATED) for path in paths})
         self._kept.tidy()

@@ -10,8 +10,8 @@ import pandas as pd
 from dorl.classification.differential import (
     APART,
     COLUMNS,
-    ENOUGH,
     LEUKOCYTE,
+    MIN_COUNTED_CELLS,
     UNCLASSIFIED,
     UNLIKE,
     differential,
@@ -135,15 +135,18 @@ def to_review(cells: pd.DataFrame) -> pd.DataFrame:
 def tell_counts(counts: pd.DataFrame, by_sample: pd.DataFrame, *, each_unlike: bool) -> None:
     """Say where a differential rests on too few leukocytes, or unlike cells can't be told one by one."""
     of_sample = by_sample[by_sample["class"] == WHITE]
-    few = of_sample[of_sample["cells"] < ENOUGH]
+    few = of_sample[of_sample["cells"] < MIN_COUNTED_CELLS]
     if len(few) == 1 == len(of_sample):
         say(
-            f"percentages of {counted(int(few['cells'].iat[0]), 'leukocyte')}: laboratories report them of {ENOUGH} "
-            "or more; the intervals are wide, count more fields"
+            f"percentages of {counted(int(few['cells'].iat[0]), 'leukocyte')}: laboratories report them of "
+            f"{MIN_COUNTED_CELLS} or more; the intervals are wide, count more fields"
         )
     elif len(few):
         have = "has" if len(few) == 1 else "have"
-        say(f"{len(few)} of {len(of_sample)} samples {have} fewer than {ENOUGH} leukocytes: their intervals are wide")
+        say(
+            f"{len(few)} of {len(of_sample)} samples {have} fewer than {MIN_COUNTED_CELLS} leukocytes: "
+            "their intervals are wide"
+        )
     if not each_unlike:
         say(
             "these cells are another lab's, and too few to learn what is usual there: those called unlike count in "

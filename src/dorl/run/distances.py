@@ -16,12 +16,12 @@ from dorl.run.folder import PUBLISHED
 from dorl.runtime.inference import over_batches
 
 #: cells of a lab that are compared where their tokens must be made anew
-FEWER = 150
+MAX_REMADE_CELLS = 150
 #: stage, and what a lab's distance is measured on there
 STAGES = {"before": "tokens averaged inside the mask", "after": "the autoencoder's features"}
 
 
-def distances(made: Represented) -> list[dict[str, Any]]:
+def distances(represented: Represented) -> list[dict[str, Any]]:
     """Distances of the labs from each other, on the same cells at both stages.
 
     Returns
@@ -30,24 +30,26 @@ def distances(made: Represented) -> list[dict[str, Any]]:
         A row a stage and a pair of labs: ``stage`` (a key of `STAGES`), and the columns of
         `dorl.classification.distances.lab_distances`.
     """
-    labs = made.cells["domain"].to_numpy(object)
-    published = made.config.method == PUBLISHED
-    rows = drawn_cells(labs, seed=made.config.seed, most=MAX_CELLS if published else FEWER)
-    before = stored_means(made.store, rows) if published else token_means(made, rows)
+    labs = represented.cells["domain"].to_numpy(object)
+    published = represented.config.method == PUBLISHED
+    rows = drawn_cells(labs, seed=represented.config.seed, most=MAX_CELLS if published else MAX_REMADE_CELLS)
+    before = stored_means(represented.store, rows) if published else token_means(represented, rows)
     found = []
-    for stage, features in zip(STAGES, (before, made.features[rows]), strict=True):
-        by_lab = {lab.name: features[labs[rows] == lab.name] for lab in made.labs}
-        table = lab_distances(by_lab, seed=made.config.seed).round(4)
+    for stage, features in zip(STAGES, (before, represented.features[rows]), strict=True):
+        by_lab = {lab.name: features[labs[rows] == lab.name] for lab in represented.labs}
+        table = lab_distances(by_lab, seed=represented.config.seed).round(4)
         found += [{"stage": stage, **row} for row in table.to_dict("records")]
     return found
 
 
-def token_means(made: Represented, rows: np.ndarray) -> np.ndarray:
+def token_means(represented: Represented, rows: np.ndarray) -> np.ndarray:
     """Tokens of some cells at common references, averaged inside the mask: float32 (M, C)."""
 
     def averaged(some: Sequence[int]) -> np.ndarray:
-        tokens = made.plain_views(some).tokens.float().flatten(2)
+        tokens = represented.plain_views(some).tokens.float().flatten(2)
         weight = tokens[:, -MARKS : 1 - MARKS] + LITTLE
         return (tokens[:, :-MARKS] * weight).sum(2).div(weight.sum(2)).cpu().numpy()
 
-    return np.concatenate([part for _, part in over_batches(averaged, rows.tolist(), device=made.network.device)])
+    return np.concatenate(
+        [part for _, part in over_batches(averaged, rows.tolist(), device=represented.network.device)]
+    )

@@ -21,7 +21,7 @@ from dorl.runtime.inference import batch_size, over_batches
 from dorl.runtime.processes import count, gathered, in_turn, several, share, wait
 from dorl.runtime.progress import say, track
 from dorl.segmentation import Segmenter, cell_crop
-from dorl.segmentation.cell import FoundCell, find_cells
+from dorl.segmentation.cell import FoundCell, find_central_cells
 from dorl.segmentation.pixels import prepare
 from dorl.segmentation.segmenter import SegmenterOutput
 from dorl.words import counted
@@ -109,10 +109,12 @@ def embed(
     def look(batch: Sequence[tuple[Domain, int]]) -> tuple[Cells | None, list[tuple[str, str]]]:
         return _made(segmenter, autoencoder, batch, views, learnt, seed)
 
-    made = over_batches(look, part, device=segmenter.device)
+    batches = over_batches(look, part, device=segmenter.device)
     what = "embedding cells" + (f" (process 1 of {count()})" if several() else "")
     left_out = []
-    for _, (cells, unread) in track(made, total=done + len(part), what=what, done=done, size=lambda pair: len(pair[0])):
+    for _, (cells, unread) in track(
+        batches, total=done + len(part), what=what, done=done, size=lambda pair: len(pair[0])
+    ):
         for key, reason in unread:
             left_out.append((key, reason))
             say(f"left out: {key}: {reason}")
@@ -179,11 +181,11 @@ def _made(
         if isinstance(image, str):
             left_out.append((lab.key(i), image))
             continue
-        told = lab.table.iloc[i]
-        meta = {name: told[name] for name in ("path", "label", "patient", "split")}
+        entry = lab.table.iloc[i]
+        meta = {name: entry[name] for name in ("path", "label", "patient", "split")}
         shape = {"height": image.shape[0], "width": image.shape[1]}
         images.append(image)
-        content: dict[str, Any] = {CONTENT: lab.source.digest(told["path"])}
+        content: dict[str, Any] = {CONTENT: lab.source.digest(entry["path"])}
         rows.append({"key": lab.key(i), "domain": lab.name, **meta, **shape, **content})
     if not images:
         return None, left_out
@@ -233,7 +235,7 @@ def look_at(
     segmenter, autoencoder, images, counts, keys, seed
         As for `dorl.representation.features.see_cells`.
     """
-    cells = find_cells(segmenter, images, logits=out.mask_logits)
+    cells = find_central_cells(segmenter, images, logits=out.mask_logits)
     seen = see_cells(segmenter, autoencoder, images, [cell.mask for cell in cells], counts, keys, seed=seed)
     return seen, cells
 

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-import dorl
 from dorl.cells import CellStore
 from dorl.cells.rows import StoredRows, plain_means
 from dorl.cells.size import relative
 from dorl.cells.views import Views
-from dorl.classification import CLASSIFIERS, VIEWS, make_classifier
+from dorl.classification import make_classifier
 from dorl.domains import Domain, read_domains
 from dorl.errors import InputError
 from dorl.files import atomic
-from dorl.names import text_of
 from dorl.representation import CrossDomainAutoencoder, encode_cells
 from dorl.representation.features import SeenCells
 from dorl.run.autoencoders import (
-    AUTO,
     align_labs,
     bundled,
     chosen_method,
@@ -43,22 +40,15 @@ from dorl.run.folder import (
     CELLS,
     PUBLISHED,
     SEGMENTER,
-    ClassifierSettings,
-    LabConfig,
     RunConfig,
-    SegmenterConfig,
     ViewsSettings,
     check_folder,
     claim,
     refuse_among_images,
     release,
 )
-from dorl.run.mixes import DEFAULT, file_shares
-from dorl.run.presets import (
-    DEFAULT_CLASSIFIER,
-    check_seed,
-    settings_of,
-)
+from dorl.run.presets import check_seed
+from dorl.run.settings import FitSettings
 from dorl.runtime.memory import give_back_memory
 from dorl.runtime.processes import in_turn, is_main
 from dorl.runtime.progress import say
@@ -196,12 +186,6 @@ def domain_index(labs: Sequence[Domain], cells: pd.DataFrame) -> np.ndarray:
     return cells["domain"].map(numbers).to_numpy(np.int64)
 
 
-def fingerprint(lab: Domain) -> str:
-    """Changes with the lab's images, labels and masks' names."""
-    text = lab.table.to_csv(index=False) + lab.layout + " ".join(map(lab.source.digest, lab.table["path"]))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 def check_labels(labs: Sequence[Domain], folds: int, source: Sequence[str]) -> None:
     """Refuse, before any long work, labs that the protocol could not divide into folds, and unknown source labs."""
     for lab in labs:
@@ -233,26 +217,8 @@ def represent(
     labs: Sequence[str | Domain],
     *,
     out: Path,
-    kind: str,
-    segmenter: str | Path,
-    encoder: str | Path | None = None,
-    autoencoder: str | Path | None = None,
-    source: Sequence[str] | None = None,
-    method: str = AUTO,
-    views: bool = True,
-    classes: Sequence[str] = (),
-    protocols: Sequence[str] = ("transductive",),
-    expect: str = DEFAULT,
-    folds: int = 5,
-    split: bool = False,
-    patient_from: str = "",
-    preset: str = "auto",
-    epochs: int | None = None,
-    iterations: int | None = None,
-    accumulate: int = 1,
-    seed: int = 0,
-    precision: str = "auto",
-    device: str | None = None,
+    kind: Literal["run", "evaluation"],
+    settings: FitSettings,
     check: Callable[[Sequence[Domain]], None] = lambda labs: None,
 ) -> Represented:
     """Read, claim the folder, embed, train the autoencoder, extract features; goes on where it was interrupted.
@@ -260,68 +226,37 @@ def represent(
     The arguments are those of `dorl.fit` and `dorl.evaluate`; `check` refuses labs that its caller can't use.
     It is asked twice: before any work, and once it is known which images can be read.
     """
+    folds, device = settings.folds, settings.device
     if folds < 2:
         raise InputError(f"folds is {folds}: give 2 or more")
-    check_seed(seed)
+    check_seed(settings.seed)
     check_folder(out)
-    level = check_classes(classes)
-    domains = [at_level(lab, level) for lab in read_domains(labs, patient_from=patient_from)]
+    level = check_classes(settings.classes)
+    domains = [at_level(lab, level) for lab in read_domains(labs, patient_from=settings.patient_from)]
     refuse_among_images(out, labs, domains)
     check(domains)
     labelled = [lab.name for lab in domains if len(lab.classes)]
-    source = list(source) if source else labelled
+    source = list(settings.source or labelled)
     check_labels(domains, folds, source)
     labels = [label for lab in domains if lab.name in source for label in lab.classes]
-    network = Segmenter.load(segmenter, encoder=encoder, device=device, precision=precision)
-    classified = len(learnt_level(labels).classes) > 1
-    if autoencoder is not None and "unseen" in protocols:
+    network = Segmenter.load(settings.segmenter, encoder=settings.encoder, device=device, precision=settings.precision)
+    if settings.autoencoder is not None and "unseen" in settings.protocols:
         raise InputError(
             "the protocol 'unseen' trains autoencoders of its own: leave --autoencoder or that protocol out"
         )
-    given = None if autoencoder is None else load_autoencoder(autoencoder, network, device=device)
-    method = chosen_method(method, given)
-    looked_at = Views(restained=Views.restained if views else 0) if method == CELL else None
+    given = None if settings.autoencoder is None else load_autoencoder(settings.autoencoder, network, device=device)
+    method = chosen_method(settings.method, given)
     start = given if given is not None or method == PUBLISHED else bundled(network, device=device)
-    config = RunConfig(
-        kind=kind,  # type: ignore[arg-type]
-        dorl=dorl.__version__,
-        seed=seed,
-        protocols=list(protocols),
-        labs=[
-            LabConfig(
-                name=lab.name,
-                path=text_of(str(lab.root)),
-                layout=lab.layout,
-                images=len(lab),
-                labelled=int(pd.notna(lab.labels).sum()),
-                left_out=len(lab.left_out),
-                fingerprint=fingerprint(lab),
-            )
-            for lab in domains
-        ],
-        segmenter=SegmenterConfig(
-            name=text_of(str(segmenter)),
-            base=network.base,
-            encoder="" if encoder is None else text_of(str(encoder)),
-            rank=network.rank,
-            precision=network.precision,
-            digest=network.digest(),
-        ),
-        method=method,  # type: ignore[arg-type]
-        views=ViewsSettings(**asdict(looked_at), size=True) if looked_at else ViewsSettings(),
-        autoencoder=settings_of(
-            network, method, start, given, preset=preset, epochs=epochs, iterations=iterations, accumulate=accumulate
-        ),
-        classifiers=ClassifierSettings(
-            names=[*([VIEWS] if looked_at else []), *CLASSIFIERS] if classified else [],
-            default=VIEWS if looked_at else DEFAULT_CLASSIFIER,
-            source=source,
-            classes=[] if level is None else list(level.classes),
-            folds=folds,
-            split=split,
-            expect=text_of(expect),
-            shares=file_shares(expect),
-        ),
+    config = settings.config(
+        kind,
+        domains,
+        network,
+        method,
+        source=source,
+        classes=[] if level is None else level.classes,
+        classified=len(learnt_level(labels).classes) > 1,
+        start=start,
+        given=given,
     )
     new = in_turn(lambda: claim(out, config), lambda: False)
     for lab in domains:
@@ -383,27 +318,33 @@ def _embedded(
 
 
 def represented_without(
-    made: Represented, tested: str, folder: Path, *, device: str | None = None, what: str
+    represented: Represented, tested: str, folder: Path, *, device: str | None = None, what: str
 ) -> Represented:
     """The same cells by an autoencoder of cells that saw nothing of the `tested` lab's images, kept in `folder`.
 
     Copies of its images in other labs are left out, too. Where nothing is learnt from the labs, they are as they were.
     """
-    settings = made.config.autoencoder
+    settings = represented.config.autoencoder
     if not settings.max_iterations and not settings.aligned:
-        return replace(made, unseen=tested)
+        return replace(represented, unseen=tested)
     place = folder / AUTOENCODER
-    own = made.groups[(made.cells["domain"] == tested).to_numpy()]
-    hidden = set(made.cells["key"][np.isin(made.groups, own)])
-    others = [lab.take([lab.key(i) not in hidden for i in range(len(lab))]) for lab in made.labs if lab.name != tested]
-    model = tuned(others, made.network, made.config, place, start=made.start, device=device, what=what)
-    store = made.store
+    own = represented.groups[(represented.cells["domain"] == tested).to_numpy()]
+    hidden = set(represented.cells["key"][np.isin(represented.groups, own)])
+    others = [
+        lab.take([lab.key(i) not in hidden for i in range(len(lab))]) for lab in represented.labs if lab.name != tested
+    ]
+    model = tuned(
+        others, represented.network, represented.config, place, start=represented.start, device=device, what=what
+    )
+    store = represented.store
     if settings.max_iterations:
-        store = _embedded(made.labs, made.network, made.config, folder / CELLS, model).store
+        store = _embedded(represented.labs, represented.network, represented.config, folder / CELLS, model).store
     cells = store.table
-    seen = np.where(cells["key"].isin(hidden), -1, domain_index(made.labs, cells))
-    align_labs(model, store, seen, made.config, place)
-    return replace(made, store=store, cells=cells, features=stored_features(store, model), model=model, unseen=tested)
+    seen = np.where(cells["key"].isin(hidden), -1, domain_index(represented.labs, cells))
+    align_labs(model, store, seen, represented.config, place)
+    return replace(
+        represented, store=store, cells=cells, features=stored_features(store, model), model=model, unseen=tested
+    )
 
 
 def stored_features(store: CellStore, model: CrossDomainAutoencoder) -> np.ndarray:

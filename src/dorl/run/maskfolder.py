@@ -134,7 +134,7 @@ class MaskNotes:
     ) -> None:
         """Write ``cells.csv`` and the measures, and take away what isn't among the files `asked` for.
 
-        Of what is kept, the oldest goes beyond `dorl.runtime.kept.LIMIT`.
+        Of what is kept, the oldest goes beyond `dorl.runtime.kept.MAX_KEPT_BYTES`.
         """
         self._results.tidy(set(asked))
         self._kept.tidy()

@@ -14,10 +14,11 @@ from sklearn.pipeline import make_pipeline
 from dorl.cells.rows import with_last
 from dorl.cells.size import log_diameter, usual
 from dorl.cells.views import Views
-from dorl.classification import VIEWS, Calibration, load_calibration, load_classifier
+from dorl.classification import Calibration, load_calibration, load_classifier
 from dorl.classification.heldout import HeldOut
-from dorl.classification.mix import FEWEST, Expected
+from dorl.classification.mix import MIN_MIX_CELLS, Expected
 from dorl.classification.unlike import Unlike
+from dorl.classification.views import ViewsClassifier
 from dorl.domains import read_image
 from dorl.errors import InputError
 from dorl.representation import CrossDomainAutoencoder
@@ -41,7 +42,7 @@ from dorl.run.mixes import expected_mix
 from dorl.run.unlikeness import load_unlike
 from dorl.runtime.inference import over_batches
 from dorl.segmentation import Segmenter
-from dorl.segmentation.cell import find_cells
+from dorl.segmentation.cell import find_central_cells
 
 #: images that `DoRL` embeds at once
 BATCH = 32
@@ -71,15 +72,17 @@ class DoRL:
     elsewhere : bool
         Whether the cells that it was made to suit (`suited`) are another lab's.
     each_unlike : bool
-        Whether `unlike` tells single cells of those: not of another lab's that are too few to learn their common shift.
+        Whether `unlike` holds for each of these cells. It doesn't for a few cells of another lab, whose common shift
+        can't be learnt.
     usual_size : float
         The median of their `dorl.cells.size.log_diameter`; NaN where that isn't known, and each cell counts as usual.
     stays : float or None
-        Share of them, 0-1, whose class stays as it was before the classifier adapted, each corrected by its mix; where
-        it could adapt but wasn't to, whose class would stay. None where there is nothing to adapt to.
+        Share of these cells, 0-1, whose class is the same before and after the classifier adapted, each corrected by
+        its mix. With adapting switched off, it is the share whose class would stay. None where there is nothing to
+        adapt to.
     mix : float array of shape (C,) or None
-        Share of each class in the cells that it was made to suit (`suited`), by which probabilities are corrected; None
-        where they aren't.
+        Share of each class in the cells that it was made to suit (`suited`). Probabilities are corrected by it. None
+        where they aren't corrected.
     """
 
     def __init__(
@@ -213,13 +216,19 @@ class DoRL:
         return self.config.method == CELL or self.of_grids
 
     @property
+    def over_views(self) -> ViewsClassifier | None:
+        """The classifier that takes all numbers of several views, and adapts; None where another one predicts."""
+        last = None if self.classifier is None else self.classifier[-1]
+        return last if isinstance(last, ViewsClassifier) else None
+
+    @property
     def of_grids(self) -> bool:
         """Whether its classifier is that of a run of dorl 0.1 which takes views, but not s of these."""
-        return self.config.method == PUBLISHED and self.classifier_name == VIEWS
+        return self.config.method == PUBLISHED and self.over_views is not None
 
     def _views(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         out = self.segmenter(prepared(images, self.segmenter.image_size))
-        cells = find_cells(self.segmenter, images, logits=out.mask_logits)
+        cells = find_central_cells(self.segmenter, images, logits=out.mask_logits)
         return self.inputs_of(images, [cell.mask for cell in cells]), np.array([cell.confidence for cell in cells])
 
     def inputs_of(self, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]) -> np.ndarray:
@@ -314,9 +323,9 @@ class DoRL:
         other = copy(self)
         other.mix, other._expected = None, None
         other.usual_size = self._usual(inputs)
-        if adapt and self.classifier_name == VIEWS:
-            suited = self._fitted()[-1].suited(other._sized(inputs), expected)
-            if suited is not self._fitted()[-1]:
+        if adapt and self.over_views is not None:
+            suited = self.over_views.suited(other._sized(inputs), expected)
+            if suited is not self.over_views:
                 other.classifier = make_pipeline(suited)
         if not len(inputs):
             other.elsewhere, other.each_unlike, other.stays = False, True, None
@@ -324,7 +333,7 @@ class DoRL:
         described = self.described(inputs) if self.unlike is not None else inputs
         elsewhere = self.unlike is not None and self.unlike.of_another_lab(described)
         said, first = other.probabilities(inputs), other.first_probabilities(inputs)
-        if expected is not None and len(inputs) >= FEWEST:
+        if expected is not None and len(inputs) >= MIN_MIX_CELLS:
             other.mix, other._expected = expected.estimate(said, unlike=elsewhere), expected
             said = expected.correct(said, other.mix)
         if adapt and elsewhere and self.unlike is not None:
@@ -379,23 +388,27 @@ class DoRL:
         """Probabilities (N, C) of what `inputs` gives of N cells, calibrated, and corrected by `mix`."""
         return self._corrected(self._fitted().predict_proba(self._sized(features)))
 
-    def _corrected(self, said: np.ndarray) -> np.ndarray:
+    def _corrected(self, probabilities: np.ndarray) -> np.ndarray:
         """What the classifier says (N, C), calibrated, and corrected by `mix`."""
-        said = said if self.calibration is None else self.calibration.apply(said)
-        return said if self.mix is None or self._expected is None else self._expected.correct(said, self.mix)
+        probabilities = probabilities if self.calibration is None else self.calibration.apply(probabilities)
+        return (
+            probabilities
+            if self.mix is None or self._expected is None
+            else self._expected.correct(probabilities, self.mix)
+        )
 
     def first_probabilities(self, inputs: np.ndarray) -> np.ndarray | None:
         """`probabilities` as they were before the classifier adapted to any lab; None where it hasn't."""
-        if self.classifier_name != VIEWS or not self._fitted()[-1].adapted_:
+        if self.over_views is None or not self.over_views.adapted_:
             return None
-        said = self._fitted()[-1].first_proba(self._sized(inputs))
-        return said if self.calibration is None else self.calibration.apply(said)
+        probabilities = self.over_views.first_proba(self._sized(inputs))
+        return probabilities if self.calibration is None else self.calibration.apply(probabilities)
 
     def agreement(self, inputs: np.ndarray) -> float | None:
         """Share of cells whose class would stay if the classifier adapted to them; None where it wouldn't adapt."""
-        if self.classifier_name != VIEWS:
+        if self.over_views is None:
             return None
-        return self._fitted()[-1].agreement(self._sized(inputs, self._usual(inputs)))
+        return self.over_views.agreement(self._sized(inputs, self._usual(inputs)))
 
     def predict(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
         """The likeliest class of each image, None where no cell was found: object array (N,) of str or None.
@@ -409,7 +422,7 @@ class DoRL:
 
     def _whole(self, images: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         features, logits = self._encoded(prepared(images, self.segmenter.image_size))
-        cells = find_cells(self.segmenter, images, logits=logits)
+        cells = find_central_cells(self.segmenter, images, logits=logits)
         return features, np.array([cell.confidence for cell in cells])
 
     def _encoded(self, small: np.ndarray) -> tuple[np.ndarray, torch.Tensor]:

@@ -45,93 +45,105 @@ def check_protocols(protocols: Sequence[str], labs: Sequence[Domain], *, split: 
             check_split(lab.name, lab.labels, lab.table["split"].to_numpy(object))
 
 
-def run_protocols(made: Represented, *, device: str | None = None) -> ProtocolResult:
+def run_protocols(represented: Represented, *, device: str | None = None) -> ProtocolResult:
     """Every protocol that the run's config names, over all labs with labels.
 
     For "unseen", an autoencoder is made per tested lab without any image of it, and kept below ``unseen/``.
     """
-    names = [lab.name for lab in made.labs if len(lab.classes)]
-    trains = trainable(made.labs)
-    settings = made.config.classifiers
+    names = [lab.name for lab in represented.labs if len(lab.classes)]
+    trains = trainable(represented.labs)
+    settings = represented.config.classifiers
     common: dict[str, Any] = {
         "classifiers": settings.names or list(CLASSIFIERS),
         "folds": settings.folds,
-        "seed": made.config.seed,
+        "seed": represented.config.seed,
         "explain": [settings.default],
-        "shared": shared_width(made.model) if made.config.method == CELL else 0,
+        "shared": shared_width(represented.model) if represented.config.method == CELL else 0,
         "split": settings.split,
     }
     parts = []
-    if "transductive" in made.config.protocols:
-        labs = lab_features(made, names)
+    if "transductive" in represented.config.protocols:
+        labs = lab_features(represented, names)
         method = METHODS["transductive"]
         parts.append(cross_lab(labs, method=method, trains=trains, tests=names, adapt=True, **common))
-    if "unseen" in made.config.protocols:
-        parts += [_unseen(made, name, trains, common, device) for name in _unseen_labs(made)]
-    if "left-out" in made.config.protocols:
-        parts += [_left_out(made, name, trains, common) for name in names]
+    if "unseen" in represented.config.protocols:
+        parts += [_unseen(represented, name, trains, common, device) for name in _unseen_labs(represented)]
+    if "left-out" in represented.config.protocols:
+        parts += [_left_out(represented, name, trains, common) for name in names]
     result = ProtocolResult.concat(parts)
     single = [f"{name}: has a single class: tested on, not trained on." for name in names if name not in trains]
     result.notes[:0] = single
     return result
 
 
-def follow_protocols(made: Represented, *, device: str | None = None) -> None:
+def follow_protocols(represented: Represented, *, device: str | None = None) -> None:
     """What `run_protocols` needs of the processes beside the main one: their part of each autoencoder's training."""
-    if "unseen" in made.config.protocols:
-        for name in _unseen_labs(made):
-            _without(made, name, device)
+    if "unseen" in represented.config.protocols:
+        for name in _unseen_labs(represented):
+            _without(represented, name, device)
 
 
-def _unseen_labs(made: Represented) -> list[str]:
+def _unseen_labs(represented: Represented) -> list[str]:
     """Labs that another one can be trained for."""
-    return [lab.name for lab in made.labs if len(lab.classes) and set(trainable(made.labs)) - {lab.name}]
+    return [lab.name for lab in represented.labs if len(lab.classes) and set(trainable(represented.labs)) - {lab.name}]
 
 
-def lab_features(made: Represented, names: Sequence[str]) -> dict[str, LabFeatures]:
+def lab_features(represented: Represented, names: Sequence[str]) -> dict[str, LabFeatures]:
     """What classifiers take of each lab's cells, and their labels."""
-    labels = made.cells["label"].where(made.cells["label"].notna(), None).to_numpy(object)
-    splits = made.cells["split"].where(made.cells["split"].notna(), None).to_numpy(object)
-    rows = {name: np.flatnonzero(made.cells["domain"] == name) for name in names}
+    labels = represented.cells["label"].where(represented.cells["label"].notna(), None).to_numpy(object)
+    splits = represented.cells["split"].where(represented.cells["split"].notna(), None).to_numpy(object)
+    rows = {name: np.flatnonzero(represented.cells["domain"] == name) for name in names}
     return {
-        name: LabFeatures(made.inputs(of), labels[of], made.groups[of], made.patients[of], splits[of])
+        name: LabFeatures(
+            represented.inputs(of), labels[of], represented.groups[of], represented.patients[of], splits[of]
+        )
         for name, of in rows.items()
     }
 
 
-def _left_out(made: Represented, tested: str, trains: Sequence[str], common: dict[str, Any]) -> ProtocolResult:
+def _left_out(represented: Represented, tested: str, trains: Sequence[str], common: dict[str, Any]) -> ProtocolResult:
     """All other labs that can be trained on, learnt together at the classes that they share, and tested on one lab."""
     sources = [name for name in trains if name != tested]
-    rows = np.flatnonzero(made.cells["domain"].isin(sources) & made.cells["label"].notna())
-    labels = made.cells["label"].to_numpy(object)[rows]
-    splits = made.cells["split"].where(made.cells["split"].notna(), None).to_numpy(object)[rows]
+    rows = np.flatnonzero(represented.cells["domain"].isin(sources) & represented.cells["label"].notna())
+    labels = represented.cells["label"].to_numpy(object)[rows]
+    splits = represented.cells["split"].where(represented.cells["split"].notna(), None).to_numpy(object)[rows]
     learnt = learnt_level(labels).project_all(labels)
-    together = LabFeatures(made.inputs(rows), learnt, made.groups[rows], made.patients[rows], splits)
+    together = LabFeatures(
+        represented.inputs(rows), learnt, represented.groups[rows], represented.patients[rows], splits
+    )
     name = "+".join(sources)
-    labs = {name: together, **lab_features(made, [tested])}
+    labs = {name: together, **lab_features(represented, [tested])}
     method = METHODS["left-out"]
     return cross_lab(labs, method=method, trains=[name], tests=[tested], own=False, adapt=True, **common)
 
 
-def _without(made: Represented, tested: str, device: str | None) -> Represented:
+def _without(represented: Represented, tested: str, device: str | None) -> Represented:
     """The same cells, represented by an autoencoder that has seen none of the `tested` lab."""
-    folder = made.store.path.parent / "unseen" / tested
+    folder = represented.store.path.parent / "unseen" / tested
     folder.mkdir(parents=True, exist_ok=True)
     say(f"{tested} as the unseen lab")
     what = f"training without {tested}"
-    if made.config.method == CELL:
-        return represented_without(made, tested, folder, device=device, what=what)
-    others = (made.cells["domain"] != tested).to_numpy()
-    others &= ~np.isin(made.groups, made.groups[~others])  # nor a copy of its cells in another lab
+    if represented.config.method == CELL:
+        return represented_without(represented, tested, folder, device=device, what=what)
+    others = (represented.cells["domain"] != tested).to_numpy()
+    others &= ~np.isin(represented.groups, represented.groups[~others])  # nor a copy of its cells in another lab
     members = np.flatnonzero(others)
     place = folder / AUTOENCODER
-    model = trained(made.store, made.domain_index, made.config, place, members=members, device=device, what=what)
-    return replace(made, model=model, features=encode_cells(model, made.store))
+    model = trained(
+        represented.store,
+        represented.domain_index,
+        represented.config,
+        place,
+        members=members,
+        device=device,
+        what=what,
+    )
+    return replace(represented, model=model, features=encode_cells(model, represented.store))
 
 
 def _unseen(
-    made: Represented, tested: str, trains: Sequence[str], common: dict[str, Any], device: str | None
+    represented: Represented, tested: str, trains: Sequence[str], common: dict[str, Any], device: str | None
 ) -> ProtocolResult:
-    labs = lab_features(_without(made, tested, device), [*trains, tested])
+    labs = lab_features(_without(represented, tested, device), [*trains, tested])
     sources = [name for name in trains if name != tested]
     return cross_lab(labs, method=METHODS["unseen"], trains=sources, tests=[tested], own=False, **common)

@@ -63,9 +63,12 @@ def write_provenance(run: Path, labs: Sequence[Domain], *, processes: int = 1) -
             for text in lab.table[name].dropna():
                 files[text] = digest_of(lab.root / file_of(text)) if isinstance(lab.source, FileSource) else None
         inputs[lab.name] = {"root": str(lab.root.resolve()), "files": files}
-    made = {**environment(), "processes": str(processes)}
+    made_with = {**environment(), "processes": str(processes)}
     results = {name: digest_of(run / name) for name in RESULTS if (run / name).is_file()}
-    write_json(run / PROVENANCE, {"command": sys.argv[1:2], "environment": made, "inputs": inputs, "results": results})
+    write_json(
+        run / PROVENANCE,
+        {"command": sys.argv[1:2], "environment": made_with, "inputs": inputs, "results": results},
+    )
 
 
 def read_provenance(run: Path) -> dict[str, Any]:

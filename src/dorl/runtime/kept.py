@@ -27,7 +27,7 @@ READING = tuple(
     f"dorl.domains.{name}" for name in ("brightness", "channels", "formats", "images", "masks", "opening", "tiff")
 )
 #: bytes of the results that a folder keeps
-LIMIT = 2**30
+MAX_KEPT_BYTES = 2**30
 
 
 def content_key(*parts: Any) -> str:
@@ -57,7 +57,7 @@ class Kept:
         Bytes of its files that `tidy` leaves.
     """
 
-    def __init__(self, folder: Path, *, limit: int = LIMIT) -> None:
+    def __init__(self, folder: Path, *, limit: int = MAX_KEPT_BYTES) -> None:
         self.folder, self.limit = folder, limit
         self._asked: set[str] = set()
 
@@ -92,8 +92,8 @@ class Kept:
         found = []
         for path in self.folder.glob("*.npz"):
             with suppress(OSError):  # another process removed it
-                told = path.stat()
-                found.append((told.st_mtime_ns, path.name, told.st_size, path))
+                stat = path.stat()
+                found.append((stat.st_mtime_ns, path.name, stat.st_size, path))
         size, removed = sum(one[2] for one in found), 0
         for _, _, count, path in sorted(found):
             if size <= self.limit:

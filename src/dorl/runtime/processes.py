@@ -1,24 +1,22 @@
 """Several processes that do the work of one command together.
 
-`dorl … --processes N` starts them on this machine; ``accelerate launch`` and ``torchrun`` start them on one or many.
+`dorl … --processes N` starts them on this machine by torchrun; ``accelerate launch`` and ``torchrun`` start them on one
+or many.
 Each knows from its environment which one it is. One of them, the main process, talks and writes; the others work in
 silence.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
-import socket
-import subprocess
-import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dorl.errors import DorlError, InputError
 
@@ -29,7 +27,7 @@ T = TypeVar("T")
 
 #: exit status of a process that lost another one; the other's own status says why
 LOST = 75
-#: seconds that the others have to end by themselves once one has failed
+#: seconds that a silent process that failed waits, so that the main one can say why it failed, too
 GRACE = 2.0
 #: set by `launch`, which says itself what became of a process
 SUPERVISED = "DORL_SUPERVISED"
@@ -129,7 +127,7 @@ def lost_another(error: BaseException) -> bool:
 
 
 def launch(words: Sequence[str], processes: int) -> int:
-    """Run ``python -m dorl words`` as several processes on this machine, and wait for them.
+    """Run ``python -m dorl words`` as several processes on this machine by torchrun, and wait for them.
 
     When one fails the others are ended: their work up to the last checkpoint is kept. So they are when this process is
     told to end, by Ctrl-C or otherwise.
@@ -148,107 +146,64 @@ def launch(words: Sequence[str], processes: int) -> int:
 
     Raises
     ------
+    InputError
+        If `processes` is less than 1, or another than the main process was given wrong input.
     DorlError
         If another than the main process failed, or one was killed.
     """
     if processes < 1:
         raise InputError(f"processes is {processes}: give 1 or more")
-    with tempfile.TemporaryFile("w+") as said, _ended_as_by_ctrl_c():
-        port = _free_port()
-        running = [_start(words, number, processes, port, said) for number in range(processes)]
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    silent = ",".join(f"{number}:3" for number in range(1, processes))
+    with tempfile.TemporaryDirectory() as logs, _environment(processes):
+        here = ["--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", str(processes)]
+        streams = ["--redirects", silent or "0", "--log-dir", logs]
         try:
-            while all(process.poll() in (None, 0) for process in running) and any(p.poll() is None for p in running):
-                time.sleep(0.1)
-            _wait(running, GRACE)
-        except KeyboardInterrupt:
-            _end(running, signal.SIGINT)
+            run(parse_args([*here, *streams, "-m", "dorl", *words]))
+        except (KeyboardInterrupt, SignalException):
             return 130
-        finally:
-            statuses = [process.poll() or 0 for process in running]  # of those that ended by themselves
-            _end(running, signal.SIGTERM)
-        said.seek(0)
-        last = next((line.strip() for line in reversed(said.readlines()) if line.strip()), "")
-    return _verdict(statuses, last)
+        except ChildFailedError as error:
+            statuses = {number: failure.exitcode for number, failure in error.failures.items()}
+            return _verdict(statuses, processes, Path(logs))
+    return 0
 
 
 @contextmanager
-def _ended_as_by_ctrl_c() -> Iterator[None]:
-    """Take the signals that end a process as Ctrl-C: the processes it has started would run on without it."""
-    if threading.current_thread() is not threading.main_thread():  # signals are for the main thread alone
-        yield
-        return
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    ending = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {number: signal.signal(number, interrupt) for number in ending}
+def _environment(processes: int) -> Iterator[None]:
+    """What the processes inherit: their threads share out the cores. torchrun says nothing; `launch` does."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    own = {"OMP_NUM_THREADS": str(max(1, cores // processes)), SUPERVISED: "1"}
+    own = {name: value for name, value in own.items() if name not in os.environ}
+    os.environ.update(own)
+    logging.disable(logging.CRITICAL)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        logging.disable(logging.NOTSET)
+        for name in own:
+            del os.environ[name]
 
 
-def _start(words: Sequence[str], number: int, processes: int, port: int, said: IO[str]) -> subprocess.Popen[str]:
-    own = {
-        "RANK": number,
-        "LOCAL_RANK": number,
-        "WORLD_SIZE": processes,
-        "LOCAL_WORLD_SIZE": processes,
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": port,
-        SUPERVISED: 1,
-    }
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = {"OMP_NUM_THREADS": str(max(1, cores // processes))}
-    environment = {**threads, **os.environ, **{name: str(value) for name, value in own.items()}}
-    quiet = None if number == 0 else said
-    # a session of its own: Ctrl-C reaches it once, from here
-    return subprocess.Popen(
-        [sys.executable, "-m", "dorl", *words],
-        env=environment,
-        stdout=quiet,
-        stderr=quiet,
-        text=True,
-        start_new_session=True,
-    )
+def _verdict(statuses: Mapping[int, int], processes: int, logs: Path) -> int:
+    """Exit status of a launch, from those of the processes that failed, the first ones first, and what they printed.
 
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait(running: Sequence[subprocess.Popen[str]], patience: float) -> None:
-    """Until all have ended, or this many seconds."""
-    until = time.monotonic() + patience
-    while any(process.poll() is None for process in running) and time.monotonic() < until:
-        time.sleep(0.05)
-
-
-def _end(running: Sequence[subprocess.Popen[str]], kindly: signal.Signals) -> None:
-    """End those that still run, first kindly."""
-    for how, patience in ((kindly, 10 * GRACE), (signal.SIGKILL, GRACE)):
-        for process in running:
-            if process.poll() is None:
-                process.send_signal(how)
-        _wait(running, patience)
-
-
-def _verdict(statuses: Sequence[int], last: str) -> int:
-    """Exit status of a launch, from those of its processes and the last line of a silent one."""
-    failed = {number: status for number, status in enumerate(statuses) if status not in (0, LOST)}
-    failed = failed or {number: status for number, status in enumerate(statuses) if status}
+    The others were ended by SIGTERM, or lost the one that failed.
+    """
+    failed = {number: status for number, status in statuses.items() if status not in (LOST, -signal.SIGTERM)}
+    failed = failed or dict(statuses)
     killed = {number: status for number, status in failed.items() if status < 0}
-    if not failed or (not killed and 0 in failed):
-        return failed.get(0, 0)
+    if not killed and 0 in failed:
+        return failed[0]
     number, status = next(iter((killed or failed).items()))
     if status < 0:
         why = f"was killed ({signal.Signals(-status).name})"
         why += ", which the system does when memory runs out" if -status == signal.SIGKILL else ""
     else:
+        printed = [line for log in logs.rglob(f"{number}/stderr.log") for line in log.read_text().splitlines()]
+        last = next((line.strip() for line in reversed(printed) if line.strip()), "")
         why = f"failed: {last.removeprefix('dorl: ')}" if last else f"ended with status {status}"
     kind = InputError if status == 2 else DorlError
-    raise kind(f"process {number + 1} of {len(statuses)} {why}; the same command goes on from the last checkpoint")
+    raise kind(f"process {number + 1} of {processes} {why}; the same command goes on from the last checkpoint")

@@ -156,13 +156,13 @@ def result_names(paths: Sequence[str]) -> list[str]:
         for path, name in zip(paths, names, strict=True)
     ]
     # a/x.png and a_x.png still come out alike, A.png and a.png do on some systems, and long names may once they are cut
-    taken: set[str] = set()
-    made = []
+    used: set[str] = set()
+    given = []
     for name in names:
         file, number = shortened(name, ".png"), 1
-        while (same := composed(file).casefold()) in taken:
+        while (same := composed(file).casefold()) in used:
             number += 1
             file = shortened(name, f"_{number}.png")
-        taken.add(same)
-        made.append(file)
-    return made
+        used.add(same)
+        given.append(file)
+    return given

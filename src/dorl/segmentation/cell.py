@@ -61,7 +61,7 @@ class FoundCell:
         return bool(mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
 
 
-def find_cells(
+def find_central_cells(
     segmenter: Segmenter, images: Sequence[np.ndarray], *, logits: torch.Tensor | None = None
 ) -> list[FoundCell]:
     """Find the white cell nearest the centre of each image.

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from dorl.errors import InputError
+from dorl.segmentation.backbones import Backbone
 from dorl.segmentation.backbones.sam import TIED
-from dorl.segmentation.lora import adapter_state, base_digest
-from dorl.segmentation.paired import pair_again
+from dorl.segmentation.lora import adapter_state, add_lora, base_digest
 from dorl.segmentation.pixels import PUBLISHED_MEAN, PUBLISHED_STD
-from dorl.segmentation.segmenter import Segmenter
 from dorl.segmentation.weights import hub
 from dorl.segmentation.weights.convert import spec_from_dict
 from dorl.segmentation.weights.official import (
@@ -25,6 +26,9 @@ from dorl.segmentation.weights.official import (
 )
 from dorl.tensorfiles import load_into, load_tensors, save_tensors, write_pth
 
+if TYPE_CHECKING:
+    from dorl.segmentation.segmenter import Segmenter
+
 #: version of the adapter file's layout
 ADAPTER_FORMAT = 1
 #: backbones that ship inside the package
@@ -33,6 +37,35 @@ BUNDLED = {"tiny": Path(__file__).parent.parent / "weights" / "tiny.safetensors"
 ADAPTER, BASE = "segmenter.safetensors", "base.safetensors"
 #: endings of the official files
 OFFICIAL = (".pth", ".pt", ".bin")
+
+
+@dataclass
+class SegmenterWeights:
+    """What a segmenter's files hold.
+
+    Attributes
+    ----------
+    network : SamModel or Sam2Model
+        With LoRA where the file is an adapter of rank above 0.
+    spec : Backbone
+    base, base_file : str
+        As for `Segmenter`.
+    mean, std : sequence of 3 floats
+        Of the input, RGB on the 0-255 scale.
+    encoder : dict, optional
+        `Embedder.reference` of the encoder that makes the tokens in place of the network.
+    adapter : Path, optional
+        The adapter file, where it is one.
+    """
+
+    network: Any
+    spec: Backbone
+    base: str
+    base_file: str
+    mean: Sequence[float]
+    std: Sequence[float]
+    encoder: dict[str, str] | None = None
+    adapter: Path | None = None
 
 
 def save_base(segmenter: Segmenter, path: str | Path, *, card: dict[str, Any], half: bool = True) -> None:
@@ -59,7 +92,7 @@ def save_base(segmenter: Segmenter, path: str | Path, *, card: dict[str, Any], h
     save_tensors(path, state, header)
 
 
-def load_base(path: Path, **options: Any) -> Segmenter:
+def read_base(path: Path) -> SegmenterWeights:
     """Read what `save_base` wrote."""
     tensors, header = load_tensors(path)
     _check(header, "base", path)
@@ -68,9 +101,7 @@ def load_base(path: Path, **options: Any) -> Segmenter:
     tied = {} if spec.family == "sam2" else TIED
     load_into(network, tensors, path=path, names=set(network.state_dict()) - set(tied))
     origin = "" if path in BUNDLED.values() else str(path.resolve())
-    return Segmenter(
-        network, spec, base=header["name"], base_file=origin, mean=header["mean"], std=header["std"], **options
-    )
+    return SegmenterWeights(network, spec, header["name"], origin, header["mean"], header["std"])
 
 
 def save_adapter(segmenter: Segmenter, path: str | Path) -> None:
@@ -86,12 +117,12 @@ def save_adapter(segmenter: Segmenter, path: str | Path) -> None:
         "mean": segmenter.mean,
         "std": segmenter.std,
     }
-    if segmenter.encoder_reference is not None:
-        header["encoder"] = segmenter.encoder_reference
+    if segmenter.embedder is not None:
+        header["encoder"] = segmenter.embedder.reference()
     save_tensors(path, adapter_state(segmenter.sam), header)
 
 
-def load_adapter(path: Path, **options: Any) -> Segmenter:
+def read_adapter(path: Path) -> SegmenterWeights:
     """Read what `save_adapter` wrote, over the base that it names.
 
     The base is a bundled one, or is looked for beside the adapter (``base.safetensors``, or the file of its name),
@@ -100,23 +131,21 @@ def load_adapter(path: Path, **options: Any) -> Segmenter:
     tensors, header = load_tensors(path)
     _check(header, "adapter", path)
     spec = spec_from_dict(header["spec"])
-    segmenter = _base_of(header, path, spec.image_size, options)
-    if segmenter.spec != spec or base_digest(segmenter.sam) != header["base_digest"]:
+    found = _base_of(header, path, spec.image_size)
+    if found.spec != spec or base_digest(found.network) != header["base_digest"]:
         raise InputError(
             f"{path}: made over another version of {header['base']!r} than is here: run dorl fit or finetune again, or "
             f"put that version of {header['base']}.safetensors beside it as {BASE}"
         )
-    segmenter.mean, segmenter.std = tuple(header["mean"]), tuple(header["std"])
     if header["rank"]:
-        segmenter.add_lora(int(header["rank"]))
-    load_into(segmenter.sam, tensors, path=path, names=adapter_state(segmenter.sam))
-    segmenter.changed()
-    if "encoder" in header:
-        return pair_again(segmenter, header["encoder"], path, **options)
-    return segmenter
+        add_lora(found.network, int(header["rank"]))
+    load_into(found.network, tensors, path=path, names=adapter_state(found.network))
+    found.mean, found.std = header["mean"], header["std"]
+    found.encoder, found.adapter = header.get("encoder"), path
+    return found
 
 
-def _base_of(header: dict[str, Any], path: Path, image_size: int, options: dict[str, Any]) -> Segmenter:
+def _base_of(header: dict[str, Any], path: Path, image_size: int) -> SegmenterWeights:
     """The base of an adapter, without the adapter."""
     name, origin = header["base"], Path(header["base_file"])
     places = [path.parent / BASE]
@@ -128,45 +157,34 @@ def _base_of(header: dict[str, Any], path: Path, image_size: int, options: dict[
     for place in places:
         # an adapter has the name of its base where that is a tuned segmenter
         if place.exists() and place.resolve() != path.resolve():
-            return load_path(place, image_size=image_size, **options)
+            return _read_path(place, image_size=image_size)
     if name in hub.SAM or hub.is_hub_id(name):
-        return load_named(name, image_size=image_size, **options)
+        return _read_named(name, image_size=image_size)
     raise InputError(
         f"{path}: its base {name!r} is in none of {', '.join(map(str, places))}: put it in one of these places"
     )
 
 
-def from_official(
+def read_official(
     sam: str | Path,
     adapter: str | Path | None = None,
     *,
-    mean: Any = None,
-    std: Any = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     image_size: int = 224,
-    base: str | None = None,
-    **options: Any,
-) -> Segmenter:
-    """See `Segmenter.from_official`; `base` is the name that the weights go by, their file's stem by default."""
+) -> SegmenterWeights:
+    """Read the official files; arguments and errors as for `Segmenter.from_official`."""
     path = Path(sam)
     if path.is_file():
         hub.verify(path)
     network, spec = read_official_sam(path, image_size=image_size)
-    default = (SAM_MEAN, SAM_STD) if adapter is None else (PUBLISHED_MEAN, PUBLISHED_STD)
-    segmenter = Segmenter(
-        network,
-        spec,
-        base=base or _official_name(path),
-        base_file=str(path.resolve()),
-        mean=default[0] if mean is None else mean,
-        std=default[1] if std is None else std,
-        **options,
-    )
     if adapter is not None:
         tensors, rank = read_official_adapter(adapter)
-        segmenter.add_lora(rank)
-        load_official_adapter(segmenter.sam, tensors, adapter)
-        segmenter.changed()
-    return segmenter
+        add_lora(network, rank)
+        load_official_adapter(network, tensors, adapter)
+    default = (SAM_MEAN, SAM_STD) if adapter is None else (PUBLISHED_MEAN, PUBLISHED_STD)
+    mean, std = default[0] if mean is None else mean, default[1] if std is None else std
+    return SegmenterWeights(network, spec, _official_name(path), str(path.resolve()), mean, std)
 
 
 def save_official(segmenter: Segmenter, path: str | Path) -> None:
@@ -181,15 +199,15 @@ def _official_name(path: Path) -> str:
     return next((name for name, one in hub.SAM.items() if one.file == path.name), path.stem)
 
 
-def load_named(name: str, *, image_size: int = 224, **options: Any) -> Segmenter:
+def _read_named(name: str, *, image_size: int = 224) -> SegmenterWeights:
     """SAM by its name here or by its id on the hub, with a fresh two-mask decoder."""
     place = hub.locate(name, hub.SAM[name]) if name in hub.SAM else hub.locate_hub_id(name)
-    segmenter = load_path(place, image_size=image_size, **options)
-    segmenter.base, segmenter.base_file = name, ""
-    return segmenter
+    found = _read_path(place, image_size=image_size)
+    found.base, found.base_file = name, ""
+    return found
 
 
-def load_path(path: Path, *, image_size: int = 224, **options: Any) -> Segmenter:
+def _read_path(path: Path, *, image_size: int = 224) -> SegmenterWeights:
     """A segmenter from a file or folder, whatever it holds."""
     if path.is_dir() and not (path / ADAPTER).is_file():
         if not hub.is_hub_folder(path):
@@ -197,27 +215,24 @@ def load_path(path: Path, *, image_size: int = 224, **options: Any) -> Segmenter
                 f"{path}: holds no segmenter ({ADAPTER} is missing) and no model in hub layout (config.json is missing)"
             )
         network, spec = hub.read_hub_folder(path, image_size=image_size)
-        return Segmenter(
-            network, spec, base=path.name, base_file=str(path.resolve()), mean=SAM_MEAN, std=SAM_STD, **options
-        )
+        return SegmenterWeights(network, spec, path.name, str(path.resolve()), SAM_MEAN, SAM_STD)
     path = path / ADAPTER if path.is_dir() else path
     if path.suffix in OFFICIAL:
-        return from_official(path, image_size=image_size, **options)
+        return read_official(path, image_size=image_size)
     _, header = load_tensors(path)
-    return load_base(path, **options) if header.get("kind") == "base" else load_adapter(path, **options)
+    return read_base(path) if header.get("kind") == "base" else read_adapter(path)
 
 
-def load_segmenter(name: str | Path, *, device: str | None = None, precision: str = "auto") -> Segmenter:
-    """See `Segmenter.load`."""
-    options: dict[str, Any] = {"device": device, "precision": precision}
+def read_segmenter(name: str | Path) -> SegmenterWeights:
+    """Read a segmenter by its name, file or folder; argument and errors as for `Segmenter.load`."""
     text = str(name)
     with torch.random.fork_rng(devices=[]):
         if text in BUNDLED:
-            return load_base(BUNDLED[text], **options)
+            return read_base(BUNDLED[text])
         if Path(name).exists():
-            return load_path(Path(name), **options)
+            return _read_path(Path(name))
         if text in hub.SAM or (isinstance(name, str) and hub.is_hub_id(name)):
-            return load_named(text, **options)
+            return _read_named(text)
     known = ", ".join(repr(key) for key in (*BUNDLED, *hub.SAM))
     raise InputError(
         f"no segmenter {text!r}: give {known}, a hub's id, an adapter or .pth file, or a folder that dorl finetune made"

@@ -17,7 +17,7 @@ PEAKS, ALIKE, LEAST_SHARE = 5, 0.7, 0.03
 #: fields that come more than so many later aren't compared
 REACH = 40
 #: boxes of one cell overlap by this IoU at least
-SAME = 0.5
+MIN_SAME_IOU = 0.5
 
 
 def details(image: np.ndarray) -> np.ndarray:
@@ -87,11 +87,11 @@ def in_both(
     window = np.array([max(0, right), max(0, down), size[0] + min(0, right), size[1] + min(0, down)])
     here = _clipped(np.asarray(first, float), window)
     there = _clipped(np.asarray(second, float) + np.array([right, down, right, down]), window)
-    found, taken = [], set()
+    found, paired = [], set()
     for i, box in enumerate(here):
-        scores = [box_iou(box, other) if j not in taken else 0.0 for j, other in enumerate(there)]
-        if scores and max(scores) >= SAME:
-            taken.add(j := int(np.argmax(scores)))
+        scores = [box_iou(box, other) if j not in paired else 0.0 for j, other in enumerate(there)]
+        if scores and max(scores) >= MIN_SAME_IOU:
+            paired.add(j := int(np.argmax(scores)))
             found.append((i, j))
     return found
 

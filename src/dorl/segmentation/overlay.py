@@ -11,7 +11,7 @@ from scipy import ndimage
 #: outline of a cell, and words where there is none (RGB, 0-255); seen on pink and on blue, by the colour-blind too
 OUTLINE, NOTHING = (0, 255, 60), (213, 94, 0)
 #: longest side of a field's picture, in pixels
-MOST_SIDE = 4096
+MAX_SIDE = 4096
 
 
 def draw_overlay(image: np.ndarray, mask: np.ndarray, confidence: float | None) -> np.ndarray:
@@ -47,7 +47,7 @@ def draw_overlay(image: np.ndarray, mask: np.ndarray, confidence: float | None) 
     return np.asarray(canvas)
 
 
-def draw_cells(image: np.ndarray, labels: np.ndarray, texts: Sequence[str], *, most: int = MOST_SIDE) -> np.ndarray:
+def draw_cells(image: np.ndarray, labels: np.ndarray, texts: Sequence[str], *, most: int = MAX_SIDE) -> np.ndarray:
     """Draw the outlines of a field's cells, and a text beside each.
 
     Parameters

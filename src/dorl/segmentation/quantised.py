@@ -89,10 +89,10 @@ class Quantised:
 def _key(segmenter: Segmenter, images: Sequence[np.ndarray] | None) -> str:
     # of the masks' network alone, whoever makes the tokens
     own = weights_digest(segmenter.sam.state_dict(), (segmenter.spec, segmenter.mean, segmenter.std))
-    told = hashlib.sha256(f"{VERSION} {own}".encode())
+    digest = hashlib.sha256(f"{VERSION} {own}".encode())
     for image in images or ():
-        told.update(repr(image.shape).encode() + image.tobytes())
-    return told.hexdigest()[:32]
+        digest.update(repr(image.shape).encode() + image.tobytes())
+    return digest.hexdigest()[:32]
 
 
 def _rendered(size: int) -> list[np.ndarray]:

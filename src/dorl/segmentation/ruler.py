@@ -15,7 +15,7 @@ from dorl.segmentation.smear import contrast_cuts, optical_density, thiazine
 #: longer side of a part in which red cells are measured, and of the reduced picture whose autocorrelation is taken
 PART, COARSE = 1024, 400
 #: circles that are enough to measure red cells by, and too few; least and largest diameter of one, in pixels
-ENOUGH, FEWEST, LEAST, LARGEST = 8, 4, 10, 300
+ENOUGH_CIRCLES, MIN_CIRCLES, MIN_DIAMETER, MAX_DIAMETER = 8, 4, 10, 300
 #: circles are inscribed in a picture that is reduced until a red cell is about so wide
 FINE = 24
 #: what has more `thiazine` than this isn't measured as a red cell
@@ -84,11 +84,11 @@ def measure(image: np.ndarray) -> Ruler:
         period = float(np.median(periods)) if periods else None
         circles = _circles(parts, period)
         # cells that are too large for a part are measured in a reduced picture
-        if (period and len(circles) >= ENOUGH) or PART * step >= max(image.shape[:2]):
+        if (period and len(circles) >= ENOUGH_CIRCLES) or PART * step >= max(image.shape[:2]):
             break
         step *= 2
     other = None if period is None else INSCRIBED * period * step
-    if len(circles) < FEWEST:
+    if len(circles) < MIN_CIRCLES:
         return Ruler(other, 0.0, other)
     # of their diameters laid end to end the middle: the circles between cells, or in a rim, are many but small
     circles = np.sort(circles)
@@ -155,7 +155,7 @@ def _period(part: np.ndarray) -> float | None:
     density = optical_density(reduced(part, step)).sum(2)
     stain = ndimage.gaussian_filter(density, 0.7)
     stained = stain[stain > STAINED]
-    if len(stained) < LEAST**2 or min(stain.shape) < 2 * LEAST:
+    if len(stained) < MIN_DIAMETER**2 or min(stain.shape) < 2 * MIN_DIAMETER:
         return None
     # nuclei count no more than red cells
     stain = np.clip(stain, 0, CAPPED * np.median(stained))
@@ -200,8 +200,8 @@ def inscribed(image: np.ndarray) -> np.ndarray:
     if cuts is None:
         return np.empty(0)
     inside = ndimage.distance_transform_edt(ndimage.binary_fill_holes(green > cuts[0]))
-    places = peak_local_max(ndimage.gaussian_filter(inside, 1), min_distance=LEAST // 2, exclude_border=False)
+    places = peak_local_max(ndimage.gaussian_filter(inside, 1), min_distance=MIN_DIAMETER // 2, exclude_border=False)
     radius = inside[tuple(places.T)]
     to_edge = np.minimum(places, np.array(green.shape) - 1 - places).min(1)
     red = ndimage.gaussian_filter(thiazine(density), 2)[tuple(places.T)] < RED
-    return 2 * radius[red & (to_edge > 0.9 * radius) & (2 * radius >= LEAST) & (2 * radius <= LARGEST)]
+    return 2 * radius[red & (to_edge > 0.9 * radius) & (2 * radius >= MIN_DIAMETER) & (2 * radius <= MAX_DIAMETER)]

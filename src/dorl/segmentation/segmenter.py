@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +19,17 @@ from dorl.errors import InputError
 from dorl.runtime.inference import batch_size
 from dorl.runtime.training import default_device, has_bf16
 from dorl.segmentation.backbones import Backbone
+from dorl.segmentation.checkpoints import (
+    SegmenterWeights,
+    read_official,
+    read_segmenter,
+    save_adapter,
+    save_official,
+)
+from dorl.segmentation.embedder import Embedder
 from dorl.segmentation.lora import LORA, LoRAQueryValue, add_lora, lora_modules
 from dorl.segmentation.pixels import PUBLISHED_MEAN, PUBLISHED_STD, normalise, prepare
+from dorl.segmentation.quantised import Quantised
 from dorl.tensorfiles import weights_digest
 
 #: what inference may compute in
@@ -64,10 +74,9 @@ class Segmenter:
     precision : {"auto", "float32", "bfloat16", "int8"}
         For inference; "auto" is bfloat16 where that is faster (a GPU, AMX). "int8" needs a processor and
         ``dorl[fast]``: see `calibrate`.
+    embedder : Embedder, optional
+        Makes the tokens in place of the network, which makes the masks.
     """
-
-    #: which other encoder makes the tokens, as an adapter file's header says it; none here
-    encoder_reference: dict[str, str] | None = None
 
     def __init__(
         self,
@@ -80,6 +89,7 @@ class Segmenter:
         std: Sequence[float] = PUBLISHED_STD,
         device: str | None = None,
         precision: str = "auto",
+        embedder: Embedder | None = None,
     ) -> None:
         if precision not in PRECISIONS:
             raise InputError(f"precision {precision!r} is unknown: give {', '.join(PRECISIONS)}")
@@ -89,6 +99,7 @@ class Segmenter:
         self.spec = spec
         self.base = base
         self.base_file = base_file
+        self.embedder = embedder
         self.mean = tuple(float(value) for value in mean)
         self.std = tuple(float(value) for value in std)
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
@@ -142,11 +153,13 @@ class Segmenter:
         InputError
             If there is no such thing, a file is damaged or doesn't fit, or weights can't be fetched.
         """
-        from dorl.segmentation.checkpoints import load_segmenter
-        from dorl.segmentation.paired import pair
-
-        segmenter = load_segmenter(name, device=device, precision=precision)
-        return segmenter if encoder is None else pair(segmenter, encoder, device=device, precision=precision)
+        found = read_segmenter(name)
+        segmenter = cls._from_weights(found, device=device, precision=precision)
+        if encoder is not None:
+            segmenter.embedder = Embedder.load(encoder, device=device, precision=precision)
+        elif found.encoder is not None and found.adapter is not None:
+            segmenter.embedder = Embedder.load_again(found.encoder, found.adapter, device=device, precision=precision)
+        return segmenter
 
     @classmethod
     def from_official(
@@ -179,22 +192,27 @@ class Segmenter:
         InputError
             If a file is missing or damaged, or has missing, extra or misshapen tensors.
         """
-        from dorl.segmentation.checkpoints import from_official
+        found = read_official(sam, adapter, mean=mean, std=std, image_size=image_size)
+        return cls._from_weights(found, device=device, precision=precision)
 
-        return from_official(
-            sam, adapter, mean=mean, std=std, image_size=image_size, device=device, precision=precision
+    @classmethod
+    def _from_weights(cls, found: SegmenterWeights, **options: Any) -> Segmenter:
+        return cls(
+            found.network,
+            found.spec,
+            base=found.base,
+            base_file=found.base_file,
+            mean=found.mean,
+            std=found.std,
+            **options,
         )
 
     def save_official(self, path: str | Path) -> None:
         """Write the adapter as the DoRL authors' code saves it; raises InputError where there is none."""
-        from dorl.segmentation.checkpoints import save_official
-
         save_official(self, path)
 
     def save(self, path: str | Path) -> None:
         """Write the adapter alone, with input mean and std, as safetensors."""
-        from dorl.segmentation.checkpoints import save_adapter
-
         save_adapter(self, path)
 
     @property
@@ -206,12 +224,12 @@ class Segmenter:
     @property
     def width(self) -> int:
         """Channels of a token."""
-        return self.spec.width
+        return (self.embedder or self).spec.width
 
     @property
     def grid(self) -> int:
         """Tokens on a side."""
-        return self.spec.grid
+        return (self.embedder or self).spec.grid
 
     @property
     def image_size(self) -> int:
@@ -279,8 +297,6 @@ class Segmenter:
         """`merged` in the dtype of inference, or its `Quantised` copy; made once."""
         with self._merging:
             if self._merged is None and self._integers:
-                from dorl.segmentation.quantised import Quantised
-
                 self._merged = Quantised(self, self._calibration)
             elif self._merged is None:
                 self._merged = self.merged(self.dtype)
@@ -308,16 +324,17 @@ class Segmenter:
         tokens, logits = [], []
         for some in torch.from_numpy(small).split(batch_size(self.device)):
             if self._integers:
-                found, said, *_ = model(some)
+                found, logit, *_ = model(some)
             else:
                 hidden = self.spec.encode(model, self.normalise(some).to(self.dtype))
-                found, said = self.spec.tokens(hidden).float(), self.spec.decode(model, hidden).float()
+                found, logit = self.spec.tokens(hidden).float(), self.spec.decode(model, hidden).float()
             tokens.append(found)
-            logits.append(said)
-        said = torch.cat(logits)
-        background, cell = F.interpolate(said, array.shape[1:3], mode="bilinear", align_corners=False).unbind(1)
+            logits.append(logit)
+        logit = torch.cat(logits)
+        background, cell = F.interpolate(logit, array.shape[1:3], mode="bilinear", align_corners=False).unbind(1)
         masks = cell > background  # the argmax of two, many times faster
-        return SegmenterOutput(torch.cat(tokens), said, masks)
+        own = torch.cat(tokens) if self.embedder is None else self.embedder(array)
+        return SegmenterOutput(own, logit, masks)
 
     @torch.inference_mode()
     def grids(self, images: Tensor) -> tuple[Tensor, ...]:
@@ -333,6 +350,8 @@ class Segmenter:
         tuple of float32 Tensor of shape (B, C, H, W)
             The tokens first, then finer grids where the network has them.
         """
+        if self.embedder is not None:
+            return (self.embedder(images.cpu().numpy()),)
         model = self._for_inference()
         if self._integers:
             tokens, _, *finer = model(images)
@@ -342,4 +361,7 @@ class Segmenter:
 
     def digest(self) -> str:
         """SHA-256 of all weights and of the input's mean and std; equal digests compute equal tokens."""
-        return weights_digest(self.sam.state_dict(), (self.spec, self.mean, self.std))
+        own = weights_digest(self.sam.state_dict(), (self.spec, self.mean, self.std))
+        if self.embedder is None:
+            return own
+        return hashlib.sha256((own + self.embedder.digest()).encode()).hexdigest()

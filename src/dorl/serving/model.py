@@ -14,7 +14,6 @@ from sklearn.neighbors import NearestNeighbors
 
 from dorl.cells import CellStore
 from dorl.cells.rows import StoredRows, plain_means
-from dorl.classification import VIEWS
 from dorl.classification.unlike import Unlike
 from dorl.errors import BadImageError, InputError
 from dorl.files import digest_of
@@ -36,7 +35,7 @@ from dorl.run.model import DoRL
 from dorl.runtime.inference import over_batches
 from dorl.runtime.kept import content_key
 from dorl.segmentation import fields
-from dorl.segmentation.cell import FoundCell, find_cells
+from dorl.segmentation.cell import FoundCell, find_central_cells
 from dorl.segmentation.colours import colour_fault
 from dorl.segmentation.fieldcells import cut_out, label_picture
 from dorl.segmentation.overlay import draw_cells, draw_overlay
@@ -98,7 +97,7 @@ class RunRecogniser:
         config = self._model.config
         self.facts: dict[str, Any] = {
             "classifier": self._model.classifier_name,
-            "adapts": adapt and self._model.classifier_name == VIEWS,
+            "adapts": adapt and self._model.over_views is not None,
             "expect": self._model.expects(expect),
             "labs": [lab.name for lab in config.labs],
             "source": config.classifiers.source,
@@ -130,8 +129,8 @@ class RunRecogniser:
             size=(width, height),
             red_cell=searched.ruler.diameter,
             cells=[
-                CellOfField(cell.box, cell.touches_border, _encoded(crop, "PNG"), told)
-                for cell, (crop, _), told in zip(found, crops, seen, strict=True)
+                CellOfField(cell.box, cell.touches_border, _encoded(crop, "PNG"), seen_cell)
+                for cell, (crop, _), seen_cell in zip(found, crops, seen, strict=True)
             ],
             pictures={
                 "image": _jpeg(draw_cells(image, np.zeros_like(labels), [], most=FIELD_SHOWN)),
@@ -141,7 +140,7 @@ class RunRecogniser:
 
     def together(self, inputs: Sequence[bytes]) -> SampleResult:
         """Look once more at all cells of a sample, by the `inputs` of each."""
-        rows = np.stack([self._unpacked(told) for told in inputs])
+        rows = np.stack([self._unpacked(packed) for packed in inputs])
         found = self._model.assess(rows, expect=self._expect, adapt=self._adapt)
         distances = np.nan_to_num(found.distances)
         suited = found.model
@@ -170,7 +169,7 @@ class RunRecogniser:
         out = segmenter(small)
         cells = [cell for _, cell in pairs if cell is not None]
         if not cells:
-            cells = find_cells(segmenter, images, logits=out.mask_logits)
+            cells = find_central_cells(segmenter, images, logits=out.mask_logits)
         if model.config.method == PUBLISHED:
             tokens, _, crops = stored_form(out, small)
             given = torch.from_numpy(tokens)
@@ -198,9 +197,9 @@ class RunRecogniser:
                     "segmented": _jpeg(crop),
                     "reconstruction": _jpeg(drawing),
                 },
-                inputs=told.tobytes(),
+                inputs=packed.tobytes(),
             )
-            for row, cell, distance, near, image, crop, drawing, told in zip(
+            for row, cell, distance, near, image, crop, drawing, packed in zip(
                 model.probabilities(inputs), cells, distances, neighbours, images, crops, drawn, inputs, strict=True
             )
         ]
@@ -216,10 +215,10 @@ class RunRecogniser:
             placed = _features(run, table["key"].tolist())[rows]
         return _TrainingCells(placed, rows, table["label"].iloc[rows].tolist(), table["domain"].iloc[rows].tolist())
 
-    def _unpacked(self, told: bytes) -> np.ndarray:
+    def _unpacked(self, packed: bytes) -> np.ndarray:
         if not self._model.several:
-            return np.frombuffer(told, np.float32)
-        return np.frombuffer(told, np.float16).reshape(self._model.config.views.plain, -1)
+            return np.frombuffer(packed, np.float32)
+        return np.frombuffer(packed, np.float16).reshape(self._model.config.views.plain, -1)
 
 
 class _TrainingCells:
@@ -265,14 +264,14 @@ def _features(run: Path, keys: list[str]) -> np.ndarray:
     import anndata
 
     try:
-        made = anndata.read_h5ad(run / FEATURES)
+        stored = anndata.read_h5ad(run / FEATURES)
     except Exception as error:  # h5py and anndata raise many kinds for a missing or damaged file
         raise InputError(
             f"{run / FEATURES}: missing or damaged; restore it, or fit anew into another folder"
         ) from error
-    if made.obs_names.tolist() != keys:
+    if stored.obs_names.tolist() != keys:
         raise InputError(f"{run}: {FEATURES} and {CELLS} don't belong together; restore them, or fit anew")
-    return np.asarray(made.X, np.float32)
+    return np.asarray(stored.X, np.float32)
 
 
 def _shown(image: np.ndarray, mask: np.ndarray) -> dict[str, bytes]:

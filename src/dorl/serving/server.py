@@ -69,10 +69,10 @@ class Server:
         for path in self.folder.glob(EXPORTS):
             path.unlink(missing_ok=True)
 
-    def enter(self, name: str, taken: Upload, place: Place, *, fields: bool) -> int:
+    def enter(self, name: str, upload: Upload, place: Place, *, fields: bool) -> int:
         """Enter a sample, of smear fields or of single cells, and have it looked at; its number."""
         model = self.recogniser
-        sample = self.samples.add(name, taken, place, model.version, model.classes, fields=fields)
+        sample = self.samples.add(name, upload, place, model.version, model.classes, fields=fields)
         self.worker.add(sample)
         return sample
 

@@ -32,7 +32,7 @@ class Samples:
         self._database = database
 
     def add(
-        self, name: str, taken: Upload, place: Place, model: str, classes: Sequence[str], *, fields: bool = False
+        self, name: str, upload: Upload, place: Place, model: str, classes: Sequence[str], *, fields: bool = False
     ) -> int:
         """Enter a sample; its cells, or its fields, wait for a model from now on. Returns its number."""
         columns = ("name", "made", "folder", "allowed", "model", "model_classes", "fields")
@@ -42,10 +42,10 @@ class Samples:
                 f"INSERT INTO samples ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})", row
             ).lastrowid
             assert sample is not None
-            images = ((sample, *image) for image in taken.images)
+            images = ((sample, *image) for image in upload.images)
             table = "fields" if fields else "cells"
             db.executemany(f"INSERT INTO {table} (sample, name, file, bytes) VALUES (?, ?, ?, ?)", images)
-            left_out = ((sample, *pair) for pair in taken.left_out)
+            left_out = ((sample, *pair) for pair in upload.left_out)
             db.executemany("INSERT INTO left_out VALUES (?, ?, ?)", left_out)
         return sample
 
@@ -134,10 +134,10 @@ class Samples:
             db.execute(f"DELETE FROM cells WHERE field IN ({fields})", (model,))
             db.execute(f"UPDATE cells SET seen = 0 WHERE sample IN ({which})", (model,))
             db.execute(f"UPDATE fields SET width = NULL WHERE id IN ({fields})", (model,))
-            told = json.dumps(list(classes))
-            db.execute("UPDATE samples SET model = ?, model_classes = ? WHERE done = 0", (model, told))
+            names = json.dumps(list(classes))
+            db.execute("UPDATE samples SET model = ?, model_classes = ? WHERE done = 0", (model, names))
             # those of an earlier dorl, which didn't keep them
-            db.execute("UPDATE samples SET model_classes = ? WHERE model_classes IS NULL AND model = ?", (told, model))
+            db.execute("UPDATE samples SET model_classes = ? WHERE model_classes IS NULL AND model = ?", (names, model))
 
     def waiting(self, sample: int, most: int) -> list[Waiting]:
         """The next cells of a sample that are to be looked at."""
@@ -164,10 +164,10 @@ class Samples:
     def save(self, seen: Sequence[tuple[int, str, SeenCell]], classes: Sequence[str]) -> None:
         """Keep what was seen of some cells, by number and digest of the file; of a sample dropped meanwhile nothing."""
         with self._database.transaction() as db:
-            for cell, content, told in seen:
-                values = (*as_kept(told, classes), content, cell)
+            for cell, content, seen_cell in seen:
+                values = (*as_kept(seen_cell, classes), content, cell)
                 if db.execute(f"UPDATE cells SET {' = ?, '.join(SAID)} = ?, content = ? WHERE id = ?", values).rowcount:
-                    keep_pictures(db, cell, told)
+                    keep_pictures(db, cell, seen_cell)
 
     def leave_out(
         self, sample: int, image: Waiting, reason: str, *, kind: Literal["cells", "fields"] = "cells"
@@ -213,16 +213,16 @@ def _errors(together: SampleResult, classes: Sequence[str]) -> str:
     return json.dumps({"classes": list(classes), "confusion": confusion, **rest})
 
 
-def as_kept(told: SeenCell, classes: Sequence[str]) -> tuple[Any, ...]:
+def as_kept(seen_cell: SeenCell, classes: Sequence[str]) -> tuple[Any, ...]:
     """What is kept of a cell, as `SAID` names it."""
-    neighbours = json.dumps([asdict(neighbour) for neighbour in told.neighbours])
-    said = (None, None, None) if told.probabilities is None else _said(told.probabilities, classes)
-    return (*said, told.distance, told.found, told.confidence, neighbours, told.inputs, True)
+    neighbours = json.dumps([asdict(neighbour) for neighbour in seen_cell.neighbours])
+    answer = (None, None, None) if seen_cell.probabilities is None else _said(seen_cell.probabilities, classes)
+    return (*answer, seen_cell.distance, seen_cell.found, seen_cell.confidence, neighbours, seen_cell.inputs, True)
 
 
-def keep_pictures(db: sqlite3.Connection, cell: int, told: SeenCell) -> None:
+def keep_pictures(db: sqlite3.Connection, cell: int, seen_cell: SeenCell) -> None:
     """Keep a cell's pictures, within a transaction."""
-    pictures = ((cell, kind, data) for kind, data in told.pictures.items())
+    pictures = ((cell, kind, data) for kind, data in seen_cell.pictures.items())
     db.executemany("INSERT OR REPLACE INTO pictures VALUES (?, ?, ?)", pictures)
 
 

@@ -132,7 +132,7 @@ class Worker:
             for cell in cells:
                 self._samples.leave_out(sample, cell, f"failed while working ({type(error).__name__})")
             return
-        looked = [(cell.id, content, told) for cell, content, told in zip(cells, contents, seen, strict=True)]
+        looked = [(cell.id, content, seen_cell) for cell, content, seen_cell in zip(cells, contents, seen, strict=True)]
         self._samples.save(looked, self._recogniser.classes)
 
     def _search(self, sample: int, place: Place, field: Waiting) -> None:
@@ -161,7 +161,7 @@ class Worker:
         inputs = self._samples.inputs(sample)
         together = None
         try:
-            together = self._recogniser.together([told for _, told in inputs]) if inputs else None
+            together = self._recogniser.together([packed for _, packed in inputs]) if inputs else None
         except Exception as error:  # each cell by itself has been looked at
             say(f"sample {sample}: could not be looked at as a whole: {type(error).__name__}: {error}")
         self._samples.finish(sample, [cell for cell, _ in inputs], together, self._recogniser.classes)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from dorl.segmentation import Segmenter
 from dorl.segmentation.backbones.tiny import BN_EPS, STAGES, CompactSpec, Convolution, imagenet_state
-from dorl.segmentation.checkpoints import load_base, save_base
+from dorl.segmentation.checkpoints import save_base
 from dorl.segmentation.lora import lora_modules
 from dorl.segmentation.weights.convert import spec_from_dict
 
@@ -106,7 +106,7 @@ def test_strided_convolutions_pad_more_at_the_end(kernel: int, pads: tuple[int, 
 def test_lora_attaches_to_the_transformer_blocks_and_is_saved(tmp_path: Path) -> None:
     base = Segmenter.from_spec(SMALL, device="cpu", precision="float32")
     save_base(base, tmp_path / "base.safetensors", card={}, half=False)
-    tuned = load_base(tmp_path / "base.safetensors", device="cpu", precision="float32")
+    tuned = Segmenter.load(tmp_path / "base.safetensors", device="cpu", precision="float32")
     tuned.add_lora(2)
     assert len(lora_modules(tuned.sam)) == SMALL.depth
     assert not any(

@@ -61,8 +61,8 @@ def classified(
         def predict(cells: Cells, model: object = model) -> NDArray[np.object_]:
             return model.predict(once(cells)).astype(object)  # type: ignore[attr-defined]
 
-        said = "; ".join(part for part in (setting, "the paper's classifier settings") if part)
-        fitted.append(Fitted(predict, variant=name, setting=said, chosen_by=PAPER))
+        settings_used = "; ".join(part for part in (setting, "the paper's classifier settings") if part)
+        fitted.append(Fitted(predict, variant=name, setting=settings_used, chosen_by=PAPER))
     return fitted
 
 

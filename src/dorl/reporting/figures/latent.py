@@ -17,7 +17,7 @@ LEARNT_FROM = 3000
 #: the rest are placed on it so many at a time
 TOGETHER = 1000
 #: with fewer cells than this, neighbourhoods mean nothing and PCA is used
-FEWEST = 10
+MIN_UMAP_CELLS = 10
 
 
 def embed_2d(X: ArrayLike, seed: int = 0) -> NDArray[np.float32]:
@@ -40,7 +40,7 @@ def embed_2d(X: ArrayLike, seed: int = 0) -> NDArray[np.float32]:
     McInnes, Healy, Melville, *UMAP*, arXiv 1802.03426.
     """
     X = np.asarray(X, dtype=np.float32)
-    if len(X) < FEWEST:
+    if len(X) < MIN_UMAP_CELLS:
         return _pca(X)
     from umap import UMAP
 

@@ -58,52 +58,52 @@ def draw_labs(labs: list[Domain], folder: Path, *, limit: int | None = GREY_SAMP
     class_counts(count_classes(labs), folder / "class_counts.png")
 
 
-def draw_run(made: Represented, result: ProtocolResult | None, out: Path) -> np.ndarray:
+def draw_run(represented: Represented, result: ProtocolResult | None, out: Path) -> np.ndarray:
     """Every figure of a run, into ``figures/``; returns each cell's place in the plane, float32 (N, 2)."""
     folder = out / FOLDER
     say("drawing the figures")
-    draw_labs(made.labs, folder, seed=made.config.seed)
-    reconstruction_panel(_panel(made), folder / "reconstructions.png")
-    labels = made.cells["label"].where(made.cells["label"].notna(), None).tolist()
-    placed = embed_2d(made.features, made.config.seed)
-    latent_space(placed, made.cells["domain"].tolist(), labels, folder / "latent_space.png")
+    draw_labs(represented.labs, folder, seed=represented.config.seed)
+    reconstruction_panel(_panel(represented), folder / "reconstructions.png")
+    labels = represented.cells["label"].where(represented.cells["label"].notna(), None).tolist()
+    placed = embed_2d(represented.features, represented.config.seed)
+    latent_space(placed, represented.cells["domain"].tolist(), labels, folder / "latent_space.png")
     if (out / HISTORY).exists():
         history = pd.read_csv(out / HISTORY)
         loss_curve(history.rename(columns={"iteration": "step"}), folder / "loss.png")
     if result is not None:
-        default = made.config.classifiers.default
+        default = represented.config.classifiers.default
         shown = {
             f"{train} → {test}": matrix
             for (train, test, classifier), matrix in result.confusions.items()
             if classifier == default
         }
         confusion_matrices(shown, folder / "confusion.png")
-        told: dict[str, Answers] = {}
+        answers_by_lab: dict[str, Answers] = {}
         for (train, test, _, classifier), answers in result.answers.items():
             if classifier == default:  # of a pair that two protocols compared, the first, as in the matrices
-                told.setdefault(f"{train} → {test}", answers)
-        class_curves(told, folder / "curves.png")
-        reliability_diagrams(told, folder / "reliability.png")
+                answers_by_lab.setdefault(f"{train} → {test}", answers)
+        class_curves(answers_by_lab, folder / "curves.png")
+        reliability_diagrams(answers_by_lab, folder / "reliability.png")
     return placed
 
 
-def _panel(made: Represented) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+def _panel(represented: Represented) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
     """A few cells of each lab, drawn by the run's seed."""
     rows = []
-    for number, lab in enumerate(made.labs):
-        members = np.flatnonzero((made.cells["domain"] == lab.name).to_numpy())
-        chosen = seeded(made.config.seed, number).permutation(members)[:PANEL_CELLS]
+    for number, lab in enumerate(represented.labs):
+        members = np.flatnonzero((represented.cells["domain"] == lab.name).to_numpy())
+        chosen = seeded(represented.config.seed, number).permutation(members)[:PANEL_CELLS]
         if not len(chosen):
             continue
-        crops, drawn = _drawn(made, chosen)
+        crops, drawn = _drawn(represented, chosen)
         for cell, crop, drawing in zip(chosen, crops, drawn, strict=True):
-            rows.append((lab.name, made.image(cell), crop, drawing))
+            rows.append((lab.name, represented.image(cell), crop, drawing))
     return rows
 
 
-def _drawn(made: Represented, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _drawn(represented: Represented, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cut out and drawn cells, uint8 (B, S, S, 3) each."""
-    if made.config.method == PUBLISHED:
-        tokens, crops = made.store.batch(chosen, "tokens", "crops")
-        return crops, made.model.draw(torch.from_numpy(tokens)).cpu().numpy()
-    return reconstructed(made.model, made.plain_views(chosen))
+    if represented.config.method == PUBLISHED:
+        tokens, crops = represented.store.batch(chosen, "tokens", "crops")
+        return crops, represented.model.draw(torch.from_numpy(tokens)).cpu().numpy()
+    return reconstructed(represented.model, represented.plain_views(chosen))

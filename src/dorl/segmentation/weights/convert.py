@@ -76,7 +76,7 @@ def two_mask_network(state: Mapping[str, Tensor], spec: Backbone, *, seed: int =
     with torch.device("meta"):
         model: Any = spec.build()
     two = state["mask_decoder.mask_tokens.weight"].shape[0] == 2
-    taken: dict[str, Tensor] = {}
+    copied: dict[str, Tensor] = {}
     for name, empty in model.state_dict().items():
         tensor = fresh[name] if name.startswith(PER_MASK) and not two else state[name if name in state else TIED[name]]
         tensor = tensor.detach().float()
@@ -85,8 +85,8 @@ def two_mask_network(state: Mapping[str, Tensor], spec: Backbone, *, seed: int =
                 tensor = resample_positions(tensor, spec.grid)
             elif name.endswith((".rel_pos_h", ".rel_pos_w")):
                 tensor = resample_relative(tensor, empty.shape[0])
-        taken[name] = tensor.clone()  # a copy: the file may be memory-mapped, and may change
-    model.load_state_dict(taken, strict=True, assign=True)
+        copied[name] = tensor.clone()  # a copy: the file may be memory-mapped, and may change
+    model.load_state_dict(copied, strict=True, assign=True)
     if isinstance(spec, SamSpec):
         tie(model)
     return model

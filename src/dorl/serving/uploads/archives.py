@@ -13,7 +13,7 @@ from dorl.serving.limits import Limits, Refused, in_words
 from dorl.serving.uploads.multipart import Received, clean_name
 
 #: bytes of a zip's list of contents, of its mark at the end, and the longest comment behind that
-MOST_LISTED, END, COMMENT = 8 * 2**20, 22, 65_535
+MAX_LISTED_BYTES, END, COMMENT = 8 * 2**20, 22, 65_535
 CHUNK = 2**16
 
 
@@ -89,7 +89,7 @@ def _check_list(archive: Received) -> None:
     if at < 0 or len(tail) - at < END:
         raise Refused(400, f"{archive.name}: damaged zip (its end is missing): send it again")
     listed = int.from_bytes(tail[at + 12 : at + 16], "little")
-    if listed > MOST_LISTED or tail[max(0, at - 20) : at].startswith(b"PK\6\7"):
+    if listed > MAX_LISTED_BYTES or tail[max(0, at - 20) : at].startswith(b"PK\6\7"):
         raise Refused(413, f"{archive.name}: too many files in the zip: send fewer images at a time")
 
 

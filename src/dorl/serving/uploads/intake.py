@@ -49,7 +49,7 @@ def take_uploaded(received: list[Received], folder: Path, limits: Limits) -> Upl
     Refused
         If a zip is refused, there are too many images, or not one can be used.
     """
-    taken = Upload()
+    upload = Upload()
     files: list[Received] = []
     zips = {file.path for file in received if is_zip(file.path)}
     images = len(received) - len(zips)
@@ -61,7 +61,7 @@ def take_uploaded(received: list[Received], folder: Path, limits: Limits) -> Upl
             images += len(unpacked)
             size += sum(one.bytes for one in unpacked)
             files += unpacked
-            taken.left_out += passed
+            upload.left_out += passed
             file.path.unlink()
         else:
             files.append(file)
@@ -74,11 +74,11 @@ def take_uploaded(received: list[Received], folder: Path, limits: Limits) -> Upl
         if not reason and file.path == named[file.name]:
             reason = masks.get(file.name, "")
         if reason:
-            taken.left_out.append((file.name, reason))
+            upload.left_out.append((file.name, reason))
             file.path.unlink()
         else:
-            taken.images.append((file.name, file.path.name, file.bytes))
-    return taken.require_one()
+            upload.images.append((file.name, file.path.name, file.bytes))
+    return upload.require_one()
 
 
 def take_folder(folder: Path, limits: Limits) -> Upload:
@@ -87,24 +87,24 @@ def take_folder(folder: Path, limits: Limits) -> Upload:
     files, passed = image_files(root)
     if len(files) > limits.images:
         raise Refused(413, f"the folder has over {counted(limits.images, 'image')}: allow a smaller folder")
-    taken = Upload(left_out=[(text_of(file), reason) for file, reason in passed])
+    upload = Upload(left_out=[(text_of(file), reason) for file, reason in passed])
     masks = _masks(files, lambda file: root / file)
     for file in files:
         path, shown = root / file, text_of(file)
         size = path.stat().st_size if path.is_file() else 0
         if reason := unusable(path, size, limits) or masks.get(file):
-            taken.left_out.append((shown, reason))
+            upload.left_out.append((shown, reason))
         else:
-            taken.images.append((shown, shown, size))
-    return taken.require_one()
+            upload.images.append((shown, shown, size))
+    return upload.require_one()
 
 
 def _masks(files: Sequence[str], place_of: Callable[[str], Path]) -> dict[str, str]:
     """Which files are masks, which are no cells, and why; arguments as for `dorl.domains.beside.without_masks`."""
-    told = without_masks(files, place_of)
-    return dict(told.left_out) | {
+    paired = without_masks(files, place_of)
+    return dict(paired.left_out) | {
         mask: f"is a mask of {text_of(image)}, by its name and its few colours: rename it if it is an image"
-        for image, mask in told.masks.items()
+        for image, mask in paired.masks.items()
     }
 
 

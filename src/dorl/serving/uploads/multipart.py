@@ -1,6 +1,7 @@
 """A request's files, written to a folder as they come in.
 
-Starlette's own forms go through the system's folder for temporary files, and are counted when they are whole.
+python-multipart's `MultipartParser` reads them. Its `FormParser` and Starlette's forms write files to the system's
+folder for temporary ones and count them when they are whole; the former holds a text field of any length in memory.
 """
 
 from __future__ import annotations
@@ -21,11 +22,9 @@ from dorl.names import printable
 from dorl.serving.limits import Limits, Refused, in_words
 
 #: characters of the longest name that is kept, folders and all
-LONGEST = 1000
-#: a part's file name, whatever stands in it: senders write a quote in it as ``%22``
-_NAME = re.compile(rb'[;\s]filename="(.*?)"\s*(?:;\s*[\w*-]+=.*)?$', re.DOTALL | re.IGNORECASE)
-#: what senders write otherwise: quotes and control characters, and backslashes doubled
-_WRITTEN = re.compile(rb'%(22|[01][0-9A-Fa-f]|7[Ff])|\\([\\"])')
+MAX_NAME_LENGTH = 1000
+#: quotes and control characters, as browsers write them in a name
+_WRITTEN = re.compile(rb"%(22|[01][0-9A-Fa-f]|7[Ff])")
 _PC = re.compile(r"[A-Za-z]:\\|\\\\")
 
 
@@ -43,20 +42,15 @@ def clean_name(name: str) -> str:
     if _PC.match(name):
         name = name.rpartition("\\")[2]
     text = "/".join(printable(part) for part in name.split("/") if part not in ("", ".", ".."))
-    return text[-LONGEST:] or "image"
+    return text[-MAX_NAME_LENGTH:] or "image"
 
 
 def sent_name(disposition: bytes) -> str | None:
     """The file name in a part's Content-Disposition, whatever its letters; None for a part that is no file."""
-    match = _NAME.search(disposition)
-    if match:
-        name = _WRITTEN.sub(lambda one: bytes([int(one[1], 16)]) if one[1] else one[2], match[1])
-    else:
-        given = parse_options_header(disposition)[1].get(b"filename")
-        if given is None:
-            return None
-        name = given
-    return name.decode("utf-8", "surrogateescape")
+    name = parse_options_header(disposition)[1].get(b"filename")
+    if name is None:
+        return None
+    return _WRITTEN.sub(lambda one: bytes([int(one[1], 16)]), name).decode("utf-8", "surrogateescape")
 
 
 class _Files:
@@ -142,13 +136,13 @@ async def receive(request: Request, folder: Path, limits: Limits) -> list[Receiv
         raise too_large
     folder.mkdir(parents=True)
     files = _Files(folder, limits)
-    taken = 0
+    size = 0
     try:
         parser = MultipartParser(options[b"boundary"], files.callbacks())  # type: ignore[arg-type]
         with fail_after(limits.seconds):
             async for chunk in request.stream():
-                taken += len(chunk)
-                if taken > limits.upload:
+                size += len(chunk)
+                if size > limits.upload:
                     raise too_large
                 parser.write(chunk)
         parser.finalize()

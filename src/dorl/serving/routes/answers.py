@@ -14,7 +14,7 @@ from dorl.serving.limits import Refused
 from dorl.serving.server import Server
 
 #: cells in one answer
-MOST = 500
+MAX_ANSWERED_CELLS = 500
 
 
 def sample_answer(server: Server, sample: int) -> schemas.Sample:

@@ -1,8 +1,7 @@
-"""Tokens of one network, masks of another: for encoders that embed cells but segment none."""
+"""Encoders that embed cells but segment none: a segmenter takes their tokens beside its own masks."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,6 @@ from dorl.errors import InputError
 from dorl.runtime.training import default_device, has_bf16
 from dorl.segmentation.backbones import dinobloom
 from dorl.segmentation.pixels import normalise, prepare
-from dorl.segmentation.segmenter import Segmenter, SegmenterOutput
 from dorl.segmentation.weights import hub
 from dorl.tensorfiles import weights_digest
 
@@ -84,63 +82,25 @@ class Embedder:
         """SHA-256 of the weights."""
         return self._digest
 
+    def reference(self) -> dict[str, str]:
+        """Name, file and digest, for an adapter file's header."""
+        return {"name": self.name, "file": str(self.file), "digest": self.digest()}
 
-class PairedSegmenter(Segmenter):
-    """A segmenter whose tokens are another encoder's; everything behind it works as with any other.
+    @classmethod
+    def load_again(cls, reference: dict[str, str], adapter: Path, **options: Any) -> Embedder:
+        """Load what `reference` gave: its file where it was, beside the `adapter`, in the weights folder, or by name.
 
-    Parameters
-    ----------
-    segmenter : Segmenter
-        Makes the masks.
-    embedder : Embedder
-        Makes the tokens.
-    """
-
-    def __init__(self, segmenter: Segmenter, embedder: Embedder) -> None:
-        self.__dict__.update(vars(segmenter))
-        self.embedder = embedder
-
-    @property
-    def width(self) -> int:
-        """Channels of a token."""
-        return self.embedder.spec.width
-
-    @property
-    def grid(self) -> int:
-        """Tokens on a side."""
-        return self.embedder.spec.grid
-
-    def __call__(self, images: np.ndarray | Tensor) -> SegmenterOutput:
-        """Masks of the one, tokens of the other; input as for `Segmenter`."""
-        out = super().__call__(images)
-        out.tokens = self.embedder(np.asarray(images.cpu() if isinstance(images, Tensor) else images))
-        return out
-
-    def grids(self, images: Tensor) -> tuple[Tensor, ...]:
-        """The other encoder's tokens alone; input as for `Segmenter.grids`."""
-        return (self.embedder(images.cpu().numpy()),)
-
-    def digest(self) -> str:
-        """SHA-256 of both networks' weights."""
-        return hashlib.sha256((super().digest() + self.embedder.digest()).encode()).hexdigest()
-
-    @property
-    def encoder_reference(self) -> dict[str, str]:  # type: ignore[override]
-        """Name, file and digest of the encoder, for an adapter file's header."""
-        return {"name": self.embedder.name, "file": str(self.embedder.file), "digest": self.embedder.digest()}
-
-
-def pair(segmenter: Segmenter, encoder: str | Path, **options: Any) -> PairedSegmenter:
-    """Give `segmenter` the tokens of `encoder`, as `Embedder.load` takes it."""
-    return PairedSegmenter(segmenter, Embedder.load(encoder, **options))
-
-
-def pair_again(segmenter: Segmenter, held: dict[str, str], path: Path, **options: Any) -> PairedSegmenter:
-    """The pair that an adapter file's header names: its encoder where it was, in the weights folder, or by its name."""
-    places = [Path(held["file"]), path.parent / Path(held["file"]).name, hub.weights_folder() / Path(held["file"]).name]
-    found = next((place for place in places if place.is_file()), held["name"])
-    paired = pair(segmenter, found, **options)
-    if paired.embedder.digest() != held["digest"]:
-        raise InputError(f"{found}: not the weights of {held['name']!r} that {path} was made with: restore those")
-    paired.embedder.name = held["name"]
-    return paired
+        Raises
+        ------
+        InputError
+            If it isn't found, or its weights have changed.
+        """
+        file = Path(reference["file"])
+        places = [file, adapter.parent / file.name, hub.weights_folder() / file.name]
+        found = next((place for place in places if place.is_file()), reference["name"])
+        embedder = cls.load(found, **options)
+        if embedder.digest() != reference["digest"]:
+            name = reference["name"]
+            raise InputError(f"{found}: not the weights of {name!r} that {adapter} was made with: restore those")
+        embedder.name = reference["name"]
+        return embedder

@@ -11,13 +11,13 @@ from fastapi.concurrency import run_in_threadpool
 
 from dorl.serving import schemas
 from dorl.serving.limits import Refused, in_words
-from dorl.serving.replies import MOST, cells_answer, sample_answer
+from dorl.serving.routes.answers import MAX_ANSWERED_CELLS, cells_answer, sample_answer
 from dorl.serving.server import Server
 from dorl.serving.uploads.intake import Place, Upload, take_folder, take_uploaded
 from dorl.serving.uploads.multipart import new_folder, receive
 
 #: seconds that an answer may be waited for, and between two looks whether a sample is done
-LONGEST, STEP = 60, 0.05
+MAX_WAIT, STEP = 60, 0.05
 
 _FILES = {
     "requestBody": {
@@ -46,10 +46,10 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     429: {"description": "Too much at the same time; try again."},
 }
 
-Wait = Annotated[float, Query(ge=0, le=LONGEST, description="Seconds to wait for all cells; 202 where they aren't.")]
+Wait = Annotated[float, Query(ge=0, le=MAX_WAIT, description="Seconds to wait for all cells; 202 where they aren't.")]
 
 
-def add_adding(api: APIRouter, server: Server) -> None:
+def add_uploads(api: APIRouter, server: Server) -> None:
     """Give a router the routes that take images."""
 
     @api.post("/cells", openapi_extra=_FILES, responses=_ANSWERS)
@@ -83,9 +83,9 @@ async def _upload(
     folder = new_folder(server.places.samples)
     try:
         files = await receive(request, folder, server.limits)
-        taken = await run_in_threadpool(take_uploaded, files, folder, server.limits)
+        upload = await run_in_threadpool(take_uploaded, files, folder, server.limits)
         name = files[0].name if len(files) == 1 else f"{len(files)} files"
-        sample = await run_in_threadpool(server.enter, name, taken, Place(folder.name, None), fields=fields)
+        sample = await run_in_threadpool(server.enter, name, upload, Place(folder.name, None), fields=fields)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -98,13 +98,13 @@ async def _pick(server: Server, name: str, response: Response, wait: float, *, f
     if name not in server.allowed:
         raise Refused(404, f"no folder {name[:100]!r} is allowed here (dorl serve --allow NAME=FOLDER)")
     _check_load(server)
-    taken = await run_in_threadpool(take_folder, server.allowed[name], server.limits)
+    upload = await run_in_threadpool(take_folder, server.allowed[name], server.limits)
     # what is cut out of fields is kept here: nothing is written into a folder of the server
     own = new_folder(server.places.samples) if fields else None
     if own is not None:
         own.mkdir()
     place = Place("" if own is None else own.name, name)
-    sample = await run_in_threadpool(server.enter, name, taken, place, fields=fields)
+    sample = await run_in_threadpool(server.enter, name, upload, place, fields=fields)
     return await _when_done(server, sample, wait, response)
 
 
@@ -129,4 +129,4 @@ async def _when_done(server: Server, sample: int, wait: float, response: Respons
         await run_in_threadpool(server.drop, sample)
         Upload([], [(one.name, one.reason) for one in found.left_out]).require_one()
     response.headers["location"] = f"/v1/samples/{sample}"
-    return await run_in_threadpool(cells_answer, server, found, most=MOST)
+    return await run_in_threadpool(cells_answer, server, found, most=MAX_ANSWERED_CELLS)

@@ -14,12 +14,12 @@ from starlette.background import BackgroundTask
 import dorl
 from dorl.errors import InputError
 from dorl.serving import schemas
-from dorl.serving.adding import add_adding
 from dorl.serving.cells import Order, Show
 from dorl.serving.export import write_lab, write_table
 from dorl.serving.limits import Refused
 from dorl.serving.recogniser import FIELD_PICTURES, PICTURES
-from dorl.serving.replies import MOST, as_sample, cells_answer, download, jpeg, sample_answer
+from dorl.serving.routes.answers import MAX_ANSWERED_CELLS, as_sample, cells_answer, download, jpeg, sample_answer
+from dorl.serving.routes.uploads import add_uploads
 from dorl.serving.security import COOKIE, cookie, same
 from dorl.serving.server import Server
 from dorl.taxonomy import CLASSES, NODES
@@ -37,7 +37,7 @@ def add_routes(app: FastAPI, server: Server) -> None:
     """Give an application the routes of a server."""
     api = APIRouter(prefix="/v1")
     _about(api, server)
-    add_adding(api, server)
+    add_uploads(api, server)
     _samples(api, server)
     _cells(api, server)
     app.include_router(api)
@@ -113,7 +113,7 @@ def _samples(api: APIRouter, server: Server) -> None:
         of_class: Annotated[str | None, Query(alias="class")] = None,
         field: Annotated[int | None, Query(ge=0, lt=2**63, description="Of this smear field alone.")] = None,
         start: Annotated[int, Query(ge=0, le=10**9)] = 0,
-        most: Annotated[int, Query(ge=1, le=MOST)] = 60,
+        most: Annotated[int, Query(ge=1, le=MAX_ANSWERED_CELLS)] = 60,
     ) -> schemas.CellsOfSample:
         """Cells of a sample that have been looked at, in an order, with a filter."""
         asked = {"order": order, "show": show, "of_class": of_class, "field": field, "start": start, "most": most}
