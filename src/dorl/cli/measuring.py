@@ -121,6 +121,14 @@ def benchmark(
         str, typer.Option(help="Chooses settings without labels: dev, snd, entropy or circular.")
     ] = "dev",
     segmenter: Base = "tiny",
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="dinobloom-s (or -b, -l) or its .pth file: rows that read tokens are measured on its, too; "
+            "several with commas, or given again.",
+        ),
+    ] = None,
     unseen_segmenter: Annotated[
         list[str] | None,
         typer.Option(metavar="LAB=WEIGHTS", help="Weights trained without that lab, for unseen; may be given again."),
@@ -156,6 +164,7 @@ def benchmark(
         own=own,
         scorer=scorer,
         segmenter=segmenter,
+        encoders=listed(encoder),
         unseen_segmenter=unseen_segmenter or [],
         unlabelled=unlabelled or [],
         corrupt=corrupt,
