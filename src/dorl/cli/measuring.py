@@ -41,7 +41,8 @@ def evaluate(
     protocol: Annotated[
         list[str] | None,
         typer.Option(
-            help="transductive (as published), unseen or left-out (one lab, of all others); may be given again."
+            help="transductive (as published), unseen or left-out (one lab, of all others); may be given again. "
+            "wbcbench: WBCBench 2026's folder alone, its parts and its submission."
         ),
     ] = None,
     segmenter: Base = "tiny",

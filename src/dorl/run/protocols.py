@@ -1,4 +1,4 @@
-"""The protocol over the labs of a run: transductive as published, on unseen labs, and one lab left out of several."""
+"""The protocol over the labs of a run: transductive, on unseen labs, one lab left out of several, WBCBench 2026."""
 
 from __future__ import annotations
 
@@ -16,10 +16,17 @@ from dorl.representation import encode_cells
 from dorl.run.autoencoders import shared_width, trained
 from dorl.run.features import Represented, learnt_level, represented_without
 from dorl.run.folder import AUTOENCODER, CELL
+from dorl.run.wbcbench import NAME as WBCBENCH
+from dorl.run.wbcbench import measured_parts
 from dorl.runtime.progress import say
 
 #: protocol and the name of its rows in the tables
-METHODS = {"transductive": "DoRL", "unseen": "DoRL (unseen lab)", "left-out": "DoRL (one lab left out)"}
+METHODS = {
+    "transductive": "DoRL",
+    "unseen": "DoRL (unseen lab)",
+    "left-out": "DoRL (one lab left out)",
+    WBCBENCH: "DoRL (WBCBench 2026)",
+}
 
 
 def trainable(labs: Sequence[Domain]) -> list[str]:
@@ -70,6 +77,12 @@ def run_protocols(made: Represented, *, device: str | None = None) -> ProtocolRe
         parts += [_unseen(made, name, trains, common, device) for name in _unseen_labs(made)]
     if "left-out" in made.config.protocols:
         parts += [_left_out(made, name, trains, common) for name in names]
+    if WBCBENCH in made.config.protocols:
+        train, tests = made.labs[0].name, measured_parts(made)
+        labs = lab_features(made, [train, *tests])
+        parts.append(
+            cross_lab(labs, method=METHODS[WBCBENCH], trains=[train], tests=tests, whole=True, adapt=True, **common)
+        )
     result = ProtocolResult.concat(parts)
     single = [f"{name}: has a single class: tested on, not trained on." for name in names if name not in trains]
     result.notes[:0] = single
