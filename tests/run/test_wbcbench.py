@@ -104,13 +104,13 @@ def test_without_a_test_part_no_submission_is_written(tmp_path: Path) -> None:
 def test_the_whole_training_part_is_learnt_once_and_scored_by_the_challenges_macro_f1() -> None:
     rng = np.random.default_rng(0)
 
-    def features(count: int) -> LabFeatures:
+    def features(count: int, part: str) -> LabFeatures:
         number = rng.integers(0, 3, count)
         X = np.eye(3, dtype=np.float32)[number] + rng.normal(size=(count, 3)).astype(np.float32)
-        return LabFeatures(X, np.array(CLASSES, object)[number])
+        return LabFeatures(X, np.array(CLASSES, object)[number], splits=np.full(count, part, object))
 
-    labs = {"train": features(90), "eval": features(60)}
-    found = cross_lab(labs, classifiers=["LR"], trains=["train"], tests=["eval"], whole=True)
+    labs = {"train": features(90, "train"), "eval": features(60, "eval")}
+    found = cross_lab(labs, classifiers=["LR"], trains=["train"], tests=["eval"], whole=True, split=True)
     assert found.results["fold"].tolist() == [0]
     (answers,) = found.answers.values()
     said = np.array(answers.classes, object)[answers.predicted[0]]

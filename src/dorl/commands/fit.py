@@ -126,7 +126,7 @@ def evaluate(
     if of_wbcbench:
         if split:
             raise InputError("the protocol 'wbcbench' follows the column split by itself: leave --split out")
-        labs, patient_from = parts_of(labs, protocols, patient_from=patient_from), ""
+        labs, patient_from, split = parts_of(labs, protocols, patient_from=patient_from), "", True
     made = represent(
         labs,
         out=out,

@@ -71,8 +71,9 @@ def overview(results: pd.DataFrame, config: RunConfig, intervals: pd.DataFrame |
                 low, high = (100 * known[f"{score}_{limit}"] for limit in ("low", "high"))
                 line[f"{heading.split()[0]}, 95 % interval"] = f"{low:.1f} to {high:.1f}"
         lines.append(line)
+    fits = "one fit" if config.classifiers.split else f"mean over {config.classifiers.folds} folds"
     caption = (
-        f"The default classifier, {name}: mean over {config.classifiers.folds} folds, classes compared by the tree. "
+        f"The default classifier, {name}: {fits}, classes compared by the tree. "
         "On the lab learnt from, held-out cells are tested. Accuracy counts cells, so that common classes weigh most; "
         "macro-F1 weighs each class alike."
     )

@@ -119,7 +119,7 @@ def write_submission(made: Represented, out: Path) -> None:
     missing = [path for path in wanted if path not in answers]
     if missing:
         say(f"{len(missing)} test images have no features, the first {missing[0]}: answered {_CODES[common]}")
-    codes = [_CODES[answers.get(path, common)] for path in wanted]
+    codes = [_CODES[str(answers.get(path, common))] for path in wanted]
     write_sheet(out / SUBMISSION, pd.DataFrame({ID: list(wanted.values()), LABELS: codes}))
     say(f"{len(wanted)} answers: {out / SUBMISSION}")
 
