@@ -65,11 +65,13 @@ def main() -> None:
     kinds = [kind for kind in KINDS if kind != "turn"]  # its mask would have to be turned, too
     moved: dict[tuple[str, str], list[float]] = {}
     overlap: dict[tuple[str, str], list[float]] = {}
+    levels = []
     for row in seeded(given.seed).permutation(with_mask)[: given.cells].tolist():
         image, mask = lab.load(row), lab.load_mask(row)
         assert mask is not None
         good, nucleus = references.to_references(image, mask)
         parts = regions(mask, nucleus)
+        levels.append(noise(image))
         for kind in ("as it is", *kinds):
             bad = image if kind == "as it is" else corrupt(image, kind, given.strength, row)
             gap = np.mean([np.abs(bad[part].mean(0) - image[part].mean(0)).mean() for part in parts])
@@ -79,6 +81,7 @@ def main() -> None:
                 gap = np.mean([np.abs(brought[part].mean(0) - good[part].mean(0)).mean() for part in parts])
                 moved.setdefault((kind, way), []).append(float(gap))
                 overlap.setdefault((kind, way), []).append(float((found & nucleus).sum() / (found | nucleus).sum()))
+    print(f"noise of the pictures as they are, grey levels: {np.median(levels):.1f}, at most {max(levels):.1f}\n")
     print(f"| {lab.name}, {given.cells} cells, strength {given.strength} | untouched | {' | '.join(WAYS)} |")
     print(f"|---|---:|{'---:|' * len(WAYS)}")
     for kind in ("as it is", *kinds):

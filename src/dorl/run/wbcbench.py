@@ -78,8 +78,10 @@ def parts_of(labs: Sequence[str | Domain], protocols: Sequence[str], *, patient_
     for part in (TRAIN, EVAL, TEST):
         rows = np.flatnonzero(np.array(words, object) == part)
         if len(rows):
-            left_out = lab.left_out if part == TRAIN else lab.left_out.iloc[:0]
-            found.append(replace(lab.take(rows), name=f"{lab.name}-{part}", left_out=left_out))
+            own = lab.take(rows)
+            if part != TRAIN:  # what was left out and remarked is told once
+                own = replace(own, left_out=lab.left_out.iloc[:0], remarks=())
+            found.append(replace(own, name=f"{lab.name}-{part}"))
     if not found or found[0].name != f"{lab.name}-{TRAIN}" or len(found[0].classes) < 2:
         raise InputError(f"{lab.name}: its training part holds labels of fewer than two classes: nothing can be learnt")
     if not any(len(part.classes) for part in found[1:]):
