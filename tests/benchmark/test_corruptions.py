@@ -23,6 +23,7 @@ def rows(accuracies: dict[str, float], protocol: str = "unseen") -> list[dict[st
     for kind, strength in [(CLEAN, 0), *((kind, strength) for kind in KINDS for strength in STRENGTHS)]:
         value = 0.8 - 0.1 * strength * accuracies.get(kind, 0)
         scores = {f"{score}{limit}": value for score in ("accuracy", "macro_f1") for limit in ("", "_low", "_high")}
+        scores |= {f"macro_f1{limit}": value / 2 for limit in ("", "_low", "_high")} if kind == "noise" else {}
         where = {"protocol": protocol, "method": "one", "train": "a", "test": f"b@{kind}@{strength}", "seed": 0}
         found.append({**where, **scores, "cells": 9})
     return found
@@ -60,7 +61,13 @@ def test_the_table_shows_what_is_kept_of_the_clean_accuracy(tmp_path: Path) -> N
     line = kept_table(table).splitlines()[-1]
     kept = [100 * 0.5 / 0.8, 100 * 0.65 / 0.8, *[100.0] * (len(KINDS) - 2)]
     assert line == f"| one | 80.0 | {' | '.join(f'{value:.1f}' for value in (*kept, np.mean(kept)))} |"
-    assert line in (tmp_path / "table.md").read_text()
+    text = (tmp_path / "table.md").read_text()
+    assert line in text
+    assert "Kept accuracy:" in text
+    # of the macro-F1 in noise half as much is left
+    of_f1 = [kept[0] / 2, *kept[1:]]
+    assert f"| one | 80.0 | {' | '.join(f'{value:.1f}' for value in (*of_f1, np.mean(of_f1)))} |" in text
+    assert "| method | clean macro-F1 |" in text
 
 
 @pytest.mark.slow

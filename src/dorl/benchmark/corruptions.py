@@ -25,13 +25,15 @@ COLUMNS = (
 CLEAN = "clean"
 #: strength that the table shows
 SHOWN = 3
+#: scores of each section's tables, and their headings
+TITLES = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
 #: between a lab's name and its version's; no lab's name holds it
 MARK = "@"
 MEANING = (
     f"The same cells of the tested labs, as they are and made worse in {len(KINDS)} ways. Kinds and strengths are "
     "those of dorl.domains.corrupted: ImageNet-C's (arXiv 1903.12261) where it has the kind. Methods saw none of "
-    f"these images. Accuracy at strength {SHOWN} of 5 in % of the row's own accuracy on the same cells as they are "
-    "(kept accuracy), means over pairs of labs and seeds; all strengths: corruptions.csv, corruptions-*.png."
+    f"these images. Accuracy and macro-F1 at strength {SHOWN} of 5 in % of the row's own on the same cells as they are "
+    "(what is kept), means over pairs of labs and seeds; all strengths: corruptions.csv, corruptions-*.png."
 )
 
 
@@ -84,7 +86,8 @@ def write_corruptions(rows: Sequence[dict[str, Any]], out: Path) -> dict[str, pd
     text = (out / "table.md").read_text(encoding="utf-8")
     sections, scores = [], {}
     for protocol, of in frame.groupby("protocol", sort=False):
-        sections.append(f"### Protocol: {protocol}\n\n{kept_table(of)}")
+        tables = [f"Kept {title}:\n\n{kept_table(of, score)}" for score, title in TITLES.items()]
+        sections.append("\n".join([f"### Protocol: {protocol}\n", *tables]))
         scores[str(protocol)] = by_strength(of)
     write_text(out / "table.md", f"{text}\n## Images made worse\n\n{MEANING}\n\n" + "\n".join(sections))
     return scores
@@ -94,16 +97,15 @@ def by_strength(frame: pd.DataFrame) -> pd.DataFrame:
     """Mean accuracy and macro-F1, 0-1, by method, kind and strength; strength 0 of each kind is that of
     the clean cells.
     """
-    scores = ["accuracy", "macro_f1"]
-    mean = frame.groupby(["method", "kind", "strength"], sort=False)[scores].mean().reset_index()
+    mean = frame.groupby(["method", "kind", "strength"], sort=False)[list(TITLES)].mean().reset_index()
     clean = mean[mean["kind"] == CLEAN]
     return pd.concat([*(clean.assign(kind=kind) for kind in KINDS), mean[mean["kind"] != CLEAN]], ignore_index=True)
 
 
-def kept_table(frame: pd.DataFrame) -> str:
-    """Kept accuracy at `SHOWN` by method and kind, and the mean over kinds, %, as Markdown."""
-    mean = by_strength(frame).set_index(["method", "kind", "strength"])["accuracy"]
-    head = ["method", "clean accuracy", *KINDS, "mean"]
+def kept_table(frame: pd.DataFrame, score: str = "accuracy") -> str:
+    """What is kept of a score at `SHOWN` by method and kind, and the mean over kinds, %, as Markdown."""
+    mean = by_strength(frame).set_index(["method", "kind", "strength"])[score]
+    head = ["method", f"clean {TITLES[score]}", *KINDS, "mean"]
     lines = [f"| {' | '.join(head)} |", f"| --- |{' ---: |' * (len(head) - 1)}"]
     for method in dict.fromkeys(frame["method"]):
         clean = mean[method, next(iter(KINDS)), 0]

@@ -165,6 +165,7 @@ def cross_lab(
     shared: int = 0,
     explain: Sequence[str] = (),
     split: bool = False,
+    whole: bool = False,
 ) -> ProtocolResult:
     """Train on each lab, test on each lab.
 
@@ -200,6 +201,8 @@ def cross_lab(
     split : bool, default False
         Follow each lab's own `LabFeatures.splits` in place of folds: of the lab learnt from, what isn't ``test`` is
         learnt; of each lab, what is ``test`` is tested, or all cells where another lab has none.
+    whole : bool, default False
+        Learn all cells of a lab, in place of folds, and test on other labs alone.
 
     Returns
     -------
@@ -215,6 +218,8 @@ def cross_lab(
         make_classifier(name)  # an unknown name is told before hours of fitting, not after
     trains = list(labs) if trains is None else list(trains)
     tests = list(labs) if tests is None else list(tests)
+    if whole:
+        folds, own = 1, False
     notes: list[str] = []
     data = _prepare(labs, dict.fromkeys([*trains, *tests]), notes)
     tested = {
@@ -247,7 +252,9 @@ def cross_lab(
     if not tested:
         raise InputError("nothing to test on: give a second lab, or test on the training lab, too")
     splits = {
-        train: split_fold(train, of.y, of.splits, notes, of.patients, of.groups)
+        train: [(np.arange(len(of.y)), np.empty(0, np.intp))]
+        if whole
+        else split_fold(train, of.y, of.splits, notes, of.patients, of.groups)
         if split
         else lab_folds(train, of.y, of.groups, folds, seed, notes, of.patients)
         for train in trains

@@ -41,7 +41,8 @@ def evaluate(
     protocol: Annotated[
         list[str] | None,
         typer.Option(
-            help="transductive (as published), unseen or left-out (one lab, of all others); may be given again."
+            help="transductive (as published), unseen or left-out (one lab, of all others); may be given again. "
+            "wbcbench: WBCBench 2026's folder alone, its parts and its submission."
         ),
     ] = None,
     segmenter: Base = "tiny",
@@ -103,6 +104,14 @@ def benchmark(
         str, typer.Option(help="Chooses settings without labels: dev, snd, entropy or circular.")
     ] = "dev",
     segmenter: Base = "tiny",
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="dinobloom-s (or -b, -l) or its .pth file: rows that read tokens are measured on its, too; "
+            "several with commas, or given again.",
+        ),
+    ] = None,
     unseen_segmenter: Annotated[
         list[str] | None,
         typer.Option(metavar="LAB=WEIGHTS", help="Weights trained without that lab, for unseen; may be given again."),
@@ -138,6 +147,7 @@ def benchmark(
         own=own,
         scorer=scorer,
         segmenter=segmenter,
+        encoders=listed(encoder),
         unseen_segmenter=unseen_segmenter or [],
         unlabelled=unlabelled or [],
         corrupt=corrupt,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from dorl.benchmark.corruptions import corrupted_versions, write_corruptions
+from dorl.benchmark.encoders import encoder_names, on_tokens_of
 from dorl.benchmark.jobs import (
     Drawing,
     Job,
@@ -65,6 +66,7 @@ def benchmark(
     own: bool = True,
     scorer: str = "dev",
     segmenter: str | Path = "tiny",
+    encoders: Sequence[str | Path] = (),
     unseen_segmenter: Sequence[str] = (),
     unlabelled: Sequence[str | Domain] = (),
     efficientnet_weights: Path | None = None,
@@ -106,6 +108,9 @@ def benchmark(
         Label-free scorer that chooses settings of rows that see the tested lab.
     segmenter : str or Path
         As for `Segmenter.load`.
+    encoders : sequence of str or Path
+        Each as for `Segmenter.load`: every row that reads tokens is measured on this encoder's, too, in crops around
+        the segmenter's masks.
     unseen_segmenter : sequence of str
         ``LAB=WEIGHTS``: weights trained without that lab, for the protocol "unseen".
     unlabelled : sequence of str or Domain
@@ -140,6 +145,8 @@ def benchmark(
     level = check_classes(classes)
     options = Options(profile, scorer, device, efficientnet_weights, resnext_weights)
     chosen, notes = _rows(rows, options)
+    named = encoder_names(encoders)
+    chosen += [row for name in named for row in on_tokens_of(name, chosen)]
     everything = read_domains([*labs, *unlabelled], patient_from=patient_from)
     refuse_among_images(out, [*labs, *unlabelled], everything)
     domains, others = everything[: len(labs)], everything[len(labs) :]
@@ -172,26 +179,36 @@ def benchmark(
             notes += copies_note(found[name], lab)
     versions = {name: corrupted_versions(lab, corrupt, seed) for name, lab in tested.items()} if corrupt else {}
     all_labs = found | {name: lab for of in versions.values() for name, lab in of.items()}
-    weights = _weights(segmenter, unseen_segmenter, tested, protocols, device)
+    weights = {
+        name: _weights(segmenter, encoder, unseen_segmenter, tested, protocols, device)
+        for name, encoder in {"": None, **named}.items()
+    }
     make_folder(out)
     write_copies(copies, out, copies_of)
     for note in notes:
         say(note)
     methods: dict[str, Method] = {row.name: row.build(options) for row in chosen}
-    digests = {name: f"{network.digest()} {network.precision}" for name, network in weights.items()}
-    networks = {digests[name]: network for name, network in weights.items()}
-    repeated = [(row, 1 if profile == "quick" and row.slow else seeds) for row in chosen]
+    digests = {
+        encoder: {name: f"{network.digest()} {network.precision}" for name, network in of.items()}
+        for encoder, of in weights.items()
+    }
+    networks = {digests[encoder][name]: network for encoder, of in weights.items() for name, network in of.items()}
     names_of_versions = {name: list(of) for name, of in versions.items()}
-    jobs = plan(
-        repeated,
-        Plan(sources, list(tested), protocols, digests, own, [lab.name for lab in others], names_of_versions),
-    )
+    jobs = [
+        job
+        for encoder, of in digests.items()
+        for job in plan(
+            [(row, 1 if profile == "quick" and row.slow else seeds) for row in chosen if row.encoder == encoder],
+            Plan(sources, list(tested), protocols, of, own, [lab.name for lab in others], names_of_versions),
+        )
+    ]
+    row_of = {row.name: row for row in chosen}
     store = _Stores(all_labs, networks, out, chosen)
     table: list[dict[str, Any]] = []
     worse: list[dict[str, Any]] = []
     done: list[tuple[Job, dict[str, Any]]] = []
     for number, job in enumerate(jobs, start=1):
-        row = ROWS[job.row]
+        row = row_of[job.row]
         key = job_key(job, row, methods[job.row], all_labs, drawing)
         path = cache_path(out / "cache", key)
         result = read_cached(path, key)
@@ -207,12 +224,12 @@ def benchmark(
             write_cached(path, key, result)
         else:
             say(f"{what}: from the cache")
-        rows_of = _expanded(job, row, result, cached=cached, seed=seed, digests=digests)
+        rows_of = _expanded(job, row, result, cached=cached, seed=seed, digests=digests[row.encoder])
         table += [one for one in rows_of if one["test"] in tested]
         worse += [one for one in rows_of if one["test"] not in tested]
         done.append((job, result))
         write_benchmark(_sorted(table), out, notes, [row.remark for row in chosen if row.remark])
-    intervals = method_intervals({key: of for key, of in _answers(done).items() if key[2] in tested})
+    intervals = method_intervals({key: of for key, of in _answers(done, row_of).items() if key[2] in tested})
     write_benchmark(_sorted(table), out, notes, [row.remark for row in chosen if row.remark], intervals)
     for protocol, scores in write_corruptions(worse, out).items() if worse else ():
         corruption_curves(scores, out / f"corruptions-{protocol}.png")
@@ -276,17 +293,22 @@ def _labelled(lab: Lab) -> Lab:
 
 
 def _weights(
-    segmenter: str | Path, without: Sequence[str], labs: dict[str, Lab], protocols: Sequence[str], device: str | None
+    segmenter: str | Path,
+    encoder: str | None,
+    without: Sequence[str],
+    labs: dict[str, Lab],
+    protocols: Sequence[str],
+    device: str | None,
 ) -> dict[str, Segmenter]:
     """Segmenter of each tested lab in "unseen" that has its own, and under "" that of all else."""
-    found = {"": Segmenter.load(segmenter, device=device)}
+    found = {"": Segmenter.load(segmenter, encoder=encoder, device=device)}
     if without and "unseen" not in protocols:
         raise InputError("--unseen-segmenter is for the protocol unseen: give --protocol unseen, too")
     for text in without:
         name, _, weights = text.partition("=")
         if not weights or name not in labs:
             raise InputError(f"{text!r} is no LAB=WEIGHTS: give one of {', '.join(labs)}, '=' and a segmenter")
-        found[name] = Segmenter.load(at_home(weights), device=device)
+        found[name] = Segmenter.load(at_home(weights), encoder=encoder, device=device)
     return found
 
 
@@ -315,7 +337,8 @@ def _expanded(
         for protocol, tested in sorted(job.claims):
             if tested != test:
                 continue
-            own = digests.get(test) == job.segmenter and protocol == "unseen"
+            # whether an encoder saw the lab isn't known
+            own = digests.get(test) == job.segmenter and protocol == "unseen" and not row.encoder
             rows.append(
                 {
                     "protocol": protocol,
@@ -335,7 +358,9 @@ def _expanded(
     return rows
 
 
-def _answers(done: Sequence[tuple[Job, dict[str, Any]]]) -> dict[tuple[str, str, str, str], Answers]:
+def _answers(
+    done: Sequence[tuple[Job, dict[str, Any]]], row_of: Mapping[str, Row]
+) -> dict[tuple[str, str, str, str], Answers]:
     """What each method said of each tested lab's cells, of all its fits, by protocol, source, tested lab and method."""
     fits: dict[tuple[str, str, str, str], list[tuple[dict[str, Any], list[int]]]] = {}
     for job, result in done:
@@ -343,7 +368,7 @@ def _answers(done: Sequence[tuple[Job, dict[str, Any]]]) -> dict[tuple[str, str,
             test = scored["test"]
             for protocol, tested in sorted(job.claims, key=lambda claim: PROTOCOLS.index(claim[0])):
                 if tested == test:
-                    key = protocol, job.source, test, _method(ROWS[job.row], scored["variant"])
+                    key = protocol, job.source, test, _method(row_of[job.row], scored["variant"])
                     fits.setdefault(key, []).append((result["asked"][test], scored["said"]))
     return {key: answers_of(of) for key, of in fits.items()}
 

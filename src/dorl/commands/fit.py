@@ -13,6 +13,7 @@ import pandas as pd
 from dorl.classification import ProtocolResult, load_calibration
 from dorl.classification.folds import rows_to_test
 from dorl.domains import Domain
+from dorl.errors import InputError
 from dorl.files import write_json
 from dorl.reporting import write_results, write_tables
 from dorl.reporting.figures.run import FOLDER, draw_run
@@ -31,6 +32,8 @@ from dorl.run.model import DoRL
 from dorl.run.protocols import check_protocols, follow_protocols, run_protocols, trainable
 from dorl.run.provenance import write_provenance
 from dorl.run.settings import FitSettings
+from dorl.run.wbcbench import NAME as WBCBENCH
+from dorl.run.wbcbench import parts_of, write_submission
 from dorl.runtime.memory import give_back_memory
 from dorl.runtime.processes import count as count_processes
 from dorl.runtime.processes import is_main, wait
@@ -67,9 +70,10 @@ def evaluate(
         Each ``name=path``, a path, or a `Domain`.
     out : str or Path
         Folder; a new one, or that of the same evaluation interrupted, which goes on.
-    protocols : sequence of {"transductive", "unseen", "left-out"}
+    protocols : sequence of {"transductive", "unseen", "left-out"}, or {"wbcbench"}
         Whether stages 1 and 2 saw the tested lab's images (as published), or never did; "left-out": as "transductive",
-        and the classifiers learn all other labs together.
+        and the classifiers learn all other labs together. "wbcbench": the training part of WBCBench 2026's folder is
+        learnt, the parts with labels are tested, and ``submission.csv`` answers its test part (`dorl.run.wbcbench`).
     segmenter : str or Path
         As for `Segmenter.load`.
     encoder : str or Path, optional
@@ -117,9 +121,14 @@ def evaluate(
     InputError
         If a lab, a setting or `out` can't be used.
     """
-    settings = FitSettings.of(locals())
     started = time.monotonic()
     out = Path(out)
+    of_wbcbench = WBCBENCH in protocols
+    if of_wbcbench:
+        if split:
+            raise InputError("the protocol 'wbcbench' follows the column split by itself: leave --split out")
+        labs, patient_from, split = parts_of(labs, protocols, patient_from=patient_from), "", True
+    settings = FitSettings.of(locals())
     represented = represent(
         labs,
         out=out,
@@ -132,7 +141,10 @@ def evaluate(
         wait()
         return read_results(out / "results.csv")
     result = run_protocols(represented, device=device)
-    _finish(represented, result, expected_without_labels(represented, trainable(represented.labs)), out, started)
+    if of_wbcbench:
+        write_submission(represented, out)
+    trains = [represented.labs[0].name] if of_wbcbench else trainable(represented.labs)
+    _finish(represented, result, expected_without_labels(represented, trains), out, started)
     wait()
     return result.results
 

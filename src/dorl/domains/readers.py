@@ -21,6 +21,8 @@ from dorl.domains.manifest import MANIFEST_SUFFIXES, read_manifest
 from dorl.domains.masks import conclude
 from dorl.domains.patients import with_patients
 from dorl.domains.sources import FileSource
+from dorl.domains.wbcbench import LAYOUT as WBCBENCH
+from dorl.domains.wbcbench import is_wbcbench, read_wbcbench
 from dorl.errors import BadImageError, InputError
 from dorl.names import composed, text_of
 from dorl.runtime.progress import say
@@ -108,10 +110,10 @@ def read_domain(
     name : str, optional
         By default the folder's name; a manifest's folder's.
     layout : str
-        ``"auto"``, ``"manifest"``, ``"bloodmnist"`` or one of `LABELLERS`. ``auto`` recognises Acevedo-20 by its file
-        names, Matek-19 and MLL23 by their folders, and a folder per class by a folder named as a known class. It reads
-        any other folder without labels. A class's folder wins over a code in a file's name, unless the code is a finer
-        class of the same or its layout was asked for.
+        ``"auto"``, ``"manifest"``, ``"bloodmnist"``, ``"wbcbench"`` or one of `LABELLERS`. ``auto`` recognises
+        Acevedo-20 by its file names, Matek-19 and MLL23 by their folders, WBCBench 2026 by its tables, and a folder per
+        class by a folder named as a known class. It reads any other folder without labels. A class's folder wins over
+        a code in a file's name, unless the code is a finer class of the same or its layout was asked for.
     any_class : bool
         Keep a manifest's rows of an unknown class, as unlabelled, and those whose mask is missing: for images that
         are to be looked at. What the masks mean isn't concluded.
@@ -129,7 +131,7 @@ def read_domain(
     InputError
         If the path is not there, holds no image, or nothing that can be used; or the manifest or layout is wrong.
     """
-    known = ("auto", *LABELLERS, "manifest", "bloodmnist")
+    known = ("auto", *LABELLERS, "manifest", "bloodmnist", WBCBENCH)
     if layout not in known:
         raise InputError(f"layout {layout!r} is unknown: give one of {', '.join(known)}")
     name = None if name is None else composed(name)
@@ -149,6 +151,8 @@ def read_domain(
         return _checked(lab, path, mask_value, conclude_masks=not any_class)
     if layout == "manifest":
         raise InputError(f"{path}: is a folder; give the .csv or .parquet manifest itself")
+    if layout == WBCBENCH or (layout == "auto" and is_wbcbench(path)):
+        return _checked(read_wbcbench(path, name or _default_name(path)), path, mask_value)
     files, passed = image_files(path, has_class)
     if not files:
         also = f" ({text_of(passed[0][0])}: {passed[0][1]})" if passed else ""

@@ -38,7 +38,8 @@ INTRODUCTION = {
         "autoencoder's training may use the tested lab's images, never its labels; in rows named DoRL (unseen lab) "
         "the autoencoder was not tuned on them. In rows named DoRL (one lab left out) the classifiers learnt all other "
         "labs together. In rows named DoRL and DoRL (one lab left out) the classifier Views adapts to the tested lab's "
-        "cells, without their labels."
+        "cells, without their labels. In rows named DoRL (WBCBench 2026) the classifiers learnt its training part, and "
+        "were tested on each other part that has labels."
     ),
 }
 

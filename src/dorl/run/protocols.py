@@ -1,4 +1,4 @@
-"""The protocol over the labs of a run: transductive as published, on unseen labs, and one lab left out of several."""
+"""The protocol over the labs of a run: transductive, on unseen labs, one lab left out of several, WBCBench 2026."""
 
 from __future__ import annotations
 
@@ -16,10 +16,17 @@ from dorl.representation import encode_cells
 from dorl.run.autoencoders import shared_width, trained
 from dorl.run.features import Represented, learnt_level, represented_without
 from dorl.run.folder import AUTOENCODER, CELL
+from dorl.run.wbcbench import NAME as WBCBENCH
+from dorl.run.wbcbench import measured_parts
 from dorl.runtime.progress import say
 
 #: protocol and the name of its rows in the tables
-METHODS = {"transductive": "DoRL", "unseen": "DoRL (unseen lab)", "left-out": "DoRL (one lab left out)"}
+METHODS = {
+    "transductive": "DoRL",
+    "unseen": "DoRL (unseen lab)",
+    "left-out": "DoRL (one lab left out)",
+    WBCBENCH: "DoRL (WBCBench 2026)",
+}
 
 
 def trainable(labs: Sequence[Domain]) -> list[str]:
@@ -40,7 +47,7 @@ def check_protocols(protocols: Sequence[str], labs: Sequence[Domain], *, split: 
         raise InputError("the protocol 'unseen' needs two labs with labels or more")
     if "left-out" in protocols and len(trainable(labs)) < 3:
         raise InputError("the protocol 'left-out' needs three labs with labels of two classes or more")
-    for lab in labs if split else ():
+    for lab in labs if split and WBCBENCH not in protocols else ():
         if lab.name in trainable(labs):
             check_split(lab.name, lab.labels, lab.table["split"].to_numpy(object))
 
@@ -70,6 +77,12 @@ def run_protocols(represented: Represented, *, device: str | None = None) -> Pro
         parts += [_unseen(represented, name, trains, common, device) for name in _unseen_labs(represented)]
     if "left-out" in represented.config.protocols:
         parts += [_left_out(represented, name, trains, common) for name in names]
+    if WBCBENCH in represented.config.protocols:
+        train, tests = represented.labs[0].name, measured_parts(represented)
+        labs = lab_features(represented, [train, *tests])
+        parts.append(
+            cross_lab(labs, method=METHODS[WBCBENCH], trains=[train], tests=tests, whole=True, adapt=True, **common)
+        )
     result = ProtocolResult.concat(parts)
     single = [f"{name}: has a single class: tested on, not trained on." for name in names if name not in trains]
     result.notes[:0] = single

@@ -128,6 +128,10 @@ class Row:
         One seed only in the quick profile.
     asked : bool
         Measured only where it is asked for by name.
+    tokens : bool
+        Whether it reads the backbone's tokens; `dorl.benchmark.encoders` measures it on those of others, too.
+    encoder : str
+        Whose tokens it reads in place of the segmenter's own.
     remark : str
         Stands below the table.
     """
@@ -142,4 +146,6 @@ class Row:
     whole: bool = False
     slow: bool = False
     asked: bool = False
+    tokens: bool = True
+    encoder: str = ""
     remark: str = ""

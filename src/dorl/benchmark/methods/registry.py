@@ -83,6 +83,7 @@ def _cnn_row(kind: str, title: str, strong: bool, needs: tuple[str, ...], instea
         needs=needs,
         instead=instead,
         slow=True,
+        tokens=False,
     )
 
 
