@@ -44,11 +44,12 @@ def overlap_scores(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     Returns
     -------
     dice, iou : Tensor of shape (B,)
-        1 where both masks are empty.
+        On the processor; 1 where both masks are empty.
     """
     axes = (1, 2)
-    both = (predicted & truth).sum(axes).double()
-    total = predicted.sum(axes).double() + truth.sum(axes).double()
+    # on the processor, since Apple's GPUs have no double precision
+    both = (predicted & truth).sum(axes).cpu().double()
+    total = predicted.sum(axes).cpu().double() + truth.sum(axes).cpu().double()
     one = torch.ones_like(both)
     dice = torch.where(total > 0, 2 * both / total, one)
     iou = torch.where(total > 0, both / (total - both), one)
