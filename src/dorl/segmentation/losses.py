@@ -44,12 +44,11 @@ def overlap_scores(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     Returns
     -------
     dice, iou : Tensor of shape (B,)
-        On the processor; 1 where both masks are empty.
+        1 where both masks are empty.
     """
     axes = (1, 2)
-    # on the processor, since Apple's GPUs have no double precision
-    both = (predicted & truth).sum(axes).cpu().double()
-    total = predicted.sum(axes).cpu().double() + truth.sum(axes).cpu().double()
+    both = (predicted & truth).sum(axes).double()
+    total = predicted.sum(axes).double() + truth.sum(axes).double()
     one = torch.ones_like(both)
     dice = torch.where(total > 0, 2 * both / total, one)
     iou = torch.where(total > 0, both / (total - both), one)
