@@ -41,7 +41,7 @@ CELLS = (
     *("path", "xmin", "ymin", "xmax", "ymax", "class", "probability", "node"),
     *("found", "confidence", "touches_border", "distance", "unlike", "sample", "counted", "same_as"),
 )
-FIELDS = ("path", "width", "height", "red_cell", "cells")
+FIELDS = ("path", "width", "height", "red_cell", "cells", "mask")
 
 
 @dataclass
@@ -165,7 +165,9 @@ def count(
     counts, by_sample = differentials(
         cells, suited, list(dict.fromkeys(samples[field.path] for field in found)), wbc=wbc
     )
-    sizes = [(field.path, *field.size, field.red_cell, len(field.boxes)) for field in found]
+    sizes = [
+        (field.path, *field.size, field.red_cell, len(field.boxes), store.mask(field.path)) for field in found
+    ]
     result = CountResult(
         cells,
         pd.DataFrame(sizes, columns=list(FIELDS)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,14 @@ def test_digests_change_with_image_window_and_outline(tmp_path: Path) -> None:
     assert moved.source.digest("field.png#2", "field.png#2") != lab.source.digest("field.png#2", "field.png#2")
     (tmp_path / "field.png").unlink()
     assert read_domain_error(tmp_path / "coco.json").startswith(f"{tmp_path}/coco.json: none of 1 cells can be used")
+
+
+def test_a_lab_is_handed_to_other_processes(tmp_path: Path) -> None:
+    picture(tmp_path)
+    lab = read_domain(coco(tmp_path, [{"category_id": 1, "bbox": [10, 10, 8, 12]}]))
+    again = pickle.loads(pickle.dumps(lab))
+    np.testing.assert_array_equal(again.load(0), lab.load(0))
+    assert again.source.digest("field.png#1") == lab.source.digest("field.png#1")
 
 
 def read_domain_error(path: Path, **settings: Any) -> str:

@@ -58,6 +58,13 @@ class AnnotatedSource:
         self._digests: dict[str, str] = {}
         self._lock = threading.Lock()
 
+    def __getstate__(self) -> dict[str, object]:
+        return {"root": self.root, "cuttings": self.cuttings}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
+
     def size(self, path: str) -> tuple[int, int]:
         left, top, right, bottom = self.cuttings[path].window
         return right - left, bottom - top
