@@ -18,6 +18,7 @@ from dorl.run.autoencoders import AUTO, bundled
 from dorl.run.embedding import embed as embed_cells
 from dorl.run.features import stored_features, write_features
 from dorl.run.folder import CELLS, FEATURES, check_folder, make_folder, refuse_among_images, refuse_run
+from dorl.run.provenance import record, write_record
 from dorl.runtime.processes import in_turn, is_main, wait
 from dorl.runtime.progress import say
 from dorl.segmentation import Segmenter
@@ -39,7 +40,8 @@ def embed(
     ----------
     labs : sequence of str or Domain
     out : str or Path
-        Folder for ``cells/`` and ``features.h5ad``; that of an interrupted call goes on.
+        Folder for ``cells/``, ``features.h5ad`` and ``features.h5ad.json``, which says what it was made with; that of
+        an interrupted call goes on.
     segmenter, encoder
         As for `Segmenter.load`: the masks of the one, the tokens of the other (or of the same).
     features : {"auto", "s", "tokens"}
@@ -82,6 +84,10 @@ def embed(
         raise InputError("not one image could be read: give other images")
     if is_main():
         _write(made.store, domains, out, autoencoder)
+        settings = {"encoder": encoder, "features": features, "precision": network.precision}
+        settings["autoencoder"] = source.get("autoencoder")
+        told = record("embed", segmenter=network.digest(), settings=settings)
+        write_record([out / FEATURES], told)
     wait()
     return anndata.read_h5ad(out / FEATURES)
 
