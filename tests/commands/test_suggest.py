@@ -72,6 +72,14 @@ def test_a_place_from_which_the_images_can_not_be_named_is_refused(fitted: Path,
     assert not (tmp_path / "elsewhere").exists()
 
 
+def test_cells_that_are_no_files_are_refused(fitted: Path, images: Path, tmp_path: Path) -> None:
+    from dorl.commands.annotations import convert
+
+    (path,) = convert(images, to="coco", out=tmp_path / "coco")
+    with pytest.raises(InputError, match="no files of their own"):
+        suggest(fitted, path, out=tmp_path / "coco" / "suggested.csv")
+
+
 #: names as lists, spreadsheets and other systems make trouble of
 HARD = (
     "x:1.png",

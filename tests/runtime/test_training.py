@@ -15,6 +15,7 @@ from torch import nn
 
 from dorl.errors import InputError
 from dorl.runtime.training import (
+    best_device,
     default_device,
     has_bf16,
     load_progress,
@@ -57,7 +58,28 @@ def test_draws_depend_on_the_words_alone() -> None:
 
 def test_the_device_is_the_one_asked_for() -> None:
     assert default_device("cpu") == torch.device("cpu")
-    assert default_device().type == default_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert default_device().type == default_device("auto").type == best_device()
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"), [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+)
+def test_the_best_device_is_the_gpu_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert best_device() == expected
+
+
+def test_apples_gpu_is_taken_in_single_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    made: list[torch.device] = []
+    monkeypatch.setattr(torch, "empty", lambda *sizes, device: made.append(device))
+    assert default_device() == torch.device("mps")
+    assert made == [torch.device("mps")]
+    assert not has_bf16(torch.device("mps"))
 
 
 @pytest.mark.parametrize("name", ["toaster", "cuda:99"])

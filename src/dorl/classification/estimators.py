@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from joblib import parallel_config
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import issparse
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
-from sklearn.utils.multiclass import _ovr_decision_function
+from sklearn.utils.multiclass import _ovr_decision_function, check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from dorl.classification.parallel import own_threads
@@ -66,7 +67,7 @@ class SoftmaxSVC(SVC):
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> SoftmaxSVC:
         """Fit to `X`, shape (n_cells, n_features), and class names `y`, shape (n_cells,)."""
-        quick = _intel_svc() if np.size(X) >= self.MANY and sample_weight is None else None
+        quick = _intel_svc() if np.asarray(X).size >= self.MANY and sample_weight is None else None
         if quick is None:
             return super().fit(X, y, sample_weight)
         learnt = quick(**self.get_params(), n_jobs=own_threads()).fit(X, y)
@@ -86,7 +87,7 @@ class SoftmaxSVC(SVC):
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
         """Decision values: (n_cells, n_classes), one against the rest; (n_cells,) of the second of two classes."""
         check_is_fitted(self)
-        if self.kernel not in ("linear", "poly"):
+        if self.kernel not in ("linear", "poly") or self._sparse or issparse(X):
             return super().decision_function(X)
         cells: NDArray[Any] = validate_data(self, X, reset=False, dtype=(np.float64, np.float32))
         weights, vectors = self._pairs(), self.support_vectors_.T
@@ -156,11 +157,23 @@ class _Wrapped(ClassifierMixin, BaseEstimator):
         float array of shape (n_cells, n_classes), columns as in `classes_`
         """
         check_is_fitted(self, "model_")
-        return np.asarray(self.model_.predict_proba(np.asarray(X)), dtype=np.float64)
+        values = validate_data(self, X, reset=False)
+        return np.asarray(self.model_.predict_proba(values), dtype=np.float64)
+
+    def _checked(self, X: ArrayLike, y: ArrayLike) -> tuple[NDArray[Any], NDArray[np.intp], NDArray[np.intp]]:
+        """Features, the number of each cell's class in `classes_`, and how many cells each class has.
+
+        Raises ValueError for features that can't be used, and for numbers in place of classes.
+        """
+        values, names = validate_data(self, X, y)
+        check_classification_targets(names)
+        self.classes_, index, counts = np.unique(names, return_inverse=True, return_counts=True)
+        return values, index, counts
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:
         """The most probable class of each cell, shape (n_cells,)."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        found = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[found]
 
 
 class XGBoostClassifier(_Wrapped):
@@ -190,8 +203,7 @@ class XGBoostClassifier(_Wrapped):
         # here, since it takes a second that a run without boosted trees need not spend
         from xgboost import XGBClassifier
 
-        self.classes_, index = np.unique(np.asarray(y), return_inverse=True)
-        values = np.asarray(X)
+        values, index, _ = self._checked(X, y)
         self.model_ = XGBClassifier(
             tree_method="hist",
             n_estimators=self.n_estimators,
@@ -229,8 +241,8 @@ class EarlyStoppingMLP(_Wrapped):
 
     def fit(self, X: ArrayLike, y: ArrayLike) -> EarlyStoppingMLP:
         """Fit to `X`, shape (n_cells, n_features), and class names `y`, shape (n_cells,)."""
-        self.classes_, index, counts = np.unique(np.asarray(y), return_inverse=True, return_counts=True)
-        splittable = counts.min() >= 2 and int(self.HELD_BACK * len(index)) >= len(counts)
+        values, index, counts = self._checked(X, y)
+        splittable = len(counts) >= 2 and counts.min() >= 2 and int(self.HELD_BACK * len(index)) >= len(counts)
         self.model_ = MLPClassifier(
             hidden_layer_sizes=self.hidden_layer_sizes,
             max_iter=self.max_iter,
@@ -238,5 +250,6 @@ class EarlyStoppingMLP(_Wrapped):
             validation_fraction=self.HELD_BACK,
             random_state=self.random_state,
         )
-        self.model_.fit(np.asarray(X), index)
+        self.model_.fit(values, index)
+        self.n_iter_ = self.model_.n_iter_
         return self

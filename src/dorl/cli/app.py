@@ -16,7 +16,8 @@ DIVISIBLE = ("embed", "fit", "evaluate")
 app = typer.Typer(
     name="dorl",
     help="Features and classifiers of white blood cells that hold in another lab (DoRL, arXiv 2408.07467).\n\n"
-    "A LAB is name=path or a path: a folder per class, a flat folder, a known data set, or a CSV or Parquet manifest.",
+    "A LAB is name=path or a path: a folder per class, a flat folder, a known data set, a CSV or Parquet manifest, "
+    "or another tool's annotations (COCO, CVAT, Label Studio, labelme, QuPath).",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -1,4 +1,4 @@
-"""Commands that read and write the weights of others."""
+"""Commands that read and write the weights of others, and cells as other tools have them."""
 
 from __future__ import annotations
 
@@ -48,3 +48,24 @@ def export(
     for folder, write in ((out, export_official), (onnx, export_onnx)):
         for path in [] if folder is None else write(run, out=folder):
             print(path)
+
+
+@app.command()
+def convert(
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="A folder of dorl count or dorl segment, or a LAB: coco.json, too.")
+    ],
+    to: Annotated[
+        str, typer.Option(help="coco, yolo, yolo-seg, voc, qupath, ome-tiff, imagej or croissant.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="A new folder; images are copied into it.")],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder that paths in the tables of count or segment are relative to.")
+    ] = None,
+    pixel_size: Annotated[float | None, typer.Option(help="Side of a pixel in µm, for ome-tiff.")] = None,
+) -> None:
+    """Cells with outlines and classes as other tools read them: COCO, YOLO, VOC, QuPath, ImageJ and others."""
+    with without_collection():
+        from dorl.commands.annotations import convert as write
+
+    write(source, to=to, out=out, images=images, pixel_size=pixel_size)

@@ -18,7 +18,7 @@ Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 Precision = Annotated[
     str, typer.Option(help="Of the segmenter: float32, bfloat16, int8 (with dorl[fast]), or auto by the processor.")
 ]
-Device = Annotated[str | None, typer.Option(help="cpu or cuda; the GPU where there is one, by default.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps; the GPU where there is one, by default.")]
 Base = Annotated[
     str,
     typer.Option(

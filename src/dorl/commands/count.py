@@ -14,7 +14,8 @@ from dorl.domains import read_image
 from dorl.domains.gathering import gather, place_of, tell_left_out
 from dorl.errors import BadImageError, InputError
 from dorl.names import file_of
-from dorl.run.assess import check_sure
+from dorl.run.assess import Assessment, check_sure
+from dorl.run.celldata import CELL_DATA, write_count
 from dorl.run.countfolder import FieldStore, FoundField
 from dorl.run.differentials import differentials, lines, tell_counts, to_review
 from dorl.run.fieldrepeats import counted_elsewhere
@@ -23,6 +24,7 @@ from dorl.run.folder import check_folder, refuse_run
 from dorl.run.manual import beside_manual, read_manual
 from dorl.run.mixes import check_expect
 from dorl.run.model import DoRL
+from dorl.run.provenance import record, write_record
 from dorl.runtime.progress import say, track
 from dorl.segmentation import Segmenter
 from dorl.segmentation.overlay import draw_cells
@@ -35,7 +37,7 @@ CELLS = (
     *("path", "xmin", "ymin", "xmax", "ymax", "class", "probability", "node"),
     *("found", "confidence", "touches_border", "distance", "unlike", "sample", "counted", "same_as"),
 )
-FIELDS = ("path", "width", "height", "red_cell", "cells")
+FIELDS = ("path", "width", "height", "red_cell", "cells", "mask")
 
 
 @dataclass
@@ -89,8 +91,10 @@ def count(
     out : str or Path
         Folder for ``cells.csv``, ``counts.csv``, ``samples.csv``, ``review.csv``, ``fields.csv``,
         ``annotated/<stem>.png`` (outlines and classes) and ``masks/<stem>.png`` (16 bits; 0 outside cells, 1 in the
-        first cell of the field, and so on). Results are kept by the content of the fields. So an interrupted count goes
-        on, and new fields can be added. Pictures of fields that aren't given any more are removed.
+        first cell of the field, and so on). ``cells.h5ad`` has the cells for scanpy and squidpy
+        (`dorl.run.celldata.write_count`), ``provenance.json`` what all was made with. Results are kept by the content
+        of the fields. So an interrupted count goes on, and new fields can be added. Pictures of fields that aren't
+        given any more are removed.
     run : str or Path, optional
         A folder that `fit` made. Its default classifier classifies each cell. Without a run, cells are found only.
     segmenter : str or Path, optional
@@ -154,14 +158,15 @@ def count(
     found = [field for shown, _ in images if (field := store.get(shown)) is not None]
     if not found:
         raise InputError("not one field could be counted: give other images")
-    cells, suited = _classified(found, model, adapt=adapt, expect=expect, sure=sure, reject=reject)
+    cells, assessed = _classified(found, model, adapt=adapt, expect=expect, sure=sure, reject=reject)
+    suited = model if assessed is None else assessed.model
     cells["sample"] = [samples[path] for path in cells["path"]]
     cells["same_as"] = counted_elsewhere(found, store)
     cells["counted"] = (edge | ~cells["touches_border"].astype(bool)) & (cells["same_as"] == "")
     counts, by_sample = differentials(
         cells, suited, list(dict.fromkeys(samples[field.path] for field in found)), wbc=wbc
     )
-    sizes = [(field.path, *field.size, field.red_cell, len(field.boxes)) for field in found]
+    sizes = [(field.path, *field.size, field.red_cell, len(field.boxes), store.mask(field.path)) for field in found]
     result = CountResult(
         cells,
         pd.DataFrame(sizes, columns=list(FIELDS)),
@@ -179,6 +184,21 @@ def count(
     store.tidy([field.path for field in found])
     for name, table in tables.items():
         write_sheet(out / f"{name}.csv", table, number=".4f")
+    settings = {
+        **{"red_cell": red_cell, "adapt": adapt, "expect": expect if model is None else model.expects(expect)},
+        **{"sure": sure, "reject": reject, "edge": edge, "wbc": wbc},
+    }
+    made = record(
+        "count",
+        segmenter=network.digest(),
+        settings=settings,
+        run=None if run is None else Path(run),
+        classifier="" if model is None else model.classifier_name,
+        found=assessed,
+    )
+    features = None if model is None or assessed is None else model.features(_inputs(found))
+    write_count(out / CELL_DATA, cells, features, assessed, made)
+    write_record([*(out / f"{name}.csv" for name in tables), out / CELL_DATA], made)
     cut = int(cells["touches_border"].sum())
     say(
         f"{counted(len(cells), 'white cell')} in {counted(len(found), 'field')}, {cut} of them cut by a field's edge, "
@@ -225,19 +245,17 @@ def _classified(
     expect: str | None,
     sure: float | None,
     reject: bool,
-) -> tuple[pd.DataFrame, DoRL | None]:
-    """The cells of all fields, and the run as it is suited to them; their sample isn't told yet."""
+) -> tuple[pd.DataFrame, Assessment | None]:
+    """The cells of all fields, and what the run says of them; their sample isn't told yet."""
     rows = [
         (field.path, *box, "", np.nan, "", True, confidence, cut, np.nan, None, "", True, "")
         for field in found
         for box, confidence, cut in zip(field.boxes, field.confidence, field.touches_border, strict=True)
     ]
     cells = pd.DataFrame(rows, columns=list(CELLS))
-    suited = model
+    assessed = None
     if model is not None and len(cells):
-        inputs = np.concatenate([field.inputs for field in found if len(field.boxes)])
-        assessed = model.assess(inputs, expect=expect, adapt=adapt)
-        suited = assessed.model
+        assessed = model.assess(_inputs(found), expect=expect, adapt=adapt)
         table = assessed.table(sure=sure, reject=reject)
         for name in table.columns:
             cells[name] = table[name].to_numpy(object)
@@ -245,7 +263,12 @@ def _classified(
         cells["probability"] = cells["probability"].astype(float)
         cells["distance"] = cells["distance"].astype(float)
         assessed.tell(expect=expect, reject=reject)
-    return cells, suited
+    return cells, assessed
+
+
+def _inputs(found: Sequence[FoundField]) -> np.ndarray:
+    """What the classifier takes of the cells of all fields, of which one has a cell."""
+    return np.concatenate([field.inputs for field in found if len(field.boxes)])
 
 
 def _draw(found: Sequence[FoundField], cells: pd.DataFrame, store: FieldStore, *, even_light: bool) -> None:

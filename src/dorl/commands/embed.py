@@ -18,6 +18,7 @@ from dorl.run.autoencoders import AUTO, bundled
 from dorl.run.embedding import embed as embed_cells
 from dorl.run.features import stored_features, write_features
 from dorl.run.folder import CELLS, FEATURES, check_folder, make_folder, refuse_among_images, refuse_run
+from dorl.run.provenance import record, write_record
 from dorl.runtime.processes import in_turn, is_main, wait
 from dorl.runtime.progress import say
 from dorl.segmentation import Segmenter
@@ -40,7 +41,8 @@ def embed(
     ----------
     labs : sequence of str or Domain
     out : str or Path
-        Folder for ``cells/`` and ``features.h5ad``; that of an interrupted call goes on.
+        Folder for ``cells/``, ``features.h5ad`` and ``features.h5ad.json``, which says what it was made with; that of
+        an interrupted call goes on.
     segmenter, encoder
         As for `Segmenter.load`: the masks of the one, the tokens of the other (or of the same).
     features : {"auto", "s", "tokens"}
@@ -83,6 +85,9 @@ def embed(
         raise InputError("not one image could be read: give other images")
     if is_main():
         _write(embedded.store, domains, out, autoencoder)
+        settings = {"encoder": encoder, "features": features, "precision": network.precision}
+        settings["autoencoder"] = source.get("autoencoder")
+        write_record([out / FEATURES], record("embed", segmenter=network.digest(), settings=settings))
     wait()
     return anndata.read_h5ad(out / FEATURES)
 

@@ -17,6 +17,7 @@ from dorl.run.assess import check_sure
 from dorl.run.folder import check_file, make_folder
 from dorl.run.mixes import check_expect
 from dorl.run.model import BATCH, DoRL
+from dorl.run.provenance import record, write_record
 from dorl.runtime.progress import say
 from dorl.sheets import SheetWriter
 from dorl.words import counted
@@ -76,7 +77,8 @@ def predict(
         (of the cell's outline, 0-1), distance and unlike (`DoRL.distances`; empty where the run lacks them). Then comes
         a column for each class with its probability, in the run's order of classes. Where no cell was found, ``found``
         is False, ``confidence`` is 0, and the class is empty. A link is written through. A pipe or ``/dev/stdout`` gets
-        the table when it is whole.
+        the table when it is whole. Beside a file ``FILE.csv.json`` says what it was made with: version, digest of the
+        run, adaptation (`dorl.run.provenance.record`).
     classifier : str, optional
         One of the run's classifiers; its default otherwise.
     adapt : bool
@@ -129,6 +131,17 @@ def predict(
                 rows[i] = tuple(row)
         for path, outline, ((*words, distance, unlike), chances) in zip(paths, outlines, rows, strict=True):
             writer.row([path, *words, bool(outline), outline, distance, unlike, *chances])
+    if not is_stream(out):
+        settings = {"adapt": adapt, "expect": model.expects(expect), "sure": sure, "reject": reject}
+        made = record(
+            "predict",
+            segmenter=model.segmenter.digest(),
+            settings=settings,
+            run=Path(run),
+            classifier=model.classifier_name,
+            found=found,
+        )
+        write_record([behind_links(out)], made)
     if found is not None:
         found.tell(expect=expect, reject=reject)
         result.adapted, result.mix, result.accuracy = found.adapted, found.mix, found.accuracy

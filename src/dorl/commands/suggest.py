@@ -10,6 +10,7 @@ import pandas as pd
 from dorl.classification.selection import select_cells
 from dorl.domains import Domain
 from dorl.domains.gathering import read_batches, read_images, tell_left_out
+from dorl.domains.sources import FileSource
 from dorl.errors import InputError
 from dorl.files import is_stream
 from dorl.names import plain_path, text_of
@@ -99,6 +100,8 @@ def suggest(
 
 
 def _check_place(out: Path, lab: Domain) -> None:
+    if not isinstance(lab.source, FileSource):
+        raise InputError(f"{lab.root}: its cells are no files of their own, which a manifest could list: give images")
     if out.suffix.lower() != ".csv" or out.is_dir():
         raise InputError(f"{out}: give a file that ends in .csv for --out")
     if out.is_symlink() or is_stream(out):

@@ -174,6 +174,30 @@ class Domain:
             "notes": self._notes(counts, len(sizes)),
         }
 
+    def to_dataset(self, kind: str = "torch") -> Any:
+        """The lab as a data set for training elsewhere.
+
+        Parameters
+        ----------
+        kind : {"torch", "huggingface"}
+
+        Returns
+        -------
+        dorl.domains.datasets.TorchDataset or datasets.Dataset
+            That of torch reads images when they are asked for. That of Hugging Face (``pip install 'dorl[exchange]'``)
+            has image, mask, label (a ``ClassLabel``), path, patient and split, and holds images as PNG in memory.
+
+        Raises
+        ------
+        InputError
+            For another kind, or where the package datasets is missing.
+        BadImageError
+            If an image can't be read; `dorl.domains.gathering.decodable` takes these out.
+        """
+        from dorl.domains.datasets import to_dataset
+
+        return to_dataset(self, kind)
+
     def summary(self) -> str:
         """`describe` as text for people, several lines."""
         facts = self.describe()

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from dorl.domains import Domain, parse_lab, read_domain
+from dorl.domains.annotations.reading import ENDINGS
 from dorl.domains.images import probe_image
 from dorl.domains.sources import FileSource
 from dorl.errors import BadImageError, InputError
@@ -98,7 +99,7 @@ def read_images(path: str | Path | Domain) -> Domain:
         is_file = path.exists() and not is_folder  # or a pipe, which is no image
     except OSError as error:  # for example a name that is too long
         raise InputError(f"{path}: {error.strerror}; give an image, a folder of images or a manifest") from error
-    if is_file and path.suffix.lower() not in (".csv", ".parquet", ".npz"):
+    if is_file and path.suffix.lower() not in (".csv", ".parquet", ".npz", *ENDINGS):
         try:
             probe_image(path)
         except BadImageError as error:

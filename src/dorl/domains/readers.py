@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from dorl.domains.annotations import ANNOTATIONS, read_annotated
+from dorl.domains.annotations.reading import ENDINGS, OF_FOLDERS, holds_annotations
 from dorl.domains.beside import without_masks
 from dorl.domains.bloodmnist import is_bloodmnist, read_bloodmnist
 from dorl.domains.columns import names_images
@@ -106,14 +108,17 @@ def read_domain(
     Parameters
     ----------
     path : str or Path
-        A folder, a CSV or Parquet manifest, a ``bloodmnist*.npz`` file, or the word ``bloodmnist``.
+        A folder, a CSV or Parquet manifest, a file of annotations (COCO, CVAT, Label Studio, labelme or QuPath), a
+        ``bloodmnist*.npz`` file, or the word ``bloodmnist``.
     name : str, optional
         By default the folder's name; a manifest's folder's.
     layout : str
-        ``"auto"``, ``"manifest"``, ``"bloodmnist"``, ``"wbcbench"`` or one of `LABELLERS`. ``auto`` recognises
-        Acevedo-20 by its file names, Matek-19 and MLL23 by their folders, WBCBench 2026 by its tables, and a folder per
-        class by a folder named as a known class. It reads any other folder without labels. A class's folder wins over
-        a code in a file's name, unless the code is a finer class of the same or its layout was asked for.
+        ``"auto"``, ``"manifest"``, ``"bloodmnist"``, ``"wbcbench"``, one of `LABELLERS` or of `ANNOTATIONS`. ``auto``
+        recognises annotations by what stands in the file, and a folder of labelme's or QuPath's by such files beside
+        half of the images; Acevedo-20 by its file names, Matek-19 and MLL23 by their folders, WBCBench 2026 by its
+        tables, and a folder per class by a folder named as a known class. It reads any other folder without labels. A
+        class's folder wins over a code in a file's name, unless the code is a finer class of the same or its layout
+        was asked for.
     any_class : bool
         Keep a manifest's rows of an unknown class, as unlabelled, and those whose mask is missing: for images that
         are to be looked at. What the masks mean isn't concluded.
@@ -131,7 +136,7 @@ def read_domain(
     InputError
         If the path is not there, holds no image, or nothing that can be used; or the manifest or layout is wrong.
     """
-    known = ("auto", *LABELLERS, "manifest", "bloodmnist", WBCBENCH)
+    known = ("auto", *LABELLERS, *ANNOTATIONS, "manifest", "bloodmnist", WBCBENCH)
     if layout not in known:
         raise InputError(f"layout {layout!r} is unknown: give one of {', '.join(known)}")
     name = None if name is None else composed(name)
@@ -144,16 +149,24 @@ def read_domain(
     path = Path(path)
     if not _exists(path):
         raise InputError(f"{path}: no such file or folder; give name=path, or a path, of what is there")
+    if path.is_file() and path.suffix.lower() in ENDINGS and layout in ("auto", *ANNOTATIONS):
+        return read_annotated(path, name or _default_name(path.parent), layout, any_class=any_class)
     if path.is_file():
         if path.suffix.lower() not in MANIFEST_SUFFIXES or layout not in ("auto", "manifest"):
-            raise InputError(f"{path}: is a file; give a folder, or a .csv or .parquet manifest")
+            raise InputError(f"{path}: is a file; give a folder, a .csv or .parquet manifest, or annotations")
         lab = read_manifest(path, name or _default_name(path.parent), any_class=any_class)
         return _checked(lab, path, mask_value, conclude_masks=not any_class)
     if layout == "manifest":
         raise InputError(f"{path}: is a folder; give the .csv or .parquet manifest itself")
     if layout == WBCBENCH or (layout == "auto" and is_wbcbench(path)):
         return _checked(read_wbcbench(path, name or _default_name(path)), path, mask_value)
+    if layout in OF_FOLDERS:
+        return read_annotated(path, name or _default_name(path), layout, any_class=any_class)
+    if layout in ANNOTATIONS:
+        raise InputError(f"{path}: is a folder; give the annotation file itself")
     files, passed = image_files(path, has_class)
+    if layout == "auto" and files and holds_annotations(path, len(files)):
+        return read_annotated(path, name or _default_name(path), any_class=any_class)
     if not files:
         also = f" ({text_of(passed[0][0])}: {passed[0][1]})" if passed else ""
         raise InputError(f"{path}: holds no {READ} image{also}; give a folder that does")

@@ -101,6 +101,10 @@ class FieldStore:
         """The digest of a field's file, as `name` was given it."""
         return self._contents[path]
 
+    def mask(self, path: str) -> str:
+        """The file of a field's masks, POSIX, below the count's folder."""
+        return f"{MASKS}/{self._names[path]}"
+
     def get(self, path: str) -> FoundField | None:
         """What was found in a field; None where its content wasn't searched yet. Its mask is there afterwards."""
         arrays = ("boxes", "confidence", "touches_border", "inputs")
@@ -111,7 +115,7 @@ class FieldStore:
         width, height = (int(side) for side in held["size"])
         red_cell = None if np.isnan(held["red_cell"]) else float(held["red_cell"])
         found = FoundField(path, (width, height), red_cell, *(held[name] for name in arrays))
-        mask = f"{MASKS}/{self._names[path]}"
+        mask = self.mask(path)
         if not self._results.has(mask, key):
             self._results.write(mask, key, png(self.labels(path)))
         return found
@@ -147,7 +151,7 @@ class FieldStore:
             labels=labels,
             details=details.astype(np.float16),
         )
-        self._results.write(f"{MASKS}/{self._names[path]}", self._key(path), png(labels))
+        self._results.write(self.mask(path), self._key(path), png(labels))
         return found
 
     def labels(self, path: str) -> np.ndarray:

@@ -35,6 +35,9 @@ HISTORY, DUPLICATES = "history.csv", "duplicates.csv"
 TUNING = "tuning"
 
 
+#: layouts of one file, whose folder isn't searched for images
+_ONE_FILE = ("manifest", "bloodmnist", "coco", "cvat", "labelstudio")
+
 #: the cell at common references, s of several views of it; and the whole image, as published
 CELL, PUBLISHED = "cell", "published"
 
@@ -246,7 +249,7 @@ def refuse_among_images(folder: Path, given: str | Path | Domain | Iterable[obje
     """
     each = [given] if isinstance(given, (str, Path, Domain)) else given
     for one, lab in zip(each, labs, strict=True):
-        searched = not isinstance(one, Domain) and lab.layout not in ("manifest", "bloodmnist")
+        searched = not isinstance(one, Domain) and lab.layout not in _ONE_FILE
         if searched and folder.resolve().is_relative_to(lab.root.resolve()):
             raise InputError(
                 f"{folder}: lies among the images of {lab.name}, and what is written there would be taken for some; "

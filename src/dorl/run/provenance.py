@@ -5,16 +5,21 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import dorl
 from dorl.domains import Domain
 from dorl.domains.sources import FileSource
 from dorl.files import digest_of, write_json
-from dorl.names import file_of
-from dorl.run.folder import read_record
+from dorl.names import file_of, shortened
+from dorl.run.folder import AUTOENCODER, CLASSIFIERS, CONFIG, SEGMENTER, UNLIKE, read_record, slug
+from dorl.runtime.kept import content_key
+
+if TYPE_CHECKING:
+    from dorl.run.assess import Assessment
 
 #: the file in the run folder
 PROVENANCE = "provenance.json"
@@ -41,6 +46,8 @@ def environment() -> dict[str, str]:
             found[name] = ""
     found |= {name: os.environ.get(name, "") for name in THREADS}
     found["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+    if not found["gpu"] and torch.backends.mps.is_available():
+        found["gpu"] = "mps"
     return found
 
 
@@ -69,6 +76,79 @@ def write_provenance(run: Path, labs: Sequence[Domain], *, processes: int = 1) -
         run / PROVENANCE,
         {"command": sys.argv[1:2], "environment": made_with, "inputs": inputs, "results": results},
     )
+
+
+def run_digest(run: Path, classifier: str) -> str:
+    """Changes with all that decides what a run says of a cell with one of its classifiers."""
+    place = Path(CLASSIFIERS) / slug(classifier)
+    used = [CONFIG, SEGMENTER, AUTOENCODER, UNLIKE, *(str(place.with_suffix(ending)) for ending in (".skops", ".json"))]
+    return content_key([digest_of(run / name) for name in used])
+
+
+def record(
+    command: str,
+    *,
+    segmenter: str,
+    settings: Mapping[str, Any],
+    run: Path | None = None,
+    classifier: str = "",
+    found: Assessment | None = None,
+) -> dict[str, Any]:
+    """What a table of cells was made with, as plain values, for `write_record`.
+
+    Parameters
+    ----------
+    command : str
+        That writes the table, for example ``"predict"``.
+    segmenter : str
+        Its digest.
+    settings : mapping
+        Options of the command.
+    run : Path, optional
+        And `classifier`, the one of its that was asked.
+    found : Assessment, optional
+        What was said of the cells: whether it adapted to them, and the mix of classes that it corrected by.
+
+    Returns
+    -------
+    dict
+        ``dorl`` (version), ``command``, ``settings``, ``segmenter``, ``run`` (its folder, digest and classifier; None
+        without one), ``adaptation`` (None where nothing was classified) and ``environment``.
+    """
+    of_run = None
+    if run is not None:
+        of_run = {"folder": str(run.resolve()), "digest": run_digest(run, classifier), "classifier": classifier}
+    adaptation = None
+    if found is not None:
+        adaptation = {
+            "adapted": found.adapted,
+            "another_lab": found.model.elsewhere,
+            "mix": found.mix,
+            "expected_accuracy": found.accuracy,
+        }
+    return {
+        "dorl": dorl.__version__,
+        "command": command,
+        "settings": dict(settings),
+        "segmenter": segmenter,
+        "run": of_run,
+        "adaptation": adaptation,
+        "environment": environment(),
+    }
+
+
+def write_record(tables: Sequence[Path], made: Mapping[str, Any]) -> Path:
+    """Write a `record` beside tables, with the digest of each as it lies there.
+
+    Parameters
+    ----------
+    tables : sequence of Path
+        In one folder. One table has its record beside it, under its name and ``.json``; several have `PROVENANCE`.
+    """
+    (folder,) = {table.parent for table in tables}
+    place = folder / (shortened(tables[0].name, ".json") if len(tables) == 1 else PROVENANCE)
+    write_json(place, {**made, "files": {table.name: digest_of(table) for table in tables}})
+    return place
 
 
 def read_provenance(run: Path) -> dict[str, Any]:

@@ -39,13 +39,19 @@ def seeded(*words: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(words))
 
 
+def best_device() -> str:
+    """``"cuda"`` where there is such a GPU, ``"mps"`` on a Mac with Apple's, else ``"cpu"``."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
 def default_device(name: str | None = None) -> torch.device:
-    """The named device, else the GPU where there is one, else the CPU; of several processes each has its own GPU."""
+    """The named device, else `best_device`; of several processes each has its own GPU."""
     name = None if name == "auto" else name
     if several() and name in (None, "cpu", "cuda"):
         return connect(name)
-    if name is None:
-        name = "cuda" if torch.cuda.is_available() else "cpu"
+    name = best_device() if name is None else name
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

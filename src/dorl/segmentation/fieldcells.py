@@ -10,6 +10,7 @@ from scipy import ndimage
 from skimage.measure import regionprops
 from skimage.segmentation import watershed
 
+from dorl.domains.windows import CUT_OUT, window_around
 from dorl.segmentation.crop import NEIGHBOURS, largest_component
 from dorl.segmentation.smear import Place
 
@@ -21,8 +22,6 @@ SHARED = 0.5
 NECK = 0.75
 #: depths at which a neck is looked for
 LEVELS = 24
-#: side of the image of a single cell, in sides of its box
-CUT_OUT = 2.0
 
 
 @dataclass(frozen=True)
@@ -75,16 +74,6 @@ def cut_out(image: np.ndarray, cell: FieldCell) -> tuple[np.ndarray, np.ndarray]
     side = CUT_OUT * max(right - left, bottom - top)
     window = window_around(((top + bottom) / 2, (left + right) / 2), side, image.shape[:2])
     return image[window], placed(cell, window)
-
-
-def window_around(centre: tuple[float, float], side: float, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Rows and columns of a square around a place, moved where it would leave the picture, and cut if that is smaller.
-
-    It is a square, since the segmenter squeezes into one whatever it is given.
-    """
-    length = max(1, min(round(side), *shape))
-    starts = [min(max(0, round(at - length / 2)), whole - length) for at, whole in zip(centre, shape, strict=True)]
-    return slice(starts[0], starts[0] + length), slice(starts[1], starts[1] + length)
 
 
 def cell_of(mask: np.ndarray, window: tuple[slice, slice], confidence: float) -> FieldCell:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import ndimage
 
+from dorl.domains.windows import window_around
 from dorl.segmentation.cell import CUT, expected_dice, probabilities, without_threads
 from dorl.segmentation.crop import NEIGHBOURS
 from dorl.segmentation.fieldcells import (
@@ -18,7 +19,6 @@ from dorl.segmentation.fieldcells import (
     is_white_cell,
     largest_first,
     placed,
-    window_around,
 )
 from dorl.segmentation.ruler import Ruler, measure
 from dorl.segmentation.segmenter import Segmenter

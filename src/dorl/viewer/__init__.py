@@ -1,0 +1,1 @@
+"""napari's plugin: the images of a folder with masks, classes and corrections as layers."""
