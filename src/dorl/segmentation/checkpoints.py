@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from dorl.errors import InputError
+from dorl.runtime.hub import is_on_hub, located
 from dorl.segmentation.backbones.sam import TIED
 from dorl.segmentation.lora import adapter_state, base_digest
 from dorl.segmentation.paired import pair_again
@@ -209,6 +210,8 @@ def load_path(path: Path, *, image_size: int = 224, **options: Any) -> Segmenter
 def load_segmenter(name: str | Path, *, device: str | None = None, precision: str = "auto") -> Segmenter:
     """See `Segmenter.load`."""
     options: dict[str, Any] = {"device": device, "precision": precision}
+    if is_on_hub(name):
+        name = located(name, needed=ADAPTER)
     text = str(name)
     with torch.random.fork_rng(devices=[]):
         if text in BUNDLED:
