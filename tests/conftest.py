@@ -162,3 +162,20 @@ def published(labs: list[str], once: Callable[[str, Callable[[Path], object]], P
 def run(fitted: Path, tmp_path: Path) -> Path:
     """A copy of the run folder that a test may damage."""
     return Path(shutil.copytree(fitted, tmp_path / "run"))
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A stand-in for the Hugging Face Hub on this machine (`hub_server.Hub`), an empty cache, and no token."""
+    from hub_server import running
+
+    with running() as found:
+        template = f"{found.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", found.address)
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "token"))
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+        monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True, raising=False)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        yield found

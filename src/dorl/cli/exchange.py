@@ -1,7 +1,8 @@
-"""Commands that read and write the weights of others, and cells as other tools have them."""
+"""Commands that read and write the weights of others, give them a run, and write cells as other tools have them."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -69,3 +70,37 @@ def convert(
         from dorl.commands.annotations import convert as write
 
     write(source, to=to, out=out, images=images, pixel_size=pixel_size)
+
+
+@app.command()
+def push(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder that dorl fit made.")],
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="On the Hugging Face Hub.")],
+    public: Annotated[bool, typer.Option("--public", help="Let everybody see it; a new one is private.")] = False,
+    cells: Annotated[
+        bool, typer.Option("--cells", help="Send the pictures of the cells that were learnt, too, for dorl serve.")
+    ] = False,
+    licence: Annotated[str, typer.Option(help="Of the weights, by the hub's name, for example apache-2.0.")] = "",
+    message: Annotated[str, typer.Option(help="Of the commit.")] = "A run of dorl",
+    yes: Annotated[bool, typer.Option("--yes", help="Send without asking.")] = False,
+) -> None:
+    """A run for others: its weights and measures on the Hugging Face Hub, after saying what goes there."""
+    with without_collection():
+        from dorl.commands.push import push as push_run
+
+    def agreed() -> bool:
+        if not sys.stdin.isatty():
+            raise InputError("nothing was sent: give --yes, since there is no terminal to ask at")
+        return typer.confirm("Send this?", err=True)
+
+    sent = push_run(
+        run,
+        repository,
+        private=not public,
+        cells=cells,
+        licence=licence,
+        message=message,
+        agreed=None if yes else agreed,
+    )
+    if sent is not None:
+        print(sent)

@@ -96,7 +96,7 @@ Sure = Annotated[
     typer.Option(help="Give a class of the tree that has this probability, 0-1: an ancestor where none finer has it."),
 ]
 Reject = Annotated[bool, typer.Option("--reject", help="Leave the class empty of cells unlike all those learnt.")]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that dorl fit made.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that dorl fit made, or hub:owner/name.")]
 
 
 def divide(processes: int) -> None:

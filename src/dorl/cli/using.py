@@ -48,7 +48,8 @@ def count(
     ],
     out: Annotated[Path, typer.Option(help="Folder to write into: new, or of the same count.")],
     run: Annotated[
-        Path | None, typer.Option(help="A folder that dorl fit made: its classifier says what each cell is.")
+        Path | None,
+        typer.Option(help="A folder that dorl fit made, or hub:owner/name: its classifier says what each cell is."),
     ] = None,
     segmenter: Annotated[str | None, typer.Option(help="Without a run; tiny by default.")] = None,
     red_cell: Annotated[

@@ -22,6 +22,7 @@ from dorl.files import atomic
 from dorl.representation import CrossDomainAutoencoder
 from dorl.run.folder import make_folder, refuse_written
 from dorl.run.model import DoRL
+from dorl.runtime.hub import title_of
 from dorl.runtime.progress import say
 from dorl.segmentation.graph import SegmenterGraph
 
@@ -81,7 +82,7 @@ def export_onnx(run: str | Path, *, out: str | Path) -> list[Path]:
     pairs = zip(CELL_CLASSES, STYLES, strict=False)
     cells = [render_cell(name, STYLES[style], rng, size).image for name, style in pairs][:COMPARED]
     images = torch.from_numpy(np.stack(cells))
-    notes: dict[str, Any] = {"dorl": dorl.__version__, "run": Path(run).name}
+    notes: dict[str, Any] = {"dorl": dorl.__version__, "run": title_of(run)}
     of_cells = bool(autoencoder.config.channels)
     graph = SegmenterGraph(segmenter, every_grid=of_cells)
     about = {

@@ -18,6 +18,7 @@ from dorl.run.folder import check_file, make_folder
 from dorl.run.mixes import check_expect
 from dorl.run.model import BATCH, DoRL
 from dorl.run.provenance import record, write_record
+from dorl.runtime.hub import located
 from dorl.runtime.progress import say
 from dorl.sheets import SheetWriter
 from dorl.words import counted
@@ -70,6 +71,7 @@ def predict(
     Parameters
     ----------
     run : str or Path
+        A folder that `fit` made, or ``hub:owner/name`` (`dorl.runtime.hub.located`).
     images : str, Path or Domain, or several str or Path
         An image, a folder (searched below, too), a manifest, or a lab; of several, paths stand in `out` as given.
     out : str or Path
@@ -106,8 +108,8 @@ def predict(
     """
     check_expect(expect)
     check_sure(sure)
-    out = Path(out)
-    _check_file(out, images, Path(run))
+    out, run = Path(out), located(run)
+    _check_file(out, images, run)
     model = DoRL.load(run, classifier=classifier, device=device)
     check_expect(expect, model.classes_)  # said before images are read
     lab = gather(images)

@@ -15,6 +15,7 @@ from dorl.domains.readers import at_home
 from dorl.errors import InputError
 from dorl.run.folder import check_complete, make_folder
 from dorl.run.mixes import check_expect
+from dorl.runtime.hub import is_on_hub, located, title_of
 from dorl.runtime.progress import say
 
 #: environment variable that may hold the token
@@ -45,7 +46,8 @@ def serve(
     run : str or Path
         That `fit` made, with labels.
     out : str or Path, optional
-        Folder for uploads, results and corrections, ``RUN-page`` beside the run by default. What an earlier server left
+        Folder for uploads, results and corrections, ``RUN-page`` beside the run by default, and in
+        this folder for one of the hub. What an earlier server left
         in it is there again, and unfinished samples go on.
     host : str
         Address to listen on. With any but this machine's own a token is asked for.
@@ -79,21 +81,22 @@ def serve(
     except ImportError as error:
         raise InputError("the page needs FastAPI and uvicorn: pip install 'dorl[serve]'") from error
     check_expect(expect)
-    run = Path(run)
+    name, beside = title_of(run), not is_on_hub(run)
+    run = located(run)
     check_complete(run)
     folders = allowed_folders(allow)
     token = token or os.environ.get(TOKEN) or None
     check_token(host, token)
     if max_images < 1 or max_megabytes < 1:
         raise InputError("--max-images and --max-megabytes must be 1 or more")
-    place = run.resolve().with_name(f"{run.resolve().name}-page") if out is None else Path(out)
+    place = (run.resolve().parent if beside else Path()) / f"{name}-page" if out is None else Path(out)
     listening = listen(host, port)
     with listening:
         make_folder(place)
         from dorl.serving.model import RunRecogniser
 
         say("loading the run")
-        recogniser = RunRecogniser(run, classifier=classifier, adapt=adapt, expect=expect, device=device)
+        recogniser = RunRecogniser(run, name=name, classifier=classifier, adapt=adapt, expect=expect, device=device)
         check_expect(expect, recogniser.classes)
         recogniser.look([np.full((64, 64, 3), 128, np.uint8)])  # the first look takes longest
         size = max_megabytes * MB

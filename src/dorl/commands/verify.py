@@ -7,6 +7,7 @@ from pathlib import Path
 import dorl
 from dorl.run.folder import read_config
 from dorl.run.provenance import differences
+from dorl.runtime.hub import located
 
 
 def verify(run: str | Path) -> list[str]:
@@ -28,5 +29,5 @@ def verify(run: str | Path) -> list[str]:
     InputError
         If the folder is no run, or of a dorl that kept no such record.
     """
-    folder = Path(run)
+    folder = located(run)
     return differences(folder, read_config(folder).dorl, dorl.__version__)

@@ -13,6 +13,7 @@ from dorl.reporting.report import read_metrics
 from dorl.reporting.sections import Table, Text, flattened
 from dorl.run.folder import RunConfig, read_config
 from dorl.run.provenance import PROVENANCE, read_provenance
+from dorl.runtime.hub import located, title_of
 
 INTRODUCTION = (
     "Scores of both runs on the pairs of labs that both measured, with their 95 % intervals, and what was set or made "
@@ -29,7 +30,7 @@ def compare_runs(first: Path, second: Path, out: Path) -> Path:
     Parameters
     ----------
     first, second : Path
-        Folders that `dorl.fit` or `dorl.evaluate` made.
+        Folders that `dorl.fit` or `dorl.evaluate` made, or runs on the hub (`dorl.runtime.hub.located`).
     out : Path
         HTML file to write.
 
@@ -40,12 +41,13 @@ def compare_runs(first: Path, second: Path, out: Path) -> Path:
     """
     if out.suffix.lower() != ".html":
         raise InputError(f"{out}: give a file that ends in .html for --out")
-    runs = {"first": first, "second": second}
+    titles = {"first": title_of(first), "second": title_of(second)}
+    runs = {"first": located(first), "second": located(second)}
     configs = {name: read_config(run) for name, run in runs.items()}
     metrics = {name: read_metrics(run) for name, run in runs.items()}
     scores = scores_table(*metrics.values())
     _check_common(runs, configs, scores)
-    names = "; ".join(f"{name}: {run.resolve().name}" for name, run in runs.items())
+    names = "; ".join(f"{name}: {title}" for name, title in titles.items())
     sections: list[Section] = [
         Text(INTRODUCTION),
         scores,

@@ -18,6 +18,7 @@ from dorl.reporting.tables import INTERVALS, MEANING
 from dorl.reporting.warnings import cautions
 from dorl.run.folder import METRICS, REPORT, RunConfig, read_config, read_record
 from dorl.run.provenance import PROVENANCE, read_provenance
+from dorl.runtime.hub import refuse_on_hub
 from dorl.sheets import read_sheet
 
 #: which comparison each table shows, by the name that `dorl.reporting.SCORES` uses
@@ -66,6 +67,7 @@ def read_results(path: Path, needed: Sequence[str] = COLUMNS) -> pd.DataFrame:
 
 def write_run_report(run: Path) -> Path:
     """Write ``report.html`` of a finished run or evaluation; returns its path."""
+    refuse_on_hub(run, "the report")
     config, metrics = read_config(run), read_metrics(run)
     lacking = [lab.name for lab in config.labs if lab.name not in metrics["labs"]]
     if lacking:

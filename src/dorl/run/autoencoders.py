@@ -20,6 +20,7 @@ from dorl.representation import CrossDomainAutoencoder, train_autoencoder
 from dorl.representation.learning import learn
 from dorl.run.folder import AUTOENCODER, CELL, HISTORY, PUBLISHED, TUNING, RunConfig
 from dorl.run.presets import shape_and_learning, shape_and_training
+from dorl.runtime.hub import located
 from dorl.runtime.processes import in_turn, is_main
 from dorl.runtime.progress import say
 from dorl.runtime.training import seeded
@@ -40,9 +41,10 @@ def load_autoencoder(place: str | Path, segmenter: Segmenter, *, device: str | N
     Parameters
     ----------
     place : str or Path
-        ``tiny``, a run folder, an ``autoencoder.safetensors``, or the DoRL authors' ``cae.mdl``.
+        ``tiny``, a run folder, a run on the hub (``hub:owner/name``), an
+        ``autoencoder.safetensors``, or the DoRL authors' ``cae.mdl``.
     """
-    path = Path(place)
+    path = located(place, needed=AUTOENCODER)
     path = path / AUTOENCODER if path.is_dir() else path
     official = path.suffix in (".mdl", ".pth", ".pt")
     model = (CrossDomainAutoencoder.from_official if official else CrossDomainAutoencoder.load)(path, device=device)

@@ -18,15 +18,34 @@ USE = {
 
 def write_card(run: Path, config: RunConfig, metrics: dict[str, Any]) -> None:
     """Write the run's model card, ``README.md``."""
+    write_text(run / CARD, card(config, metrics))
+
+
+def card(config: RunConfig, metrics: dict[str, Any], *, repository: str = "", licence: str = "", base: str = "") -> str:
+    """The model card of a run, Markdown.
+
+    Parameters
+    ----------
+    config : RunConfig
+    metrics : dict
+        What ``metrics.json`` holds.
+    repository : str, optional
+        ``owner/name`` on the hub. The card then begins with what the hub reads: licence, tags and scores.
+    licence : str, optional
+        Of the weights, by the hub's name for it.
+    base : str, optional
+        File of weights that is needed beside the run.
+    """
     labs = "\n".join(
         f"- {lab.name}: {counted(lab.images, 'image')}, {lab.labelled} labelled, layout {lab.layout}"
         for lab in config.labs
     )
     learnt = ", ".join(config.classifiers.source) or "no lab"
     notes = "\n\n".join(metrics["notes"]) if not labs else ""
-    write_text(
-        run / CARD,
-        f"""# DoRL run
+    use = USE[bool(config.classifiers.names)]
+    if repository:
+        use = use.replace("RUN ", f"hub:{repository} ")
+    return f"""{_front(config, metrics, repository, licence) if repository else ""}# DoRL run
 
 {"Classifies" if config.classifiers.names else "Gives features of"} single-cell images of white blood cells. \
 Made by dorl {config.dorl}, seed {config.seed}.
@@ -41,11 +60,52 @@ Segmenter `{config.segmenter.name}` (base {config.segmenter.base}, LoRA rank {co
 {_card_scores(config, metrics)}
 
 ## Use
-    {USE[bool(config.classifiers.names)]}
-
+    {use}
+{_terms(licence, base) if repository else ""}
 A result is a help for research; it is no diagnosis and was not validated for clinical use.
-""",
+"""
+
+
+def _front(config: RunConfig, metrics: dict[str, Any], repository: str, licence: str) -> str:
+    """What the hub reads at the head of a card, YAML."""
+    from huggingface_hub import EvalResult, ModelCardData
+
+    default = config.classifiers.default
+    scores = [
+        EvalResult(
+            task_type="image-classification",
+            dataset_type=row["test"],
+            dataset_name=f"{row['test']}, learnt from {row['train']}",
+            metric_type=kind,
+            metric_value=row[name],
+        )
+        for row in metrics["results"]
+        if row["classifier"] == default
+        for kind, name in (("accuracy", "accuracy"), ("f1", "macro_f1"))
+    ]
+    data = ModelCardData(
+        license=licence or "unknown",
+        library_name="dorl",
+        pipeline_tag="image-classification" if config.classifiers.names else "feature-extraction",
+        tags=["dorl", "haematology", "white-blood-cells"],
+        model_name=repository.split("/")[1],
+        eval_results=scores or None,
     )
+    return f"---\n{data.to_yaml()}\n---\n"
+
+
+def _terms(licence: str, base: str) -> str:
+    """Licence and limits, and what else is needed, for those who don't know the run's makers."""
+    needed = f"\nIts base, the file `{base}`, is not here: put it into `~/.cache/dorl`.\n" if base else ""
+    return f"""{needed}
+## Licence
+{f"The weights: {licence}." if licence else "Its makers named none for the weights."} The images of the labs are not \
+a part of this repository, and have the licences of those who published them.
+
+## Limits
+It knows the classes and the kinds of pictures of the labs above. Cells of other kinds get one of these classes; the \
+column `unlike` marks many of them, not all. Names of images and patients were left out.
+"""
 
 
 def _card_scores(config: RunConfig, metrics: dict[str, Any]) -> str:

@@ -39,7 +39,9 @@ from dorl.run.folder import (
 )
 from dorl.run.heldouts import ENDING, load_held_out
 from dorl.run.mixes import expected_mix
+from dorl.run.sharing import push, share
 from dorl.run.unlikeness import load_unlike
+from dorl.runtime.hub import PREFIX, is_on_hub, located
 from dorl.runtime.inference import over_batches
 from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import find_central_cells
@@ -80,6 +82,8 @@ class DoRL:
         Share of these cells, 0-1, whose class is the same before and after the classifier adapted, each corrected by
         its mix. With adapting switched off, it is the share whose class would stay. None where there is nothing to
         adapt to.
+    folder : Path or None
+        Of the run; None for one that was put together in memory.
     mix : float array of shape (C,) or None
         Share of each class in the cells that it was made to suit (`suited`). Probabilities are corrected by it. None
         where they aren't corrected.
@@ -109,6 +113,7 @@ class DoRL:
         self.stays: float | None = None
         self.mix: np.ndarray | None = None
         self._expected: Expected | None = None
+        self.folder: Path | None = None
 
     @classmethod
     def load(cls, run: str | Path, *, classifier: str | None = None, device: str | None = None) -> DoRL:
@@ -117,6 +122,7 @@ class DoRL:
         Parameters
         ----------
         run : str or Path
+            Its folder, or ``hub:owner/name`` (`dorl.runtime.hub.located`).
         classifier : str, optional
             One of the run's classifiers; its default otherwise.
         device : str, optional
@@ -124,9 +130,10 @@ class DoRL:
         Raises
         ------
         InputError
-            If the folder is no finished run, of another version, or a file is missing or damaged.
+            If the folder is no finished run, of another version, a file is missing or damaged, or the hub can't be
+            asked.
         """
-        run = Path(run)
+        run = located(run)
         config = check_complete(run)
         known = config.classifiers.names
         name = classifier or config.classifiers.default
@@ -136,7 +143,7 @@ class DoRL:
         fitted = load_classifier(place) if known else None
         # features of 8-bit tokens are learnt as such; floating-point ones are alike
         integers = config.segmenter.precision == "int8"
-        return cls(
+        loaded = cls(
             Segmenter.load(run / SEGMENTER, device=device, precision="int8" if integers else "auto"),
             CrossDomainAutoencoder.load(run / AUTOENCODER, device=device),
             fitted,
@@ -146,6 +153,93 @@ class DoRL:
             load_unlike(run / UNLIKE) if known else None,
             load_held_out(place.with_suffix(ENDING)) if known else None,
         )
+        loaded.folder = run
+        return loaded
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        classifier: str | None = None,
+        device: str | None = None,
+    ) -> DoRL:
+        """Load a run from the hub, or from a folder, as the hub's other models are loaded.
+
+        Parameters
+        ----------
+        name : str or Path
+            ``owner/name`` on the hub, or a folder; what is a folder is taken as one.
+        revision : str, optional
+            Branch, tag or commit; ``main`` by default.
+        token : str or bool, optional
+            As huggingface_hub takes it.
+        local_files_only : bool
+            Take what is in the hub's cache.
+        classifier, device
+            As for `load`.
+
+        Raises
+        ------
+        InputError
+            As `load` does.
+        """
+        if not Path(name).is_dir():
+            place = str(name) if is_on_hub(name) else f"{PREFIX}{name}"
+            place = place if revision is None else f"{place}@{revision}"
+            name = located(place, token=token, local_files_only=local_files_only)
+        return cls.load(name, classifier=classifier, device=device)
+
+    def save_pretrained(self, folder: str | Path, *, cells: bool = False, licence: str = "") -> list[Path]:
+        """Write what of the run others may have into a new folder, as `dorl.run.sharing.share` does."""
+        return share(self._own_folder(), Path(folder), cells=cells, licence=licence)
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        private: bool = True,
+        cells: bool = False,
+        licence: str = "",
+        message: str = "A run of dorl",
+        token: str | bool | None = None,
+    ) -> str:
+        """Put what of the run others may have on the hub.
+
+        Parameters
+        ----------
+        repository : str
+            ``owner/name``; made where it isn't there.
+        private : bool
+            Of a new repository: only its owners see it.
+        cells, licence
+            As for `dorl.run.sharing.share`.
+        message : str
+            Of the commit.
+        token : str or bool, optional
+            As huggingface_hub takes it.
+
+        Returns
+        -------
+        str
+            The revision, a commit: ``hub:owner/name@revision`` is this very run.
+
+        Raises
+        ------
+        InputError
+            If the run can't be used, or the hub doesn't take it.
+        """
+        return push(
+            self._own_folder(), repository, private=private, cells=cells, licence=licence, message=message, token=token
+        )
+
+    def _own_folder(self) -> Path:
+        if self.folder is None:
+            raise InputError("this model was put together in memory: load it from the folder of its run")
+        return self.folder
 
     @property
     def classes_(self) -> list[str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from dorl.errors import InputError
+from dorl.runtime.hub import is_on_hub, located
 from dorl.segmentation.backbones import Backbone
 from dorl.segmentation.backbones.sam import TIED
 from dorl.segmentation.lora import adapter_state, add_lora, base_digest
@@ -225,6 +226,8 @@ def _read_path(path: Path, *, image_size: int = 224) -> SegmenterWeights:
 
 def read_segmenter(name: str | Path) -> SegmenterWeights:
     """Read a segmenter by its name, file or folder; argument and errors as for `Segmenter.load`."""
+    if is_on_hub(name):
+        name = located(name, needed=ADAPTER)
     text = str(name)
     with torch.random.fork_rng(devices=[]):
         if text in BUNDLED:

@@ -58,6 +58,8 @@ class RunRecogniser:
         That `fit` made, with a classifier.
     classifier : str, optional
         One of the run's classifiers; its default otherwise.
+    name : str, optional
+        The run's, as the page shows it; its folder's otherwise.
     adapt : bool
         Let the classifier over views adapt to a sample of another lab, as `dorl predict` does.
     expect : str, optional
@@ -74,6 +76,7 @@ class RunRecogniser:
         self,
         run: str | Path,
         *,
+        name: str | None = None,
         classifier: str | None = None,
         adapt: bool = True,
         expect: str | None = None,
@@ -82,9 +85,11 @@ class RunRecogniser:
         run = Path(run)
         self._model = DoRL.load(run, classifier=classifier, device=device)
         self.classes = self._model.classes_
-        self.name = run.resolve().name
+        self.name = name or run.resolve().name
         self._adapt, self._expect = adapt, expect
         check_expect(expect)
+        if not (run / CELLS).is_dir():
+            raise InputError(f"{run}: its cells are not there, which the page shows: share it with dorl push --cells")
         self._store = CellStore.open(run / CELLS)
         self._train = self._training_cells(run)
         if self._model.unlike is None and self._model.config.method == PUBLISHED:  # a run of an earlier version
