@@ -153,7 +153,7 @@ def launch(words: Sequence[str], processes: int) -> int:
     """
     if processes < 1:
         raise InputError(f"processes is {processes}: give 1 or more")
-    with tempfile.TemporaryFile("w+") as said, _ended_as_by_ctrl_c():
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said, _ended_as_by_ctrl_c():
         port = _free_port()
         running = [_start(words, number, processes, port, said) for number in range(processes)]
         try:
@@ -229,11 +229,18 @@ def _wait(running: Sequence[subprocess.Popen[str]], patience: float) -> None:
 
 
 def _end(running: Sequence[subprocess.Popen[str]], kindly: signal.Signals) -> None:
-    """End those that still run, first kindly."""
-    for how, patience in ((kindly, 10 * GRACE), (signal.SIGKILL, GRACE)):
+    """End those that still run, first kindly; Windows knows no kind way."""
+
+    def ask(process: subprocess.Popen[str]) -> None:
+        if os.name == "posix":
+            process.send_signal(kindly)
+        else:
+            process.terminate()
+
+    for end, patience in ((ask, 10 * GRACE), (subprocess.Popen.kill, GRACE)):
         for process in running:
             if process.poll() is None:
-                process.send_signal(how)
+                end(process)
         _wait(running, patience)
 
 
@@ -246,8 +253,9 @@ def _verdict(statuses: Sequence[int], last: str) -> int:
         return failed.get(0, 0)
     number, status = next(iter((killed or failed).items()))
     if status < 0:
-        why = f"was killed ({signal.Signals(-status).name})"
-        why += ", which the system does when memory runs out" if -status == signal.SIGKILL else ""
+        name = signal.Signals(-status).name
+        why = f"was killed ({name})"
+        why += ", which the system does when memory runs out" if name == "SIGKILL" else ""
     else:
         why = f"failed: {last.removeprefix('dorl: ')}" if last else f"ended with status {status}"
     kind = InputError if status == 2 else DorlError
