@@ -4,7 +4,7 @@ r"""What an installation takes on disk: dorl, or dorl with some extras, and all 
 
 The image of the Dockerfile, but for its base, where this environment has CUDA's libraries:
 
-    python tools/measure/installed.py serve --without '^(nvidia|cuda|triton|xgboost)' \\
+    python tools/measure/installed.py serve --without '^(nvidia|cuda|triton|xgboost)' \
         --without-files '[.]pyc$|^torch/include|^torch/lib/lib\w*(cuda|nvshmem|nvrtc)'
 
 beside which xgboost-cpu has 18 MB.
