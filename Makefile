@@ -39,7 +39,7 @@ docs: .venv/.docs-installed
 # wheel and sdist in dist/, as the package index takes them
 package: .venv/.test-installed
 	rm -rf dist
-	$(BIN)/python -m build
+	$(BIN)/python -m build --no-isolation
 	$(BIN)/twine check --strict dist/*
 	$(BIN)/check-wheel-contents --toplevel dorl dist/*.whl
 

@@ -6,11 +6,9 @@ reason; a test sees to it that the list has nothing else.
 
 from __future__ import annotations
 
-import os
 import re
+import runpy
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -110,12 +108,11 @@ def in_place(text: str, place: Path) -> str:
     return re.sub(r"(?<![\w/])/images/", f"{place.as_posix()}/images/", text)
 
 
-def start(*words: str, place: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(
-        [sys.executable, *words], cwd=place, env=environment, capture_output=True, text=True, check=False, timeout=1200
-    )
-    assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}\n{done.stderr}"
+def run_command(words: list[str]) -> None:
+    """As `dorl` runs it, but in this process: a command fails by an error, or by a status that isn't 0."""
+    from dorl.cli import app
+
+    assert app(words, prog_name="dorl", standalone_mode=False) in (None, 0)
 
 
 def clear_the_way(words: list[str], place: Path) -> None:
@@ -134,10 +131,10 @@ def follow(page: str, block: Block, place: Path) -> None:
     for words in block.commands():
         if reason(words) is None:
             clear_the_way(words, place)
-            start("-m", "dorl", *(in_place(word, place) for word in words), *QUICK.get(words[0], []), place=place)
+            run_command([*(in_place(word, place) for word in words), *QUICK.get(words[0], [])])
     if block.kind == "python" and not any(page == name and word in block.text for name, word in NOT_PYTHON):
         (place / "example.py").write_text(PRELUDE.get(page, "") + in_place(block.text, place), encoding="utf-8")
-        start("example.py", place=place)
+        runpy.run_path("example.py", run_name="example")
 
 
 #: what the Python of a page takes for granted

@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -47,3 +48,10 @@ def test_the_recipe_holds_the_licence_texts() -> None:
     files = re.findall(r"^    - (\S*LICENSE\S*)$", RECIPE, re.M)
     assert files == ["LICENSE", "LICENSE-weights.md"]
     assert all((ROOT / file).is_file() for file in files)
+
+
+def test_rattler_build_reads_it() -> None:
+    reader = pytest.importorskip("rattler_build", reason="rattler-build is not installed: pip install '.[packaging]'")
+    recipe = reader.Stage0Recipe.from_file(str(ROOT / "packaging" / "conda" / "recipe.yaml"))
+    (variant,) = recipe.render(reader.VariantConfig())
+    assert (variant.recipe.package.name, variant.recipe.package.version) == ("dorl", dorl.__version__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tarfile
@@ -72,6 +73,24 @@ def test_the_sdist_has_tests_and_no_images(built: Path) -> None:
     assert "docs/your-own-lab.md" in names
     assert not [name for name in names if name.endswith((".png", ".jpg", ".tif", ".h5ad", ".skops"))]
     assert only(built, ".tar.gz").stat().st_size < 25e6
+
+
+def test_the_wheel_alone_segments(built: Path, rendered: Path, tmp_path: Path) -> None:
+    """Away from the source, with the weights that came with it, in one command."""
+    run("pip", "install", "--quiet", "--no-deps", "--target", tmp_path / "installed", only(built, ".whl"))
+    code = "import sys, dorl; print(dorl.__file__); from dorl.cli import main; sys.argv[0] = 'dorl'; main()"
+    words = ["segment", str(rendered / "dune" / "images"), "--out", "masks"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.splitlines()[0]).is_relative_to(tmp_path / "installed")
+    assert len(list((tmp_path / "masks").glob("*.png"))) == 30
 
 
 def tracked(folder: str) -> list[Path]:
