@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import runpy
 import shutil
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -38,6 +39,9 @@ NOT_RUN = {
     "fit other=/images/other mine=checked/manifest.csv": "needs what a person took away from the page",
     "fit ours=/images/ours --segmenter runs/published": "needs the published weights",
     "fit ours=/images/ours theirs=/images/theirs --encoder dinobloom-b": "needs the weights of DinoBloom",
+    "fit ours=/images/ours theirs=/images/theirs --out runs/first --processes": (
+        "tests/runtime/test_processes.py runs several processes"
+    ),
     "import --sam": "needs the published weights; tests/commands/test_convert.py imports stand-ins",
     "report --compare measured again": "tests/reporting/test_compare.py compares two runs",
     "serve": "goes on until it is stopped; tests/commands/test_serve.py starts it",
@@ -52,6 +56,7 @@ QUICK = {
     "evaluate": ["--folds", "2", "--iterations", "0"],
     "finetune": ["--epochs", "1"],
     "fit": ["--folds", "2", "--iterations", "0"],
+    "suggest": ["--n", "20"],  # of 30
 }
 
 
@@ -112,7 +117,11 @@ def run_command(words: list[str]) -> None:
     """As `dorl` runs it, but in this process: a command fails by an error, or by a status that isn't 0."""
     from dorl.cli import app
 
-    assert app(words, prog_name="dorl", standalone_mode=False) in (None, 0)
+    given, sys.argv = sys.argv, ["dorl", *words]
+    try:
+        assert app(words, prog_name="dorl", standalone_mode=False) in (None, 0)
+    finally:
+        sys.argv = given
 
 
 def clear_the_way(words: list[str], place: Path) -> None:
@@ -120,7 +129,7 @@ def clear_the_way(words: list[str], place: Path) -> None:
     if words[0] == "fit" and any("to-label.csv" in word for word in words):
         listed = place / "images" / "mylab" / "to-label.csv"
         table = pd.read_csv(listed)
-        table["label"] = table["guess"] if "guess" in table else table.iloc[:, -1]
+        table["label"] = [Path(name).parent.name for name in table["image"]]  # as one who knows the cells would
         table.to_csv(listed, index=False)
     if words[0] in ("fit", "evaluate", "finetune", "segment", "count"):  # a page may name a folder twice
         out = place / words[words.index("--out") + 1]
@@ -139,8 +148,8 @@ def follow(page: str, block: Block, place: Path) -> None:
 
 #: what the Python of a page takes for granted
 PRELUDE = {
-    "docs/views.md": "import numpy as np\nimport dorl\nfrom dorl.domains import read_image\n"
-    "image = read_image('cell.png')\nmask = dorl.Segmenter.load('tiny')(image[None]).masks[0]\n",
+    "docs/views.md": "import dorl\nfrom dorl.domains import read_image\n"
+    "image = read_image('cell.png')\nmask = dorl.Segmenter.load('tiny')(image[None]).masks[0].numpy()\n",
 }
 
 
