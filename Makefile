@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-all lint docs clean
+.PHONY: demo test test-all lint docs package clean
 
 .venv/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("dorl needs Python 3.10 or later: make PYTHON=python3.12 ..." if sys.version_info < (3, 10) else 0)'
@@ -11,7 +11,7 @@ BIN := .venv/bin
 	@touch $@
 
 .venv/.test-installed: .venv/.installed
-	$(BIN)/python -m pip install --quiet --editable '.[test,benchmark,fast,onnx,serve]'
+	$(BIN)/python -m pip install --quiet --editable '.[test,benchmark,fast,onnx,packaging,serve]'
 	@touch $@
 
 # an interrupted demo goes on, a finished one begins anew
@@ -36,6 +36,13 @@ test-all: .venv/.test-installed
 docs: .venv/.docs-installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
+# wheel and sdist in dist/, as the package index takes them
+package: .venv/.test-installed
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents --toplevel dorl dist/*.whl
+
 lint: .venv/.test-installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -43,4 +50,4 @@ lint: .venv/.test-installed
 	$(BIN)/lint-imports --no-logo
 
 clean:
-	rm -rf .venv demo site
+	rm -rf .venv demo dist site

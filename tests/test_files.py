@@ -102,6 +102,7 @@ def test_what_is_no_json_is_named_and_nothing_is_written(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.posix
 def test_a_link_is_written_through(tmp_path: Path) -> None:
     real, link = tmp_path / "deep" / "real.csv", tmp_path / "link.csv"
     real.parent.mkdir()
@@ -122,6 +123,7 @@ def test_a_link_is_written_through(tmp_path: Path) -> None:
         write_text(tmp_path / "round", "new")
 
 
+@pytest.mark.posix
 def test_a_pipe_gets_the_whole_or_is_refused(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.csv"
     os.mkfifo(pipe)
@@ -141,6 +143,7 @@ def test_a_pipe_gets_the_whole_or_is_refused(tmp_path: Path) -> None:
     assert not Path("/dev/null").is_file()
 
 
+@pytest.mark.posix
 def test_what_the_process_has_open_goes_on_where_it_is(tmp_path: Path) -> None:
     with (tmp_path / "out.txt").open("w") as file:
         file.write("first ")

@@ -43,6 +43,7 @@ def test_each_name_has_one_text_that_leads_back(name: str, other: str) -> None:
     assert (text == text_of(other)) == (name == other)
 
 
+@pytest.mark.posix
 def test_ordinary_names_are_their_own_text() -> None:
     for name in ("a.png", "bär.png", "日本.png", "a\\b.png", "\\x41.png", "x:1.png"):
         assert text_of(name) == name

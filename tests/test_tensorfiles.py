@@ -141,6 +141,7 @@ def test_the_header_is_json(tmp_path: Path) -> None:
     assert json.loads(outer["__metadata__"]["dorl"]) == {"seed": 3}
 
 
+@pytest.mark.posix
 def test_a_folder_whose_name_is_no_utf8(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"r\xe9n") / "a.safetensors"
     save_tensors(path, {"a": torch.ones(2)}, {"kind": "a"})
@@ -151,6 +152,7 @@ def test_a_folder_whose_name_is_no_utf8(tmp_path: Path) -> None:
     assert_refused(path, "not a whole safetensors file")
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_pytorch_file_whose_name_is_no_utf8(tmp_path: Path, zipped: bool) -> None:
     path = tmp_path / os.fsdecode(b"caf\xe9.pth")

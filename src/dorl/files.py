@@ -121,7 +121,8 @@ def _opened(path: Path) -> int:
     except OSError as error:
         why = "nobody reads this pipe" if error.errno == errno.ENXIO else f"can't be written ({error.strerror})"
         raise InputError(f"{path}: {why}; start its reader first, or give a file") from error
-    os.set_blocking(handle, True)
+    if hasattr(os, "set_blocking"):  # Windows has it from Python 3.12 on, and opens nothing without blocking
+        os.set_blocking(handle, True)
     return handle
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -47,13 +48,19 @@ def _is_utf8(path: Path) -> bool:
 
 @contextmanager
 def utf8_name(path: Path) -> Iterator[Path]:
-    """The path, or a link to it where libraries that know UTF-8 alone (safetensors, torch) could not open it."""
+    """The path, or a link to it where libraries that know UTF-8 alone (safetensors, torch) could not open it.
+
+    Where links can't be made it is a copy.
+    """
     if _is_utf8(path):
         yield path
         return
     with tempfile.TemporaryDirectory() as folder:
         link = Path(folder) / "tensors"
-        link.symlink_to(path.absolute())
+        try:
+            link.symlink_to(path.absolute())
+        except OSError:  # file systems without links, and Windows without the right to make them
+            shutil.copyfile(path, link)
         yield link
 
 

@@ -382,6 +382,7 @@ def resident(file: Path) -> int:
     return total
 
 
+@pytest.mark.posix
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="counts pages the way of Linux")
 def test_a_batch_does_not_stay_in_memory(tmp_path: Path) -> None:
     store = CellStore.create(tmp_path, width=64, grid=14, mask_size=16, crop_size=8)
@@ -422,3 +423,14 @@ def test_one_process_writes_at_a_time(tmp_path: Path) -> None:
     again = create(tmp_path)  # one process may open it twice
     again.append(*cells(1, 1))
     assert_holds(CellStore.open(tmp_path), 2)
+
+
+def test_a_store_that_was_left_holds_no_file(tmp_path: Path) -> None:
+    """Windows removes no file that is mapped."""
+    store = create(tmp_path / "cells")
+    store.append(*cells(0, 3))
+    assert len(store.tokens) == 3
+    assert store._maps
+    store.leave()
+    assert not store._maps
+    assert len(store.tokens) == 3  # mapped anew when asked for

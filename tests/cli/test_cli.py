@@ -283,6 +283,7 @@ def test_labs_that_a_command_cannot_use_are_refused(
     assert not out.exists()
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("name", [*FOLDERS, "demo", "predict"])
 @pytest.mark.parametrize("place", ["file", "below a file", "too long", "nowhere to write"])
 def test_a_place_that_cannot_be_written_to_is_refused(

@@ -60,6 +60,7 @@ def test_predict_and_segment_take_several_paths(
     assert len(list((tmp_path / "m").glob("*.png"))) == 2
 
 
+@pytest.mark.posix
 def test_names_that_are_not_utf8_are_read_and_written(
     ended: Callable[..., tuple[int, str]], fitted: Path, images: list[Path], tmp_path: Path
 ) -> None:
@@ -100,6 +101,7 @@ def test_names_as_long_as_a_name_can_be(
         assert len(list((tmp_path / "count" / folder).iterdir())) == 3
 
 
+@pytest.mark.posix
 def test_out_is_written_through_a_link(
     ended: Callable[..., tuple[int, str]], fitted: Path, images: list[Path], tmp_path: Path
 ) -> None:

@@ -103,6 +103,7 @@ HARD = (
 )
 
 
+@pytest.mark.posix
 def test_what_is_suggested_is_read_again_whatever_the_names(
     fitted: Path, rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

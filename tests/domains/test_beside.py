@@ -101,6 +101,7 @@ def test_masks_that_fit_no_image_are_left_out(tmp_path):
     }
 
 
+@pytest.mark.posix
 def test_names_with_marks_apart_and_names_that_are_no_utf8(tmp_path):
     photograph(tmp_path / "\xe9.png")
     mask(tmp_path / "e\u0301_mask.png")

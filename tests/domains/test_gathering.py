@@ -31,6 +31,7 @@ def test_several_paths_are_one_lab_each_image_once(two: list[Path]) -> None:
     assert gather([two[0]], full=True).table["path"].tolist() == [f"{two[0].as_posix()}/{n}.png" for n in (0, 1)]
 
 
+@pytest.mark.posix
 def test_one_bad_file_of_several_is_left_out_by_name(two: list[Path], tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"not an image")

@@ -65,6 +65,7 @@ def test_the_rest_is_listed_with_the_reason(tmp_path, monkeypatch):
     }
 
 
+@pytest.mark.posix
 def test_links_within_are_followed_and_each_file_is_read_once(tmp_path):
     put(tmp_path / "store" / "a.png")
     put(tmp_path / "store" / "b.png")
@@ -86,6 +87,7 @@ def test_links_within_are_followed_and_each_file_is_read_once(tmp_path):
     }
 
 
+@pytest.mark.posix
 def test_links_that_lead_out_or_nowhere_are_listed(tmp_path):
     put(tmp_path / "secret.png")
     put(tmp_path / "lab" / "a.png")
@@ -106,6 +108,7 @@ def test_links_that_lead_out_or_nowhere_are_listed(tmp_path):
         assert reasons(lab)["self.png"].startswith("is a link that leads to itself")
 
 
+@pytest.mark.posix
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 def test_a_pipe_is_not_waited_for(tmp_path):
     put(tmp_path / "a.png")

@@ -125,6 +125,7 @@ def test_paths_that_leave_the_folder_are_refused(folder, column, text):
     refused(manifest(folder / "l.csv", [row]), "row 1: .*outside the manifest's folder")
 
 
+@pytest.mark.posix
 def test_links_that_leave_the_folder_are_left_out(folder):
     put(folder.parent, "secret.png")
     (folder / "link.png").symlink_to(folder.parent / "secret.png")
@@ -140,6 +141,7 @@ def test_links_that_leave_the_folder_are_left_out(folder):
     assert reasons(read_domain(manifest(folder / "l.csv", rows))) == {"images/2.png": f"its mask {reason}"}
 
 
+@pytest.mark.posix
 def test_a_manifest_reached_by_a_link_is_read(folder, tmp_path):
     manifest(folder / "l.csv", ROWS)
     (tmp_path / "short").symlink_to(folder)

@@ -144,6 +144,7 @@ def test_a_truncated_image_is_found_when_loaded(tmp_path):
         lab.load(0)
 
 
+@pytest.mark.posix
 def test_a_name_that_is_no_utf8_is_read(tmp_path):
     put(tmp_path, "a.png")
     try:
@@ -265,6 +266,7 @@ def test_every_image_is_in_the_table_or_left_out(files, data):
 # ---------------------------------------------------------------- folders that aren't looked into
 
 
+@pytest.mark.posix
 def test_links_that_lead_out_or_round_are_said_and_not_followed(tmp_path: Path) -> None:
     put(tmp_path / "elsewhere", "b.png")
     put(tmp_path / "lab", "Monocyte/a.png")

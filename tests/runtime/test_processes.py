@@ -77,6 +77,7 @@ def test_the_main_process_has_said_why(statuses: dict[int, int], expected: int, 
     assert _verdict(statuses, 2, tmp_path) == expected
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     ("statuses", "kind", "message"),
     [
@@ -151,6 +152,7 @@ def test_fit_in_two_processes_is_fit_in_one(labs: list[str], fitted: Path, tmp_p
     assert len(json.loads((out / "metrics.json").read_text())["results"]) > 0
 
 
+@pytest.mark.posix
 @pytest.mark.slow
 def test_a_process_that_is_killed_ends_the_run_and_the_next_start_goes_on(
     labs: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
@@ -179,11 +181,10 @@ def test_a_process_that_is_killed_ends_the_run_and_the_next_start_goes_on(
     assert not list((out / "cells").glob("shard-*"))
 
 
+@pytest.mark.posix
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
-def test_a_launch_that_is_told_to_end_takes_its_processes_with_it(
-    labs: list[str], tmp_path: Path, how: signal.Signals
-) -> None:
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP"])
+def test_a_launch_that_is_told_to_end_takes_its_processes_with_it(labs: list[str], tmp_path: Path, how: str) -> None:
     import psutil
 
     out = tmp_path / "features"
@@ -193,7 +194,7 @@ def test_a_launch_that_is_told_to_end_takes_its_processes_with_it(
     while not shard.exists() and time.monotonic() < until:
         time.sleep(0.01)
     children = psutil.Process(running.pid).children()
-    running.send_signal(how)
+    running.send_signal(getattr(signal, how))
     assert running.wait(timeout=60) == 130
     assert len(children) == 2
     assert not [child for child in children if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]

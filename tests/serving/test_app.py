@@ -159,6 +159,7 @@ def test_what_is_taken_away_is_a_table_and_a_lab_that_fit_reads(
         assert (lab.load(number) == np.asarray(Image.open(path).convert("RGB"))).all()
 
 
+@pytest.mark.posix
 def test_a_folder_of_the_server_is_picked_by_name(serve: Serve, rendered: Path, tmp_path: Path, folder: Path) -> None:
     place = tmp_path / "lab"
     place.mkdir()

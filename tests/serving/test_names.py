@@ -98,6 +98,7 @@ def test_each_image_of_a_zip_is_shown_under_its_own_name(page: TestClient) -> No
     assert "bär.png" in uploaded(page, (b"slide.zip", unsaid))
 
 
+@pytest.mark.posix
 def test_a_folder_of_the_server_is_shown_and_taken_away_again(page: TestClient, tmp_path: Path) -> None:
     lab = tmp_path / "lab"
     for name in NAMES:

@@ -89,7 +89,7 @@ def fill_pool(
         path, width=width, grid=segmenter.grid, mask_size=segmenter.image_size, crop_size=DRAWN, source=source
     )
     done = path / "looked-at"
-    first = int(done.read_text()) if done.is_file() else 0
+    first = int(done.read_text(encoding="ascii")) if done.is_file() else 0
     todo = pictures[first:]
 
     def made(some: Sequence[Picture]) -> tuple[Any, ...]:
@@ -103,7 +103,7 @@ def fill_pool(
         if rows and rows[0]["key"] not in have:  # what was appended just before an interruption
             store.append(tokens, masks, crops, rows)
         first += len(some)
-        done.write_text(str(first))
+        done.write_text(str(first), encoding="ascii")
     store.leave()
     return Pool(store, views)
 

@@ -213,7 +213,8 @@ class CellStore:
         self._maps.clear()
 
     def leave(self) -> None:
-        """Let other processes write; the next `append` writes again."""
+        """Let other processes write, or remove the files; the next `append` writes again."""
+        self._maps.clear()  # Windows removes no file that is mapped
         if self._lock is not None:
             self._lock.release()
             self._lock = None

@@ -102,7 +102,7 @@ def build_bank(
         "left_out": chosen.left_out,
     }
     note = folder / "bank.json"
-    if not (note.is_file() and json.loads(note.read_text()) == identity):
+    if not (note.is_file() and json.loads(note.read_text(encoding="utf-8")) == identity):
         folder.mkdir(parents=True, exist_ok=True)
         jobs = [(number, seed, min(CHUNK, rendered - CHUNK * number)) for number in range(-(-rendered // CHUNK))]
         _write(folder, _entries(entries, shown, jobs, seed), total=len(entries) + len(shown) + len(jobs))
@@ -117,7 +117,7 @@ def open_bank(folder: Path) -> Bank:
     images = np.memmap(folder / "images.u8", np.uint8, "r", shape=(count, SIDE, SIDE, 3))
     targets = np.memmap(folder / "targets.u8", np.uint8, "r", shape=(count, SIDE, SIDE))
     note = folder / "bank.json"
-    left_out = json.loads(note.read_text()).get("left_out", {}) if note.is_file() else {}
+    left_out = json.loads(note.read_text(encoding="utf-8")).get("left_out", {}) if note.is_file() else {}
     return Bank(images, targets, table, left_out)
 
 

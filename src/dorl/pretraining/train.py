@@ -190,7 +190,7 @@ class Trainer:
             write_json(note, counts)
         with np.load(place) as held:
             self.pseudo = dict(zip(held["rows"].tolist(), held["targets"], strict=True))
-        self.counts.append(json.loads(note.read_text()))
+        self.counts.append(json.loads(note.read_text(encoding="utf-8")))
 
     def _batch(self, step: int) -> dict[str, Tensor]:
         """Pictures of one step, in two renderings."""

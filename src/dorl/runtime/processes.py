@@ -199,8 +199,9 @@ def _verdict(statuses: Mapping[int, int], processes: int, logs: Path) -> int:
         return failed[0]
     number, status = next(iter((killed or failed).items()))
     if status < 0:
-        why = f"was killed ({signal.Signals(-status).name})"
-        why += ", which the system does when memory runs out" if -status == signal.SIGKILL else ""
+        name = signal.Signals(-status).name
+        why = f"was killed ({name})"
+        why += ", which the system does when memory runs out" if name == "SIGKILL" else ""
     else:
         printed = [line for log in logs.rglob(f"{number}/stderr.log") for line in log.read_text().splitlines()]
         last = next((line.strip() for line in reversed(printed) if line.strip()), "")

@@ -146,7 +146,7 @@ def result_names(paths: Sequence[str]) -> list[str]:
     names = [
         stem
         if often[stem] == 1
-        else "_".join([*(part for part in PurePosixPath(path).parts[:-1] if part not in ("/", "..")), stem])
+        else "_".join([*(part.rstrip(":") for part in PurePosixPath(path).parts[:-1] if part not in ("/", "..")), stem])
         for path, stem in zip(paths, stems, strict=True)
     ]
     # two files of one folder can still differ by their ending alone

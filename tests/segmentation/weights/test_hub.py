@@ -57,6 +57,7 @@ def test_a_folder_in_hub_layout_gives_two_masks_at_224(folder: Path) -> None:
     assert torch.equal(segmenter.sam.state_dict()["vision_encoder.layers.0.mlp.lin1.weight"], kept)
 
 
+@pytest.mark.posix
 def test_a_folder_whose_name_is_no_utf8_is_read(folder: Path, tmp_path: Path) -> None:
     place = tmp_path / os.fsdecode(b"caf\xe9")
     shutil.copytree(folder, place)

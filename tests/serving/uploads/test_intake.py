@@ -111,6 +111,7 @@ def test_a_folder_of_the_server_is_read_as_the_commands_read_it(tmp_path: Path) 
         take_folder(tmp_path, Limits(images=1))
 
 
+@pytest.mark.posix
 def test_a_name_that_is_not_utf8_is_taken(tmp_path: Path) -> None:
     (tmp_path / "good.png").write_bytes(png(16, 16))
     try:
