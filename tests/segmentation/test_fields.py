@@ -16,6 +16,7 @@ from dorl.segmentation import Segmenter, fields
 from dorl.segmentation.fieldcells import FieldCell, cut_out
 from dorl.segmentation.fields import find_cells, search
 from dorl.segmentation.ruler import Ruler
+from dorl.segmentation.smear import Place
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +170,23 @@ def test_the_white_cells_of_real_fields_are_found(tiny: Segmenter, data: Path) -
         counted, truth = counted + len(cells), truth + len(boxes)
     assert hits >= 0.95 * truth
     assert counted <= 1.1 * truth
+
+
+@pytest.mark.parametrize(
+    ("across", "stain", "kept"),
+    [(0.6, 0.9, True), (0.6, 0.5, False), (1.2, 0.5, True)],
+    ids=["a small lymphocyte", "a large platelet", "a pale monocyte"],
+)
+def test_what_is_small_and_pale_beside_a_nucleus_is_a_platelet(across: float, stain: float, kept: bool) -> None:
+    def disc(left: int, diameter: float) -> FieldCell:
+        side = round(diameter)
+        at = np.hypot(*(np.indices((side, side)) - (side - 1) / 2))
+        return FieldCell((left, 10, left + side, 10 + side), at < side / 2, 0.9)
+
+    unit = 40.0
+    nucleus, small = disc(20, 1.6 * unit), disc(200, across * unit)
+    places = [Place(30, 50, 30, 1.0), Place(20, 210, 15, stain)]
+    assert fields._without_platelets([nucleus, small], places, unit) == [nucleus, small][: 1 + kept]
+    assert fields._without_platelets([small], places[1:], unit) == [small]
+    at_the_edge = replace(small, touches_border=True)
+    assert fields._without_platelets([nucleus, at_the_edge], places, unit) == [nucleus, at_the_edge]

@@ -40,6 +40,9 @@ LEAST_NUCLEUS, LEAST_CUT = 0.3, 0.15
 #: a cell that is seen whole and is smaller than this, in the same squares, is at least so much nucleus: a lymphocyte or
 #: an erythroblast, and no red cell with a platelet on it
 SMALL, MOSTLY = 1.25, 0.5
+#: a cell that is seen whole and is narrower than the first, in diameters of a red cell, is a large platelet where it is
+#: stained less than this share as deeply as the field's deepest nucleus: small lymphocytes and erythroblasts are dark
+NARROW, AS_DEEP = 0.95, 0.8
 #: side of the window in which a cell that was found is outlined, in sides of its box and in diameters of a red cell
 OUTLINED, LEAST_WINDOW = 1.8, 1.5
 #: windows of a batch; those that a field is always allowed, and more by its area in windows. Beyond these the search
@@ -123,8 +126,25 @@ def search(
         least = LEAST_CUT if cut else max(LEAST_NUCLEUS, MOSTLY * area if area < SMALL else 0)
         if is_white_cell(cell.mask, unit) and nucleus >= least:
             cells.append(replace(cell, touches_border=cut))
+    cells = _without_platelets(cells, dye.places, unit)
     cells.sort(key=lambda cell: (cell.box[1], cell.box[0]))
     return Found(cells, ruler)
+
+
+def _without_platelets(cells: Sequence[FieldCell], places: Sequence[Place], unit: float) -> list[FieldCell]:
+    """The cells without those that are too small to be so pale beside the field's other cells."""
+    stains = [max((place.stain for place in places if _inside(place, cell.box)), default=0.0) for cell in cells]
+    least = AS_DEEP * max(stains, default=0.0)
+    whole = np.pi / 4 * (NARROW * unit) ** 2
+    return [
+        cell
+        for cell, stain in zip(cells, stains, strict=True)
+        if stain >= least or cell.touches_border or cell.mask.sum() >= whole
+    ]
+
+
+def _inside(place: Place, box: tuple[int, int, int, int]) -> bool:
+    return box[0] <= place.column < box[2] and box[1] <= place.row < box[3]
 
 
 def _groups(places: Sequence[Place], unit: float) -> list[list[Place]]:
