@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from dorl.errors import InputError
 from dorl.segmentation import Segmenter
-from dorl.segmentation.checkpoints import BUNDLED, load_base, save_base
+from dorl.segmentation.checkpoints import BUNDLED, load_base, save_adapter, save_base
 from dorl.tensorfiles import load_tensors, save_tensors
 
 from .small import SMALL, assert_agree, noise, render, small_segmenter, train_a_little
@@ -155,7 +155,7 @@ def test_an_adapter_over_another_base_is_refused(adapter: Path, tmp_path: Path) 
     path = edited(adapter, tmp_path / "a.safetensors", lambda _, header: header.update(base="sam-of-mine"))
     refused(path, r"sam-of-mine.*put it in one of these places")
     path = edited(adapter, tmp_path / "b.safetensors", lambda _, header: header["spec"].update(depth=7))
-    refused(path, "another version of 'tiny'.*dorl finetune")
+    refused(path, "another version of 'tiny'.*dorl fit or finetune")
 
 
 @pytest.mark.parametrize("kept", [0, 5, 0.3, 0.99])
@@ -183,6 +183,19 @@ def test_safetensors_that_dorl_did_not_write_are_refused(tmp_path: Path, metadat
 def test_an_adapter_over_other_weights_of_the_same_shape_is_refused(adapter: Path, tmp_path: Path) -> None:
     path = edited(adapter, tmp_path / "a.safetensors", lambda _, header: header.update(base_digest="0" * 64))
     refused(path, "another version of 'tiny'")
+
+
+def test_a_base_of_an_earlier_version_is_taken_from_beside_the_adapter(tmp_path: Path) -> None:
+    earlier = Segmenter.load("tiny", device="cpu")
+    with torch.no_grad():
+        earlier.sam.vision_encoder.positions += 1
+    save_base(earlier, tmp_path / "earlier.safetensors", card={}, half=False)
+    save_adapter(earlier, tmp_path / "a.safetensors")
+    refused(tmp_path / "a.safetensors", r"another version of 'tiny'.*beside it as base\.safetensors")
+    (tmp_path / "earlier.safetensors").rename(tmp_path / "base.safetensors")
+    assert torch.equal(
+        Segmenter.load(tmp_path / "a.safetensors")(noise(1, 9, 9)).tokens, earlier(noise(1, 9, 9)).tokens
+    )
 
 
 def test_dorl_files_of_another_kind_are_refused(tmp_path: Path, adapter: Path) -> None:

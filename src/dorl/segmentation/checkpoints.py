@@ -103,8 +103,8 @@ def load_adapter(path: Path, **options: Any) -> Segmenter:
     segmenter = _base_of(header, path, spec.image_size, options)
     if segmenter.spec != spec or base_digest(segmenter.sam) != header["base_digest"]:
         raise InputError(
-            f"{path}: made over another version of {header['base']!r} than is here: run dorl finetune again, or put "
-            f"that version beside it as {BASE}"
+            f"{path}: made over another version of {header['base']!r} than is here: run dorl fit or finetune again, or "
+            f"put that version of {header['base']}.safetensors beside it as {BASE}"
         )
     segmenter.mean, segmenter.std = tuple(header["mean"]), tuple(header["std"])
     if header["rank"]:
@@ -119,9 +119,10 @@ def load_adapter(path: Path, **options: Any) -> Segmenter:
 def _base_of(header: dict[str, Any], path: Path, image_size: int, options: dict[str, Any]) -> Segmenter:
     """The base of an adapter, without the adapter."""
     name, origin = header["base"], Path(header["base_file"])
-    if name in BUNDLED and not header["base_file"]:
-        return load_base(BUNDLED[name], **options)
     places = [path.parent / BASE]
+    if name in BUNDLED and not header["base_file"]:
+        # an earlier version of a bundled base is taken where the user put it
+        places.append(BUNDLED[name])
     if header["base_file"]:
         places += [path.parent / origin.name, origin, hub.weights_folder() / origin.name]
     for place in places:

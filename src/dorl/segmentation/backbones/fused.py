@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers.models.sam.modeling_sam import SamVisionAttention, SamVisionLayer
 
 #: channels of query and key are filled up to a multiple of this, as matrix units like it
 STEP = 16
@@ -82,6 +81,8 @@ def fuse(model: Any, grid: int) -> None:
     grid : int
         Tokens on a side.
     """
+    from transformers.models.sam.modeling_sam import SamVisionAttention, SamVisionLayer
+
     for layer in list(model.modules()):
         if isinstance(layer, SamVisionLayer) and isinstance(layer.attn, SamVisionAttention):
             if layer.window_size == grid:

@@ -6,15 +6,17 @@ at 224 pixels, so that one attention window is the whole 14×14 grid, and asks i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
-from transformers import SamConfig, SamModel
 
+from dorl.segmentation.backbones.decoder import decode_embedding
 from dorl.segmentation.backbones.fused import fuse
+
+if TYPE_CHECKING:
+    from transformers import SamModel
 
 #: parameters that are one and the same in the network
 TIED = {"prompt_encoder.shared_embedding.positional_embedding": "shared_image_embedding.positional_embedding"}
@@ -104,6 +106,8 @@ def build_sam(spec: SamSpec, *, masks: int = 2) -> SamModel:
     masks : int, default 2
         Mask tokens; SAM as published has four.
     """
+    from transformers import SamConfig, SamModel
+
     config = SamConfig(
         vision_config={
             "hidden_size": spec.width,
@@ -172,10 +176,7 @@ def encode(model: SamModel, pixels: Tensor) -> Tensor:
 
 
 def decode(model: SamModel, hidden: Tensor) -> Tensor:
-    """Mask logits of both mask tokens, without any prompt.
-
-    transformers' decoder returns either the first mask or the others; DoRL needs both from one pass, so the pass
-    is written out here over the decoder's own modules.
+    """Mask logits of both mask tokens, without any prompt: `decode_embedding` of what the neck gives.
 
     Parameters
     ----------
@@ -188,45 +189,3 @@ def decode(model: SamModel, hidden: Tensor) -> Tensor:
         Background and cell logits.
     """
     return decode_embedding(model, model.vision_encoder.neck(hidden))
-
-
-def decode_embedding(
-    model: Any, embedding: Tensor, *, before: Sequence[Tensor] = (), finer: tuple[Tensor, Tensor] | None = None
-) -> Tensor:
-    """The mask decoder's pass over its own modules.
-
-    Parameters
-    ----------
-    embedding : Tensor of shape (B, C, G, G)
-        As the neck gives it.
-    before : sequence of Tensor of shape (1, C)
-        Tokens that stand before the one of the IoU.
-    finer : tuple of two Tensors, optional
-        Grids of side 2·G and 4·G, which SAM 2's decoder reads through `conv_s1` and `conv_s0`.
-
-    Returns
-    -------
-    Tensor of shape (B, 2, 4·G, 4·G)
-    """
-    decoder: Any = model.mask_decoder
-    batch, channels, height, width = embedding.shape
-    _, dense = model.prompt_encoder(None, None, None, None)
-    positions = model.get_image_wide_positional_embeddings().to(embedding.dtype)
-    first = [*before, decoder.iou_token.weight]
-    queries = torch.cat([*first, decoder.mask_tokens.weight])
-    queries, image = decoder.transformer(
-        point_embeddings=queries.expand(batch, 1, -1, -1),
-        image_embeddings=embedding + dense,
-        image_positional_embeddings=positions.expand(batch, -1, -1, -1),
-        attention_similarity=None,
-    )[:2]
-    image = decoder.upscale_conv1(image.transpose(2, 3).reshape(batch, channels, height, width))
-    if finer is not None:
-        image = image + decoder.conv_s1(finer[0])
-    image = decoder.upscale_conv2(decoder.activation(decoder.upscale_layer_norm(image)))
-    if finer is not None:
-        image = image + decoder.conv_s0(finer[1])
-    image = decoder.activation(image)
-    heads = decoder.output_hypernetworks_mlps
-    weights = torch.stack([head(queries[:, 0, len(first) + index]) for index, head in enumerate(heads)], dim=1)
-    return torch.einsum("bkc,bchw->bkhw", weights, image)

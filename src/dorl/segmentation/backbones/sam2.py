@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from dorl.segmentation.backbones.sam import decode_embedding
+from dorl.segmentation.backbones.decoder import decode_embedding
 
 #: pixels a token is wide: the third of Hiera's four stages, which the mask decoder reads
 STRIDE = 16
@@ -153,7 +153,7 @@ class Sam2Spec:
     def decode(self, model: Any, stages: tuple[Tensor, ...]) -> Tensor:
         """Mask logits (B, 2, 4·G, 4·G) of both mask tokens, without any prompt.
 
-        As in `dorl.segmentation.backbones.sam.decode`, the pass is written out over the decoder's own modules.
+        As in `dorl.segmentation.backbones.decoder`, the pass is written out over the decoder's own modules.
         """
         coarse, middle, fine = model.vision_encoder.neck(stages)[0][-3:]
         embedding = coarse + model.no_memory_embedding.view(1, -1, 1, 1)

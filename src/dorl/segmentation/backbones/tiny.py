@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dorl.segmentation.backbones.decoder import Neck, UnpromptedSam, decode_embedding
 from dorl.segmentation.backbones.fused import fused_relu6
-from dorl.segmentation.backbones.sam import SamSpec, build_sam, decode_embedding
 
 #: EfficientNet-Lite0's stages: kernel, stride, expansion, channels, blocks
 STAGES = (
@@ -76,17 +76,8 @@ class CompactSpec:
 
     def build(self, *, masks: int = 2) -> Any:
         """A network of this shape with freshly drawn weights (torch's global generator)."""
-        shell = SamSpec(
-            width=self.width,
-            depth=0,
-            heads=1,
-            image_size=self.image_size,
-            global_blocks=(),
-            neck=self.neck,
-            decoder_mlp=self.decoder_mlp,
-        )
-        model: Any = build_sam(shell, masks=masks)
-        model.vision_encoder = CompactEncoder(self, model.vision_encoder.neck)
+        encoder = CompactEncoder(self, Neck(self.width, self.neck))
+        model: Any = UnpromptedSam(encoder, neck=self.neck, mlp=self.decoder_mlp, grid=self.grid, masks=masks)
         fine, middle = STAGES[READ[0]][3], STAGES[READ[1]][3]
         model.mask_decoder.conv_s0 = nn.Conv2d(fine, self.neck // 8, 1)
         model.mask_decoder.conv_s1 = nn.Conv2d(middle, self.neck // 4, 1)
@@ -125,7 +116,7 @@ class CompactSpec:
                 part.settle()
 
     def decode(self, model: Any, hidden: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Mask logits (B, 2, 4·G, 4·G), background and cell, without a prompt; see `backbones.sam`."""
+        """Mask logits (B, 2, 4·G, 4·G), background and cell, without a prompt; see `backbones.decoder`."""
         tokens, middle, fine = hidden
         return decode_embedding(model, model.vision_encoder.neck(tokens), finer=(middle, fine))
 

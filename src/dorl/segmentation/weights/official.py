@@ -9,16 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
-from transformers import SamModel
 
 from dorl.errors import InputError
 from dorl.segmentation.backbones.sam import SamSpec
 from dorl.segmentation.lora import adapter_state, lora_modules
 from dorl.segmentation.weights.convert import at_size, two_mask_network
 from dorl.tensorfiles import check_shapes, read_pth, without_prefix
+
+if TYPE_CHECKING:
+    from transformers import SamModel
 
 #: SAM's own input mean and standard deviation (RGB, 0-255), for weights that nobody fine-tuned yet
 SAM_MEAN = (123.675, 116.28, 103.53)
