@@ -144,6 +144,28 @@ def smear(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def slides(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """A rendered slide of 4,000 × 3,000 pixels, as ``slide.svs`` and ``slide.ome.tif``; don't change it.
+
+    ``cells.npy`` has the boxes of its white cells, ``layout.npy`` what its patches show.
+    """
+    import numpy as np
+
+    from dorl.domains.rendered.slide import THICK, SlidePlan, write_slide
+
+    def render(root: Path) -> None:
+        root.mkdir()
+        layout = np.zeros((3, 4), int)
+        layout[1, 1:3], layout[0, 2], layout[2, 2] = (2, 3), THICK, 2
+        np.save(root / "layout.npy", layout)
+        plan = SlidePlan(layout, (4000, 3000), white_cells=5)
+        np.save(root / "cells.npy", write_slide(root / "slide.svs", plan))
+        write_slide(root / "slide.ome.tif", plan, kind="ome")
+
+    return once("slides", render)
+
+
+@pytest.fixture(scope="session")
 def fitted(labs: list[str], once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
     """A finished run folder; don't change it, take `run` for that."""
     from dorl.commands.fit import fit

@@ -44,7 +44,8 @@ def predict(
 @app.command()
 def count(
     fields: Annotated[
-        list[str], typer.Argument(metavar="FIELD...", help="Images of smear fields, or folders of them.")
+        list[str],
+        typer.Argument(metavar="FIELD...", help="Images of smear fields, slides (SVS, OME-TIFF, ...), or folders."),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write into: new, or of the same count.")],
     run: Annotated[
@@ -53,7 +54,8 @@ def count(
     ] = None,
     segmenter: Annotated[str | None, typer.Option(help="Without a run; tiny by default.")] = None,
     red_cell: Annotated[
-        float | None, typer.Option(help="Diameter of a red cell in pixels; measured in each field by default.")
+        float | None,
+        typer.Option(help="Diameter of a red cell in pixels; by default measured in a field, from a slide's file."),
     ] = None,
     adapt: Annotated[
         bool,
@@ -74,9 +76,12 @@ def count(
     even_light: Annotated[
         bool, typer.Option("--even-light", help="Draw annotated/ over the fields in even light, without scale bars.")
     ] = False,
+    monolayer: Annotated[
+        bool, typer.Option("--monolayer", help="Of slides, count only cells where red cells lie side by side.")
+    ] = False,
     device: Device = None,
 ) -> None:
-    """Every white cell of smear fields, and a differential count: cells.csv, counts.csv, annotated pictures."""
+    """Every white cell of smear fields and slides, and a differential count: cells.csv, counts.csv, pictures."""
     with without_collection():
         from dorl.commands.count import count as run_count
 
@@ -94,6 +99,7 @@ def count(
         wbc=wbc,
         manual=manual,
         even_light=even_light,
+        monolayer=monolayer,
         device=device,
     )
     for line in result.lines():

@@ -1,4 +1,4 @@
-"""`dorl count`: every white cell of smear fields, and a differential count; saved field by field."""
+"""`dorl count`: every white cell of smear fields and slides, and a differential count; saved as it goes on."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from dorl.domains import read_image
 from dorl.domains.gathering import gather, place_of, tell_left_out
+from dorl.domains.slides import slides_among, without_slides
 from dorl.errors import BadImageError, InputError
 from dorl.names import file_of
 from dorl.run.assess import Assessment, check_sure
@@ -25,6 +26,8 @@ from dorl.run.manual import beside_manual, read_manual
 from dorl.run.mixes import check_expect
 from dorl.run.model import DoRL
 from dorl.run.provenance import record, write_record
+from dorl.run.slidepictures import show_slides
+from dorl.run.slides import FoundSlide, search_slides
 from dorl.runtime.progress import say, track
 from dorl.segmentation import Segmenter
 from dorl.segmentation.overlay import draw_cells
@@ -32,7 +35,9 @@ from dorl.segmentation.smear import cleared
 from dorl.sheets import write_sheet
 from dorl.words import counted
 
-#: columns of ``cells.csv`` and of ``fields.csv``
+#: with `monolayer`, cells of a slide count where it shows a monolayer so far
+MONOLAYER = 0.5
+#: columns of ``cells.csv`` and of ``fields.csv``; where there are slides ``cells.csv`` has ``monolayer``, too
 CELLS = (
     *("path", "xmin", "ymin", "xmax", "ymax", "class", "probability", "node"),
     *("found", "confidence", "touches_border", "distance", "unlike", "sample", "counted", "same_as"),
@@ -48,6 +53,8 @@ class CountResult:
     ----------
     cells, fields, counts, samples, review : DataFrame
         As written to ``cells.csv``, ``fields.csv``, ``counts.csv``, ``samples.csv`` and ``review.csv``.
+    suggested : DataFrame
+        As written to ``suggested.csv``; without a slide it is empty, and no such file is written.
     left_out : list of (str, str)
         Path and reason of each file that could not be read, is grey, or has red and blue swapped.
     """
@@ -57,6 +64,7 @@ class CountResult:
     counts: pd.DataFrame
     samples: pd.DataFrame
     review: pd.DataFrame
+    suggested: pd.DataFrame
     left_out: list[tuple[str, str]]
 
     def lines(self) -> list[str]:
@@ -79,15 +87,18 @@ def count(
     wbc: float | None = None,
     manual: str | Path | None = None,
     even_light: bool = False,
+    monolayer: bool = False,
     device: str | None = None,
 ) -> CountResult:
-    """Find, outline, classify and count the white cells of smear fields.
+    """Find, outline, classify and count the white cells of smear fields and of slides.
 
     Parameters
     ----------
     fields : sequence of str or Path
         Images, folders of images (searched below, too), or manifests. A sample is the fields of one patient, where a
         manifest names patients, and of one folder otherwise.
+        Images, slides, folders of either (searched below, too), or manifests of images. The fields of one patient,
+        where a manifest tells it, are one sample; else those of one folder. A slide is a sample of its own.
     out : str or Path
         Folder for ``cells.csv``, ``counts.csv``, ``samples.csv``, ``review.csv``, ``fields.csv``,
         ``annotated/<stem>.png`` (outlines and classes) and ``masks/<stem>.png`` (16 bits; 0 outside cells, 1 in the
@@ -101,7 +112,7 @@ def count(
         The run's, or ``"tiny"`` without a run.
     red_cell : float, optional
         Diameter of a red cell in pixels; measured in each field otherwise. A field whose measure is in doubt takes that
-        of the other fields of its folder and size.
+        of the other fields of its folder and size; a slide, what its pixel size gives.
     adapt : bool
         As for `predict`: let the classifier over views adapt to the cells of all fields together.
     expect, sure, reject
@@ -117,6 +128,8 @@ def count(
         two agree, class by class.
     even_light : bool
         Draw ``annotated/`` over the fields as they are searched: in even light, without scale bars and frames.
+    monolayer : bool
+        Of slides, count only cells where red cells lie side by side; ``cells.csv`` lists the others, too.
     device : str, optional
 
     Returns
@@ -143,7 +156,12 @@ def count(
     out = Path(out)
     check_folder(out)
     refuse_run(out)
-    images, samples, left_out = _listed(fields, out)
+    if not fields:
+        raise InputError("no field given: give images, slides, or folders of either")
+    _refuse_among(fields, out)
+    slides, rest = slides_among(fields)
+    images, samples, left_out = _listed(rest, out, [path for _, path in slides])
+    samples |= {shown: shown for shown, _ in slides}
     if wbc is not None and (several := len(set(samples.values()))) > 1:
         raise InputError(f"--wbc {wbc}: the fields are of {several} samples; count each of them by itself")
     by_hand = None if manual is None else read_manual(manual, sorted(set(samples.values())))
@@ -155,24 +173,38 @@ def count(
     network = model.segmenter if model is not None else Segmenter.load(segmenter or "tiny", device=device)
     store = FieldStore.open(out, {"segmenter": network.digest(), "red_cell": red_cell, "described": _described(model)})
     search_fields(images, store, network, model, red_cell, left_out)
-    found = [field for shown, _ in images if (field := store.get(shown)) is not None]
+    of_slides = search_slides(slides, store, network, model, red_cell, left_out)
+    plain = [field for shown, _ in images if (field := store.get(shown)) is not None]
+    found = [*plain, *(slide.field for slide in of_slides)]
     if not found:
-        raise InputError("not one field could be counted: give other images")
+        why = f", the first since: {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
+        raise InputError(f"not one field could be counted{why}; give other images")
     cells, assessed = _classified(found, model, adapt=adapt, expect=expect, sure=sure, reject=reject)
     suited = model if assessed is None else assessed.model
     cells["sample"] = [samples[path] for path in cells["path"]]
-    cells["same_as"] = counted_elsewhere(found, store)
+    cells["same_as"] = counted_elsewhere(plain, store) + [""] * sum(len(slide.field.boxes) for slide in of_slides)
     cells["counted"] = (edge | ~cells["touches_border"].astype(bool)) & (cells["same_as"] == "")
+    if of_slides:
+        cells["monolayer"] = np.concatenate(
+            [np.full(sum(len(field.boxes) for field in plain), np.nan), *(slide.monolayer() for slide in of_slides)]
+        )
+        cells["counted"] &= ~(monolayer & (cells["monolayer"] < MONOLAYER))
+    suggested, pictures = show_slides(of_slides, cells, store)
     counts, by_sample = differentials(
         cells, suited, list(dict.fromkeys(samples[field.path] for field in found)), wbc=wbc
     )
-    sizes = [(field.path, *field.size, field.red_cell, len(field.boxes), store.mask(field.path)) for field in found]
+    masks = [*(store.mask(field.path) for field in plain), *("" for _ in of_slides)]
+    sizes = [
+        (field.path, *field.size, field.red_cell, len(field.boxes), mask)
+        for field, mask in zip(found, masks, strict=True)
+    ]
     result = CountResult(
         cells,
         pd.DataFrame(sizes, columns=list(FIELDS)),
         counts,
         by_sample,
         to_review(cells) if suited is not None else to_review(cells.iloc[:0]),
+        suggested,
         left_out,
     )
     if suited is not None:
@@ -180,8 +212,12 @@ def count(
     tables = {name: getattr(result, name) for name in ("cells", "fields", "counts", "samples", "review")}
     if by_hand is not None:
         tables["comparison"], tables["agreement"] = beside_manual(by_hand, counts, by_sample)
-    _draw(found, cells, store, even_light=even_light)
-    store.tidy([field.path for field in found])
+    if of_slides:
+        tables["suggested"] = suggested
+    else:
+        (out / "suggested.csv").unlink(missing_ok=True)
+    _draw(plain, cells, store, even_light=even_light)
+    store.tidy([field.path for field in plain], pictures)
     for name, table in tables.items():
         write_sheet(out / f"{name}.csv", table, number=".4f")
     settings = {
@@ -192,7 +228,7 @@ def count(
         "count",
         segmenter=network.digest(),
         settings=settings,
-        run=None if run is None else Path(run),
+        run=None if model is None else model.folder,
         classifier="" if model is None else model.classifier_name,
         found=assessed,
     )
@@ -201,22 +237,38 @@ def count(
     write_record([*(out / f"{name}.csv" for name in tables), out / CELL_DATA], made)
     cut = int(cells["touches_border"].sum())
     say(
-        f"{counted(len(cells), 'white cell')} in {counted(len(found), 'field')}, {cut} of them cut by a field's edge, "
+        f"{counted(len(cells), 'white cell')} in {_number_of(plain, of_slides)}, {cut} of them cut by an edge, "
         f"{counted(len(left_out), 'file')} left out: {out}"
     )
     return result
 
 
-def _listed(fields: Sequence[str | Path], out: Path) -> tuple[list[Listed], dict[str, str], list[tuple[str, str]]]:
-    """Every field once, in the order given, the sample of each by its path, and the files left out."""
-    if not fields:
-        raise InputError("no field given: give images, or folders of images")
-    place = out.resolve()
+def _number_of(fields: Sequence[FoundField], slides: Sequence[FoundSlide]) -> str:
+    """How many fields and slides, as text."""
+    parts = [counted(len(fields), "field")] if fields or not slides else []
+    if slides:
+        parts.append(counted(len(slides), "slide"))
+    return " and ".join(parts)
+
+
+def _refuse_among(fields: Sequence[str | Path], out: Path) -> None:
+    """Refuse a place for the results that lies in a folder that is searched for fields and slides."""
     for given in fields:
         folder = place_of(given)
-        if folder.is_dir() and place.is_relative_to(folder.resolve()):
+        if folder.is_dir() and out.resolve().is_relative_to(folder.resolve()):
             raise InputError(f"{out}: lies among the fields, pictures would be taken for them; choose another --out")
-    lab = gather(fields, full=True)
+
+
+def _listed(
+    fields: Sequence[str | Path], out: Path, slides: Sequence[Path]
+) -> tuple[list[Listed], dict[str, str], list[tuple[str, str]]]:
+    """Every field once, in the order given, the sample of each by its path, and the files left out."""
+    place = out.resolve()
+    if any(path.resolve().is_relative_to(place) for path in slides):
+        raise InputError(f"{out}: holds one of the slides; choose another folder for --out")
+    if not fields:
+        return [], {}, []
+    lab = without_slides(gather(fields, full=True), slides)
     images = [(path, Path(file_of(path))) for path in lab.table["path"]]
     if any(path.resolve().is_relative_to(place) for _, path in images):
         raise InputError(f"{out}: holds one of the fields; choose another folder for --out")

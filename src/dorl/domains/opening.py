@@ -37,18 +37,25 @@ def check_bytes(count: int, name: str | Path) -> None:
 @contextmanager
 def opened_file(path: str | Path) -> Iterator[BinaryIO]:
     """Open a file of an allowed size. Raises BadImageError."""
+    with opened_file_of_any_size(path) as stream:
+        count = stream.seek(0, io.SEEK_END)
+        stream.seek(0)
+        check_bytes(count, path)
+        yield stream
+
+
+@contextmanager
+def opened_file_of_any_size(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a regular file. Raises BadImageError."""
     try:
         if is_special(Path(path)):
             raise BadImageError(f"{path}: is no regular file")
         stream = Path(path).open("rb")  # noqa: SIM115 - closed by the with below
-        count = stream.seek(0, io.SEEK_END)
-        stream.seek(0)
     except OSError as error:
         raise BadImageError(f"{path}: {error.strerror or 'can not be opened'}") from None
     except ValueError:  # a NUL in the name
         raise BadImageError(f"{path!r}: no file can have this name") from None
     with stream:
-        check_bytes(count, path)
         yield stream
 
 

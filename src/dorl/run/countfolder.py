@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,11 +57,17 @@ class FieldStore:
     ----------
     out : Path
         The count's folder.
+    source : dict
+        What the cells depend on, as `open` was given it.
+    kept : Kept
+        What was found.
+    results : Results
+        Masks and pictures.
     """
 
     def __init__(self, out: Path, source: Mapping[str, Any]) -> None:
-        self.out, self._source = out, dict(source)
-        self._kept, self._results = Kept(out / FOUND), Results(out)
+        self.out, self.source = out, dict(source)
+        self.kept, self.results = Kept(out / FOUND), Results(out)
         self._names: dict[str, str] = {}
         self._contents: dict[str, str] = {}
 
@@ -109,15 +115,15 @@ class FieldStore:
         """What was found in a field; None where its content wasn't searched yet. Its mask is there afterwards."""
         arrays = ("boxes", "confidence", "touches_border", "inputs")
         key = self._key(path)
-        held = self._kept.get(key, "size", "red_cell", *arrays) if self._contents[path] else None
+        held = self.kept.get(key, "size", "red_cell", *arrays) if self._contents[path] else None
         if held is None:
             return None
         width, height = (int(side) for side in held["size"])
         red_cell = None if np.isnan(held["red_cell"]) else float(held["red_cell"])
         found = FoundField(path, (width, height), red_cell, *(held[name] for name in arrays))
         mask = self.mask(path)
-        if not self._results.has(mask, key):
-            self._results.write(mask, key, png(self.labels(path)))
+        if not self.results.has(mask, key):
+            self.results.write(mask, key, png(self.labels(path)))
         return found
 
     def put(
@@ -140,7 +146,7 @@ class FieldStore:
             np.empty((len(cells), 0), np.float16) if inputs is None else inputs,
         )
         labels = label_picture(cells, size)
-        self._kept.put(
+        self.kept.put(
             self._key(path),
             size=size,
             red_cell=np.nan if red_cell is None else red_cell,
@@ -151,24 +157,24 @@ class FieldStore:
             labels=labels,
             details=details.astype(np.float16),
         )
-        self._results.write(self.mask(path), self._key(path), png(labels))
+        self.results.write(self.mask(path), self._key(path), png(labels))
         return found
 
     def labels(self, path: str) -> np.ndarray:
         """The cells of a field that was found: uint16 (H, W), 0 outside cells, i + 1 in cell i."""
-        held = self._kept.get(self._key(path), "labels")
+        held = self.kept.get(self._key(path), "labels")
         if held is None:
             raise InputError(f"{self.out / FOUND}: changed while it was used; count again")
         return held["labels"]
 
     def details(self, path: str) -> np.ndarray | None:
         """A field's `dorl.segmentation.overlap.details`, float32 (h, w); None where they weren't kept."""
-        held = self._kept.get(self._key(path), "details")
+        held = self.kept.get(self._key(path), "details")
         return None if held is None else held["details"].astype(np.float32)
 
     def ruler(self, path: str) -> tuple[tuple[int, ...], Ruler] | None:
         """The shape of a field, (height, width, channels), and its ruler; None where it wasn't measured yet."""
-        held = self._kept.get(content_key("ruler", self._contents[path]), "shape", "ruler")
+        held = self.kept.get(content_key("ruler", self._contents[path]), "shape", "ruler")
         if held is None or not self._contents[path]:
             return None
         diameter, confidence, other = (None if np.isnan(value) else float(value) for value in held["ruler"])
@@ -178,26 +184,27 @@ class FieldStore:
         """Keep the ruler of a field by itself, whatever its folder's other fields say."""
         known = [ruler.diameter, ruler.confidence, ruler.other]
         values = np.array([np.nan if value is None else value for value in known])
-        self._kept.put(content_key("ruler", self._contents[path]), shape=np.array(shape), ruler=values)
+        self.kept.put(content_key("ruler", self._contents[path]), shape=np.array(shape), ruler=values)
 
     def lacks(self, path: str, texts: Sequence[str]) -> bool:
         """Whether there is no picture of a field with these very cells and texts."""
-        return not self._results.has(f"{ANNOTATED}/{self._names[path]}", self._drawn(path, texts))
+        return not self.results.has(f"{ANNOTATED}/{self._names[path]}", self._drawn(path, texts))
 
     def draw(self, path: str, texts: Sequence[str], picture: np.ndarray) -> None:
         """Write a field's picture."""
-        self._results.write(f"{ANNOTATED}/{self._names[path]}", self._drawn(path, texts), png(picture))
+        self.results.write(f"{ANNOTATED}/{self._names[path]}", self._drawn(path, texts), png(picture))
 
-    def tidy(self, paths: Sequence[str]) -> None:
+    def tidy(self, paths: Sequence[str], others: Collection[str] = ()) -> None:
         """Take away masks and pictures of fields that aren't among `paths`, and the oldest of what is kept.
 
-        `dorl.runtime.kept.MAX_KEPT_BYTES` is how much is kept.
+        `dorl.runtime.kept.MAX_KEPT_BYTES` is how much is kept; `others` are names of pictures of slides, which stay.
         """
-        self._results.tidy({f"{folder}/{self._names[path]}" for folder in (MASKS, ANNOTATED) for path in paths})
-        self._kept.tidy()
+        own = {f"{folder}/{self._names[path]}" for folder in (MASKS, ANNOTATED) for path in paths}
+        self.results.tidy(own | set(others))
+        self.kept.tidy()
 
     def _key(self, path: str) -> str:
-        return content_key("field", self._source, self._contents[path])
+        return content_key("field", self.source, self._contents[path])
 
     def _drawn(self, path: str, texts: Sequence[str]) -> str:
         return content_key("annotated", self._key(path), list(texts))

@@ -52,10 +52,13 @@ class Place:
     dye: float = 1.0
 
 
-def optical_density(image: np.ndarray) -> np.ndarray:
-    """Natural logarithm of the lightest (95th percentile) over each pixel, float32 (H, W, 3), of uint8 (H, W, 3)."""
-    light = np.percentile(image, 95, axis=(0, 1)).astype(np.float32) + 1
-    return np.log(light / (image.astype(np.float32) + 1))
+def optical_density(image: np.ndarray, light: np.ndarray | None = None) -> np.ndarray:
+    """Natural logarithm of the light, 0-255, over each pixel, float32 (H, W, 3), of uint8 (H, W, 3).
+
+    Without `light`, (3,), the picture's lightest is taken (95th percentile).
+    """
+    light = np.percentile(image, 95, axis=(0, 1)) if light is None else light
+    return np.log((light.astype(np.float32) + 1) / (image.astype(np.float32) + 1))
 
 
 def cleared(image: np.ndarray) -> np.ndarray:
@@ -117,7 +120,7 @@ class Dye:
         return float((self.map[np.ix_(rows, columns)] & mask).sum())
 
 
-def find_dye(image: np.ndarray, diameter: float) -> Dye:
+def find_dye(image: np.ndarray, diameter: float, *, light: np.ndarray | None = None) -> Dye:
     """Find what is stained as nuclei are, by the colour of its dye.
 
     Parameters
@@ -126,6 +129,8 @@ def find_dye(image: np.ndarray, diameter: float) -> Dye:
         RGB, 0-255, as `cleared` gives it.
     diameter : float
         Of a red cell, in pixels.
+    light : array of shape (3,), optional
+        Of the empty background, 0-255; the lightest of each part otherwise.
 
     Returns
     -------
@@ -141,7 +146,7 @@ def find_dye(image: np.ndarray, diameter: float) -> Dye:
     for top in range(0, height, TILE):
         for left in range(0, width, TILE):
             above, before = max(0, top - margin), max(0, left - margin)
-            places, own = _dye_of_tile(small[above : top + TILE + margin, before : left + TILE + margin], red)
+            places, own = _dye_of_tile(small[above : top + TILE + margin, before : left + TILE + margin], red, light)
             stained[top : top + TILE, left : left + TILE] = own[top - above :, left - before :][:TILE, :TILE]
             for place in places:
                 row, column = place.row + above, place.column + before
@@ -151,9 +156,9 @@ def find_dye(image: np.ndarray, diameter: float) -> Dye:
     return Dye(found, stained, scale)
 
 
-def _dye_of_tile(small: np.ndarray, red: float) -> tuple[list[Place], np.ndarray]:
+def _dye_of_tile(small: np.ndarray, red: float, light: np.ndarray | None) -> tuple[list[Place], np.ndarray]:
     """Places and map of a reduced tile in which a red cell is `red` pixels wide, in its pixels."""
-    density = optical_density(small)
+    density = optical_density(small, light)
     like = ndimage.gaussian_filter(thiazine(density), SMOOTH * red)
     cuts = contrast_cuts(density[..., 1])
     if cuts is None:
