@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import ast
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from dorl import files, tensorfiles
-from dorl.runtime import processes
 
 SOURCE = Path(__file__).parents[1] / "src" / "dorl"
 #: modules that Windows lacks
@@ -90,17 +86,6 @@ def test_text_files_are_opened_with_an_encoding() -> None:
 def test_the_source_is_of_the_oldest_python(version: tuple[int, int]) -> None:
     for path in sorted(SOURCE.rglob("*.py")):
         ast.parse(path.read_text(encoding="utf-8"), feature_version=version)
-
-
-def test_processes_are_ended_without_posix_signals(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "GRACE", 0.5)
-    child = [sys.executable, "-c", "import time; time.sleep(60)"]
-    running = [subprocess.Popen(child, text=True) for _ in range(2)]
-    monkeypatch.delattr(signal, "SIGKILL", raising=False)
-    monkeypatch.setattr(processes.os, "name", "nt")
-    processes._end(running, signal.SIGINT)
-    monkeypatch.undo()
-    assert all(process.poll() is not None for process in running)
 
 
 def test_a_pipe_is_written_where_blocking_cannot_be_set(

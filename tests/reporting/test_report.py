@@ -129,7 +129,7 @@ def test_the_accuracy_expected_on_other_labs_is_shown(run: Path) -> None:
     text = write_run_report(run).read_text()
     assert "<td>new&lt;i&gt;</td>" in text
     assert "50 to 75" in text
-    assert "only 62 % of its answers are right" in text
+    assert "by an estimate without labels, 62 % (50 to 75) of the answers" in text
 
 
 def test_what_was_left_out_is_shown_and_text_from_outside_is_no_markup(run: Path) -> None:

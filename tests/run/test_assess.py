@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.pipeline import make_pipeline
 
 from dorl.errors import InputError
 from dorl.run import assess as module
@@ -93,11 +95,15 @@ def test_no_probability_is_refused(sure: float) -> None:
         check_sure(sure)
 
 
-class Asked:
+class Asked(ClassifierMixin, BaseEstimator):
     """A classifier of two classes that counts the cells that it is asked about."""
 
     classes_ = np.array(["basophil", "monocyte"])
     cells = 0
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Asked:
+        self.fitted_ = True
+        return self
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         self.cells += len(X)
@@ -108,14 +114,18 @@ def test_a_mix_is_estimated_and_cells_answered_by_asking_about_each_once() -> No
     settings = SimpleNamespace(expect="source", shares={})
     config: Any = SimpleNamespace(classifiers=settings, views=SimpleNamespace(size=False), method="published")
     model = DoRL.__new__(DoRL)
-    model.classifier, model.classifier_name, model.config = Asked(), "LR", config
+    model.classifier, model.classifier_name, model.config = (
+        make_pipeline(Asked().fit(np.zeros((1, 4)), np.zeros(1))),
+        "LR",
+        config,
+    )
     model.calibration = SimpleNamespace(  # type: ignore[assignment]
         shares={"basophil": 0.5, "monocyte": 0.5}, apply=lambda said: said, estimate=lambda *_, **__: (0.5, 0.4, 0.6)
     )
     model.unlike = model.held_out = model.mix = model._expected = None
     model.elsewhere, model.each_unlike, model.usual_size, model.stays = False, True, float("nan"), None
     found = assess(model, np.zeros((50, 4)))
-    assert model.classifier.cells == 50
+    assert model.classifier[-1].cells == 50
     assert found.mix["monocyte"] > 0.6
     assert (found.probabilities[:, 1] > 0.7).all()
     assert np.isnan(found.distances).all()

@@ -126,4 +126,4 @@ def test_a_run_lists_its_copies_and_warns(two: list[str], tmp_path: Path) -> Non
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert {"lab": "dune", "other_lab": "other", "pairs": 1} in metrics["copies"]
     assert any("1 cell of other is a copy of cells of dune" in note for note in metrics["notes"])
-    assert "show the same (duplicates.csv)" in (tmp_path / "run" / "report.html").read_text()
+    assert "1 pair of pictures shows the same (duplicates.csv)" in (tmp_path / "run" / "report.html").read_text()

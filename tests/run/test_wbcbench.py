@@ -127,16 +127,18 @@ def test_the_competitions_folder_is_measured_and_answered(tmp_path: Path) -> Non
 
     root, style = tmp_path / "wbc", random_style(np.random.default_rng(0))
     codes = {label: code for code, label in WBCBENCH_CODES.items()}
-    for table, folder, count in (
-        ("phase1_label", "phase1", 9),
-        ("phase2_train", "phase2/train", 9),
-        ("phase2_eval", "phase2/eval", 6),
-        ("phase2_test", "phase2/test", 6),
+    for seed, (table, folder, count) in enumerate(
+        (
+            ("phase1_label", "phase1", 9),
+            ("phase2_train", "phase2/train", 9),
+            ("phase2_eval", "phase2/eval", 6),
+            ("phase2_test", "phase2/test", 6),
+        )
     ):
         (root / folder).mkdir(parents=True)
         lines = ["ID,labels"]
         for i in range(count):
-            cell = render_cell(CLASSES[i % 3], style, np.random.default_rng(len(lines) + 10 * ord(table[-1])), 96)
+            cell = render_cell(CLASSES[i % 3], style, np.random.default_rng([seed, i]), 96)
             Image.fromarray(cell.image).save(root / folder / f"{i:03d}.png")
             lines.append(f"{i:03d}.png,{'' if 'test' in table else codes[CLASSES[i % 3]]}")
         (root / f"{table}.csv").write_text("\n".join(lines) + "\n")

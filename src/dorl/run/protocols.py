@@ -81,9 +81,23 @@ def run_protocols(represented: Represented, *, device: str | None = None) -> Pro
         train, tests = represented.labs[0].name, measured_parts(represented)
         labs = lab_features(represented, [train, *tests])
         parts.append(
-            cross_lab(labs, method=METHODS[WBCBENCH], trains=[train], tests=tests, whole=True, adapt=True, **common)
+            # the parts are labs of their own already
+            cross_lab(
+                labs,
+                method=METHODS[WBCBENCH],
+                trains=[train],
+                tests=tests,
+                whole=True,
+                adapt=True,
+                **{**common, "split": False},
+            )
         )
     result = ProtocolResult.concat(parts)
+    if not len(result.results):
+        raise InputError(
+            "nothing could be tested: every labelled cell of the tested labs is a copy of one that is learnt; leave one of "
+            "the labs out"
+        )
     single = [f"{name}: has a single class: tested on, not trained on." for name in names if name not in trains]
     result.notes[:0] = single
     return result

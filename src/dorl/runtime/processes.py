@@ -203,7 +203,8 @@ def _verdict(statuses: Mapping[int, int], processes: int, logs: Path) -> int:
         why = f"was killed ({name})"
         why += ", which the system does when memory runs out" if name == "SIGKILL" else ""
     else:
-        printed = [line for log in logs.rglob(f"{number}/stderr.log") for line in log.read_text().splitlines()]
+        texts = [log.read_text(encoding="utf-8", errors="replace") for log in logs.rglob(f"{number}/stderr.log")]
+        printed = [line for text in texts for line in text.splitlines()]
         last = next((line.strip() for line in reversed(printed) if line.strip()), "")
         why = f"failed: {last.removeprefix('dorl: ')}" if last else f"ended with status {status}"
     kind = InputError if status == 2 else DorlError
