@@ -95,8 +95,8 @@ def run_protocols(represented: Represented, *, device: str | None = None) -> Pro
     result = ProtocolResult.concat(parts)
     if not len(result.results):
         raise InputError(
-            "nothing could be tested: every labelled cell of the tested labs is a copy of one that is learnt; leave one of "
-            "the labs out"
+            "nothing could be tested: every labelled cell of the tested labs is a copy of one that is learnt; "
+            "leave one of the labs out"
         )
     single = [f"{name}: has a single class: tested on, not trained on." for name in names if name not in trains]
     result.notes[:0] = single
