@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dorl.names import (
     FORMULA,
-    LONGEST,
+    MAX_NAME_BYTES,
     composed,
     file_of,
     find_below,
@@ -65,7 +65,7 @@ def test_what_is_printed_is_one_line_that_any_terminal_takes(text: str) -> None:
 def test_long_names_are_cut_and_stay_apart(stem: str, other: str, ending: str) -> None:
     long, longer = stem * 40, other * 40
     file = shortened(long, ending)
-    assert len(file.encode()) <= LONGEST
+    assert len(file.encode()) <= MAX_NAME_BYTES
     assert file.endswith(ending)
     assert (file == shortened(longer, ending)) == (text_of(long) == text_of(longer) or long == longer)
     assert shortened("a", ending) == f"a{ending}"

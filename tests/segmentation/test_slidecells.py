@@ -9,7 +9,7 @@ import pytest
 
 from dorl.domains.slides import open_slide
 from dorl.segmentation import Segmenter, slidecells
-from dorl.segmentation.overlap import SAME, box_iou
+from dorl.segmentation.overlap import MIN_SAME_IOU, box_iou
 from dorl.segmentation.slidecells import Tile, once, search_tile, tiles_of
 from dorl.segmentation.slidemap import SlideMap
 
@@ -51,11 +51,11 @@ def test_a_cell_at_the_border_of_tiles_is_found_whole_in_both(slides: Path) -> N
     middle = (left + right) // 2
     with open_slide(slides / "slide.ome.tif") as slide:
         halves = [search_tile(segmenter, slide, Tile(at, top - 100, 200, 300), UNIT) for at in (middle - 200, middle)]
-    found = [[cell for cell in half.cells if box_iou(np.array(cell.box), cells[0]) >= SAME] for half in halves]
+    found = [[cell for cell in half.cells if box_iou(np.array(cell.box), cells[0]) >= MIN_SAME_IOU] for half in halves]
     assert [len(one) for one in found] == [1, 1]
     boxes = np.array([cell.box for half in halves for cell in half.cells])
     kept = once(boxes, [number for number, half in enumerate(halves) for _ in half.cells], UNIT)
-    assert sum(box_iou(box, cells[0]) >= SAME for box in boxes[kept]) == 1
+    assert sum(box_iou(box, cells[0]) >= MIN_SAME_IOU for box in boxes[kept]) == 1
     assert not found[0][0].touches_border
     assert all(mask.shape == crop.shape[:2] for half in halves for crop, mask in half.crops)
     assert right - left < slidecells.MARGIN * UNIT
