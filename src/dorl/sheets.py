@@ -30,6 +30,8 @@ from dorl.names import no_formula, with_formula, without_surrogates
 _QUOTED = set(',;"\t\r\n')
 #: what may divide columns, the likeliest first
 _DELIMITERS = ",;\t|"
+#: bytes of a file's beginning, in which its first lines are looked for
+BEGINNING = 1 << 18
 
 
 def sheet_line(values: Iterable[Any], *, number: str = "") -> str:
@@ -118,7 +120,7 @@ def read_any_sheet(path: Path, names: Iterable[str], *, exact: bool = False) -> 
     """
     try:
         content = path.read_bytes()  # once, since it may be a pipe
-        first, skipped = _first_line(content), 0
+        first, skipped = next(iter(_lines(content)), ""), 0
         if said := re.fullmatch(r'"?sep=(.)"?\s*', first):
             delimiter, skipped = said[1], 1
         else:
@@ -154,9 +156,8 @@ def read_any_sheet(path: Path, names: Iterable[str], *, exact: bool = False) -> 
 def first_lines(path: Path) -> list[str]:
     """The first two lines of a CSV file, as far as they are read at once; OSError where there is no such file."""
     with path.open("rb") as file:
-        content = file.read(1 << 18)
-    text = content.decode(_encoding(content), "replace")
-    return text.splitlines()[:2]
+        content = file.read(BEGINNING)
+    return _lines(content)[:2]
 
 
 def delimiter_of(line: str, names: Iterable[str]) -> str | None:
@@ -192,6 +193,6 @@ def _encoding(content: bytes) -> str:
     return "utf-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
-def _first_line(content: bytes) -> str:
-    lines = content[: 1 << 18].decode(_encoding(content), "replace").splitlines()
-    return lines[0] if lines else ""
+def _lines(content: bytes) -> list[str]:
+    """The lines of a file's beginning."""
+    return content[:BEGINNING].decode(_encoding(content), "replace").splitlines()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: how scores were taken where the labs' makers divided them, and not by folds
+ON_SPLIT = "tested once, on the labs' own split"
+
 
 def counted(number: int, one: str, several: str = "") -> str:
     """A number with its noun: "1 fold", "5 folds", "0 folds".

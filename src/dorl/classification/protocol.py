@@ -277,7 +277,7 @@ def cross_lab(
         train, name, fold = job
         learn, held_out = splits[train][fold]
         model = _fit(name, seed, data[train].X[learn], data[train].y[learn], shared)
-        probabilities = {}
+        said = {}
         for test in (test for test in tests if (train, test) in comparisons):
             rows = held_out if test == train else tested[train, test]
             asked = data[test].X if len(rows) == len(data[test].y) else data[test].X[rows]
@@ -285,8 +285,8 @@ def cross_lab(
             suits = adapt and test != train and isinstance(model[-1], ViewsClassifier)
             chosen = model[-1].suited(labs[test].X) if suits else model
             sure = chosen.predict_proba(asked) if name in explain else None
-            probabilities[test] = chosen.predict(asked).astype(object), sure, list(chosen.classes_)
-        return probabilities
+            said[test] = chosen.predict(asked).astype(object), sure, list(chosen.classes_)
+        return said
 
     # what takes longest first, so that no core waits at the end
     order = sorted(jobs, key=lambda job: SLOWEST.index(job[1]) if job[1] in SLOWEST else len(SLOWEST))

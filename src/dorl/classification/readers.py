@@ -34,10 +34,8 @@ def rumke_limits(count: int, total: int, *, level: float = 0.95) -> tuple[float,
     Rümke, *The statistically expected variability in differential leukocyte counting*, in: Differential Leukocyte
     Counting, College of American Pathologists 1978; Clopper and Pearson, Biometrika 26 (1934).
     """
-    from scipy.stats import binomtest
-
-    limits = binomtest(count, total).proportion_ci(level, method="exact")
-    return float(limits.low), float(limits.high)
+    low, high = _limits(np.array([count]), total, level)
+    return float(low[0]), float(high[0])
 
 
 def compared(ours: pd.DataFrame, manual: pd.DataFrame) -> pd.DataFrame:
@@ -183,7 +181,7 @@ def _abnormal(name: str, mine: np.ndarray, theirs: np.ndarray) -> tuple[float, f
     if name not in BLOOD:
         return (np.nan,) * 4
     low, high = BLOOD[name]
-    counted, true = ((shares < low) | (shares > high) for shares in (mine, theirs))
-    sensitivity = float(counted[true].mean()) if true.any() else np.nan
-    specificity = float((~counted[~true]).mean()) if (~true).any() else np.nan
-    return float(true.sum()), sensitivity, specificity, float((counted == true).mean())
+    called, true = ((shares < low) | (shares > high) for shares in (mine, theirs))
+    sensitivity = float(called[true].mean()) if true.any() else np.nan
+    specificity = float((~called[~true]).mean()) if (~true).any() else np.nan
+    return float(true.sum()), sensitivity, specificity, float((called == true).mean())

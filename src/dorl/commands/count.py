@@ -95,8 +95,6 @@ def count(
     Parameters
     ----------
     fields : sequence of str or Path
-        Images, folders of images (searched below, too), or manifests. A sample is the fields of one patient, where a
-        manifest names patients, and of one folder otherwise.
         Images, slides, folders of either (searched below, too), or manifests of images. The fields of one patient,
         where a manifest tells it, are one sample; else those of one folder. A slide is a sample of its own.
     out : str or Path
@@ -179,7 +177,8 @@ def count(
     if not found:
         why = f", the first since: {left_out[0][0]}: {left_out[0][1]}" if left_out else ""
         raise InputError(f"not one field could be counted{why}; give other images")
-    cells, assessed = _classified(found, model, adapt=adapt, expect=expect, sure=sure, reject=reject)
+    inputs = _inputs(found)
+    cells, assessed = _classified(found, inputs, model, adapt=adapt, expect=expect, sure=sure, reject=reject)
     suited = model if assessed is None else assessed.model
     cells["sample"] = [samples[path] for path in cells["path"]]
     cells["same_as"] = counted_elsewhere(plain, store) + [""] * sum(len(slide.field.boxes) for slide in of_slides)
@@ -232,7 +231,7 @@ def count(
         classifier="" if model is None else model.classifier_name,
         found=assessed,
     )
-    features = None if model is None or assessed is None else model.features(_inputs(found))
+    features = None if model is None or assessed is None else model.features(inputs)
     write_count(out / CELL_DATA, cells, features, assessed, made)
     write_record([*(out / f"{name}.csv" for name in tables), out / CELL_DATA], made)
     cut = int(cells["touches_border"].sum())
@@ -291,6 +290,7 @@ def _described(model: DoRL | None) -> str:
 
 def _classified(
     found: Sequence[FoundField],
+    inputs: np.ndarray,
     model: DoRL | None,
     *,
     adapt: bool,
@@ -307,7 +307,7 @@ def _classified(
     cells = pd.DataFrame(rows, columns=list(CELLS))
     assessed = None
     if model is not None and len(cells):
-        assessed = model.assess(_inputs(found), expect=expect, adapt=adapt)
+        assessed = model.assess(inputs, expect=expect, adapt=adapt)
         table = assessed.table(sure=sure, reject=reject)
         for name in table.columns:
             cells[name] = table[name].to_numpy(object)
@@ -319,8 +319,9 @@ def _classified(
 
 
 def _inputs(found: Sequence[FoundField]) -> np.ndarray:
-    """What the classifier takes of the cells of all fields, of which one has a cell."""
-    return np.concatenate([field.inputs for field in found if len(field.boxes)])
+    """What the classifier takes of the cells of all fields; of no cell where none has one."""
+    held = [field.inputs for field in found if len(field.boxes)]
+    return np.concatenate(held) if held else np.empty((0, 0), np.float16)
 
 
 def _draw(found: Sequence[FoundField], cells: pd.DataFrame, store: FieldStore, *, even_light: bool) -> None:

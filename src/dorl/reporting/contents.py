@@ -21,6 +21,7 @@ from dorl.reporting.warnings import distance_table
 from dorl.run.distances import STAGES
 from dorl.run.features import PLACED
 from dorl.run.folder import CELLS, FEATURES, RunConfig
+from dorl.words import ON_SPLIT
 
 #: figures that say nothing when they are made as narrow as a phone
 WIDE = ("reconstructions", "latent_space")
@@ -84,7 +85,7 @@ def overview(results: pd.DataFrame, config: RunConfig, intervals: pd.DataFrame |
 def measured_over(results: pd.DataFrame) -> str:
     """What the scores of a table of results are taken over: "mean over 5 folds", or a single split."""
     folds = results["fold"].nunique()
-    return f"mean over {folds} folds" if folds > 1 else "tested once, on the labs' own split"
+    return f"mean over {folds} folds" if folds > 1 else ON_SPLIT
 
 
 def confusions(config: RunConfig, metrics: dict[str, Any]) -> Matrices:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from dorl.errors import InputError
+from dorl.words import counted
 
 #: a number as tables show it, with what is beside it: its deviation, interval and mark
 _NUMBER = re.compile(r"\d+(\.\d+)?( ± \d+(\.\d+)?)?( \([\d.]+–[\d.]+\))?( \W)?")
@@ -252,5 +253,5 @@ def _shade(share: float, count: float) -> dict[str, Any]:
     """A cell of a confusion matrix: its text in %, the cells' count, colours from white to Okabe & Ito's blue."""
     colour = ",".join(str(round(255 + share * (part - 255))) for part in (0, 90, 150))
     text = "" if not count else "<1" if share < 0.005 else f"{100 * share:.0f}"
-    cells = f"{count:.0f} cell{'' if count == 1 else 's'}" if count == round(count) else f"{count:.1f} cells"
+    cells = counted(round(count), "cell") if count == round(count) else f"{count:.1f} cells"
     return {"text": text, "cells": cells, "colour": f"rgb({colour})", "light": share > 0.79}

@@ -13,6 +13,7 @@ from dorl.classification.answers import ALIKE
 from dorl.classification.byclass import class_table, node_table
 from dorl.files import write_text
 from dorl.sheets import write_sheet
+from dorl.words import ON_SPLIT
 
 if TYPE_CHECKING:
     from dorl.classification.protocol import ProtocolResult
@@ -190,7 +191,7 @@ def write_tables(result: ProtocolResult, out: str | Path, labs: Sequence[str] | 
         Order of the columns; by default that of first appearance.
     """
     folds = result.results["fold"].nunique()
-    over = f"Mean ± standard deviation over {folds} folds" if folds > 1 else "Tested once, on the labs' own split"
+    over = f"Mean ± standard deviation over {folds} folds" if folds > 1 else ON_SPLIT.capitalize()
     parts = [
         "# Results across laboratories\n",
         f"Trained on one lab, tested on each: `train→test`. {over}, "

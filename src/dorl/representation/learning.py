@@ -231,12 +231,12 @@ def align_pool(model: CrossDomainAutoencoder, pool: Pool, *, seed: int = 0) -> N
 
 
 @torch.inference_mode()
-def _over_views(pool: Pool, loss_of: Callable[[Tensor], Tensor]) -> np.ndarray:
+def _over_views(pool: Pool, described: Callable[[Tensor], Tensor]) -> np.ndarray:
     """What is told of the tokens (B, C, G, G) of every view of every cell: float32 (N, V, F)."""
     parts = []
     for rows in _slices(len(pool)):
         tokens = torch.from_numpy(pool.batch(rows)[0]).float()
-        parts.append(loss_of(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2]).numpy())
+        parts.append(described(tokens.flatten(0, 1)).unflatten(0, tokens.shape[:2]).numpy())
     return np.concatenate(parts)
 
 

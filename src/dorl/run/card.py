@@ -7,7 +7,7 @@ from typing import Any
 
 from dorl.files import write_text
 from dorl.run.folder import CARD, RunConfig
-from dorl.words import counted
+from dorl.words import ON_SPLIT, counted
 
 #: what a run can be used for, by whether it has classifiers
 USE = {
@@ -124,7 +124,7 @@ def _card_scores(config: RunConfig, metrics: dict[str, Any]) -> str:
         else "the autoencoder saw the images of all these labs, without labels"
     )
     split = config.classifiers.split
-    over = "tested once, on the labs' own split" if split else f"mean of {config.classifiers.folds} folds"
+    over = ON_SPLIT if split else f"mean of {config.classifiers.folds} folds"
     return f"""Classifier {default}, {over}, classes compared by the tree. One lab's \
 classifier on another's cells; {autoencoder}.
 

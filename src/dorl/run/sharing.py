@@ -25,7 +25,7 @@ from dorl.run.folder import (
     make_folder,
     read_record,
 )
-from dorl.run.provenance import PROVENANCE
+from dorl.run.provenance import PROVENANCE, read_provenance
 from dorl.runtime.hub import ALLOWED, ALLOWED_CELLS, repository_of
 from dorl.tensorfiles import load_tensors, save_tensors
 
@@ -77,6 +77,7 @@ def share(run: Path, folder: Path, *, cells: bool = False, licence: str = "", re
     names = [name for name in shared_names(run, cells=cells) if name != CARD]
     if cells and INDEX not in names:
         raise InputError(f"{run}: its cells are not there any more; share it without them")
+    metrics = read_record(run / METRICS, {"labs", "results", "notes"}, missing="fit again with the same --out")
     make_folder(folder)
     numbered = _Numbers()
     for name in names:
@@ -89,14 +90,14 @@ def share(run: Path, folder: Path, *, cells: bool = False, licence: str = "", re
         elif name == INDEX:
             _write_index(source, target, numbered)
         elif name == METRICS:
-            write_json(target, cleaned_metrics(_metrics(run)))
+            write_json(target, cleaned_metrics(metrics))
         elif name not in (FEATURES, PROVENANCE):
             shutil.copyfile(source, target)
     if FEATURES in names:  # after the list of cells, whose numbers it takes
         _write_features(run / FEATURES, folder / FEATURES, numbered)
     if PROVENANCE in names:  # last, since it has digests of the others
         _write_provenance(run, folder)
-    write_text(folder / CARD, card(config, _metrics(run), repository=repository, licence=licence, base=_base(run)))
+    write_text(folder / CARD, card(config, metrics, repository=repository, licence=licence, base=_base(run)))
     return [folder / name for name in [*names, CARD]]
 
 
@@ -178,15 +179,10 @@ def _write_segmenter(source: Path, target: Path) -> None:
 
 
 def _write_provenance(run: Path, folder: Path) -> None:
-    missing = "restore it, or fit again"
-    made = read_record(run / PROVENANCE, {"environment", "inputs", "results"}, missing=missing)
+    made = read_provenance(run)
     made["inputs"] = {lab: {"root": "", "files": {}} for lab in made["inputs"]}
     made["results"] = {name: digest_of(folder / name) for name in made["results"] if (folder / name).is_file()}
     write_json(folder / PROVENANCE, made)
-
-
-def _metrics(run: Path) -> dict[str, Any]:
-    return read_record(run / METRICS, {"labs", "results", "notes"}, missing="fit again with the same --out")
 
 
 def _base(run: Path) -> str:

@@ -48,8 +48,7 @@ def show_slides(slides: Sequence[FoundSlide], cells: pd.DataFrame, store: FieldS
     rows: list[tuple[object, ...]] = []
     written: list[str] = []
     for slide, name in zip(slides, names, strict=True):
-        boxes = slide.field.boxes
-        per_block = slide.map.per_block((boxes[:, 1::-1] + boxes[:, :1:-1]) / 2)
+        per_block = slide.map.per_block(slide.middles)
         fields = best_fields(slide.map.monolayer, per_block, slide.map.block, slide.field.size)
         _write(store, f"{MAPS}/{name}", _heat_map(slide, per_block, fields))
         written.append(f"{MAPS}/{name}")

@@ -63,13 +63,15 @@ class FoundSlide:
     pixel_size: float | None
     content: str
 
+    @property
+    def middles(self) -> np.ndarray:
+        """Row and column of the middle of each cell's box, in pixels of level 0: float (N, 2)."""
+        boxes = self.field.boxes
+        return (boxes[:, 1::-1] + boxes[:, :1:-1]) / 2
+
     def monolayer(self) -> np.ndarray:
         """How far the place of each cell shows red cells side by side, 0-1: float (N,)."""
-        boxes = self.field.boxes
-        middles = (boxes[:, 1::-1] + boxes[:, :1:-1]) / 2
-        shown = self.map.monolayer
-        at = np.minimum((middles / self.map.block).astype(int), np.array(shown.shape) - 1)
-        return shown[tuple(at.T)].astype(float)
+        return self.map.monolayer[self.map.blocks_at(self.middles)].astype(float)
 
 
 def search_slides(

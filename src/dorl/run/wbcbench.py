@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import make_pipeline
 
-from dorl.classification import VIEWS
+from dorl.classification.views import ViewsClassifier
 from dorl.domains import Domain, read_domains
 from dorl.domains.wbcbench import EVAL, ID, LABELS, LAYOUT, TEST, TRAIN, read_entries
 from dorl.errors import InputError
@@ -105,16 +105,16 @@ def write_submission(represented: Represented, out: Path) -> None:
     if not lab.name.endswith(f"-{TEST}"):
         say(f"no test part was given: no {SUBMISSION} is written")
         return
-    name = represented.config.classifiers.default
     rows, asked = (np.flatnonzero(represented.cells["domain"] == one.name) for one in (train, lab))
     labels = represented.cells["label"].to_numpy(object)
     rows = rows[[isinstance(label, str) for label in labels[rows]]]
-    model = represented.classifier(name)
+    model = represented.classifier(represented.config.classifiers.default)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the iteration limits are the paper's
         model.fit(represented.inputs(rows), labels[rows].astype(str))
     inputs = represented.inputs(asked)
-    said = (make_pipeline(model[-1].suited(inputs)) if name == VIEWS else model).predict(inputs)
+    suits = isinstance(model[-1], ViewsClassifier)
+    said = (make_pipeline(model[-1].suited(inputs)) if suits else model).predict(inputs)
     answers = dict(zip(represented.cells["path"].to_numpy(object)[asked], said, strict=True))
     common = Counter(labels[rows].tolist()).most_common(1)[0][0]
     wanted = _wanted(lab)

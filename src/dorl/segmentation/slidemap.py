@@ -98,10 +98,13 @@ class SlideMap:
     def per_block(self, places: np.ndarray) -> np.ndarray:
         """How many of some places, rows and columns of level 0 (N, 2), lie in each block: int (R, C)."""
         counts = np.zeros(self.covered.shape, int)
-        if len(places):
-            at = np.minimum((places / self.block).astype(int), np.array(counts.shape) - 1)
-            np.add.at(counts, tuple(at.T), 1)
+        np.add.at(counts, self.blocks_at(places), 1)
         return counts
+
+    def blocks_at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Row and column of the block in which each of some places lies: int (N,) each."""
+        rows, columns = np.minimum((places / self.block).astype(int), np.array(self.covered.shape) - 1).T
+        return rows, columns
 
 
 def overview_of(slide: Slide) -> Overview:

@@ -112,7 +112,7 @@ def _key(told: dict[str, Any]) -> dict[str, str]:
 
 def _middle(cell: Cell, size: tuple[int, int] | None) -> tuple[float, float]:
     """Row and column of the middle of a cell's box, as napari counts: the first pixel's centre is at (0, 0)."""
-    left, top, right, bottom = cell.box or (0.0, 0.0, *(float(side) for side in size or (0, 0)))
+    left, top, right, bottom = cell.box_in(size or (0, 0))
     return (top + bottom - 1) / 2, (left + right - 1) / 2
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from dorl.domains.annotations import AnnotatedImage
 from dorl.domains.annotations.coco import coco_document
-from dorl.domains.annotations.writing import NO_CLASS, copy_image
+from dorl.domains.annotations.writing import classes_of, copy_image, labelled
 from dorl.files import write_json
 from dorl.runtime.results import result_names
 from dorl.viewer.layers import LayerData, images_of
@@ -43,8 +42,6 @@ def write_corrections(path: str, layers: Sequence[LayerData]) -> list[str]:
         above = place.parent.resolve()
         if not file.is_relative_to(above):
             file = copy_image(file, above / f"{place.stem}-images", Path(name).stem)
-        cells = tuple(replace(cell, label=cell.label or NO_CLASS) for cell in image.cells)
-        ready.append(AnnotatedImage(file.relative_to(above).as_posix(), cells, image.size, file))
-    classes = sorted({cell.label or NO_CLASS for image in ready for cell in image.cells}) or [NO_CLASS]
-    write_json(place, coco_document(ready, classes))
+        ready.append(AnnotatedImage(file.relative_to(above).as_posix(), labelled(image.cells), image.size, file))
+    write_json(place, coco_document(ready, classes_of(ready)))
     return [str(place)]

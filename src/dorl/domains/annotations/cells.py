@@ -34,6 +34,10 @@ class Cell:
     shape: Shape | None = None
     probability: float | None = None
 
+    def box_in(self, size: tuple[int, int]) -> Bounds:
+        """Its box in an image of this width and height; the whole image's where it has none."""
+        return self.box or (0.0, 0.0, float(size[0]), float(size[1]))
+
     def mask(self) -> tuple[np.ndarray, tuple[int, int]] | None:
         """The cell's pixels, bool (h, w), and the left and top of that part of the image; None without an outline."""
         if self.shape is None:

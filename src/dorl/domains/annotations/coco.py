@@ -52,7 +52,7 @@ def coco_document(images: Sequence[AnnotatedImage], classes: Sequence[str]) -> d
         width, height = image.size
         listed.append({"id": number, "file_name": image.path, "width": width, "height": height})
         for cell in image.cells:
-            left, top, right, bottom = cell.box or (0.0, 0.0, float(width), float(height))
+            left, top, right, bottom = cell.box_in(image.size)
             found: dict[str, Any] = {
                 "id": len(annotations) + 1,
                 "image_id": number,

@@ -9,7 +9,7 @@ import numpy as np
 
 from dorl.domains.annotations.cells import AnnotatedImage, Cell
 from dorl.domains.annotations.documents import text, understood
-from dorl.domains.annotations.shapes import Bounds, Polygons, Runs, Shape, ellipse, rectangle, ring
+from dorl.domains.annotations.shapes import Bounds, Polygons, Runs, Shape, ellipse, rectangle, ring, turned
 
 
 def is_cvat(document: ElementTree.Element) -> bool:
@@ -58,9 +58,7 @@ def _cell(one: ElementTree.Element) -> Cell | None:
 def _turned(box: Bounds, turn: float) -> tuple[np.ndarray]:
     """The ring of a box that is turned about its middle."""
     middle = np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
-    points = rectangle(box) - middle
-    cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
-    return (points @ np.array([[cos, sin], [-sin, cos]]) + middle,)
+    return (turned(rectangle(box) - middle, turn) + middle,)
 
 
 def _points(text: str) -> list[list[float]]:

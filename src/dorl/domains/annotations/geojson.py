@@ -55,7 +55,7 @@ def geojson_document(image: AnnotatedImage) -> dict[str, Any]:
             parts = [[_closed(points + corner) for points in part] for part in traced(mask).parts]
         else:
             assert image.size is not None
-            parts = [[_closed(rectangle(cell.box or (0.0, 0.0, float(image.size[0]), float(image.size[1]))))]]
+            parts = [[_closed(rectangle(cell.box_in(image.size)))]]
         one = len(parts) == 1
         properties: dict[str, Any] = {"objectType": "annotation"}
         if cell.label:

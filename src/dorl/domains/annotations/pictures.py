@@ -8,7 +8,6 @@ import numpy as np
 
 from dorl.domains.annotations.cells import AnnotatedImage
 from dorl.domains.annotations.shapes import Polygons, rectangle, traced
-from dorl.domains.annotations.tables import box_of
 from dorl.errors import InputError
 
 #: the namespace of the classes in OME's metadata
@@ -24,7 +23,7 @@ def label_picture(image: AnnotatedImage) -> np.ndarray:
     width, height = image.size
     labels = np.zeros((height, width), np.uint16 if len(image.cells) < 2**16 else np.uint32)
     for number, cell in enumerate(image.cells, start=1):
-        shape = cell.shape or Polygons(((rectangle(box_of(cell, image.size)),),))
+        shape = cell.shape or Polygons(((rectangle(cell.box_in(image.size)),),))
         left, top, right, bottom = shape.window()
         window = max(0, left), max(0, top), min(width, right), min(height, bottom)
         if window[0] < window[2] and window[1] < window[3]:
@@ -75,7 +74,7 @@ def write_rois(path: Path, image: AnnotatedImage) -> None:
         outline = cell.mask()
         name = f"{number:04d} {cell.label or ''}".strip()
         if outline is None:
-            rings = [rectangle(box_of(cell, image.size))]
+            rings = [rectangle(cell.box_in(image.size))]
         else:
             mask, corner = outline
             rings = [part[0] + np.array(corner) for part in traced(mask).parts]

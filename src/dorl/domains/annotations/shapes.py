@@ -150,16 +150,20 @@ def ellipse(centre: tuple[float, float], radii: tuple[float, float], turn: float
     """A ring of 64 points on an ellipse; `turn` in degrees, clockwise on the screen."""
     angles = np.linspace(0, 2 * np.pi, 64, endpoint=False)
     x, y = radii[0] * np.cos(angles), radii[1] * np.sin(angles)
-    cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
-    return ring(np.stack([centre[0] + x * cos - y * sin, centre[1] + x * sin + y * cos], 1))
+    return ring(turned(np.stack([x, y], 1), turn) + centre)
 
 
 def rectangle(box: Bounds, turn: float = 0.0) -> np.ndarray:
     """The ring of a box; turned by degrees, clockwise on the screen, about its first corner."""
     left, top, right, bottom = box
     points = np.array([(0, 0), (right - left, 0), (right - left, bottom - top), (0, bottom - top)], np.float64)
+    return ring(turned(points, turn) + np.array([left, top]))
+
+
+def turned(points: np.ndarray, turn: float) -> np.ndarray:
+    """Points, float (N, 2), turned by degrees, clockwise on the screen, about (0, 0)."""
     cos, sin = np.cos(np.radians(turn)), np.sin(np.radians(turn))
-    return ring(points @ np.array([[cos, sin], [-sin, cos]]) + (left, top))
+    return points @ np.array([[cos, sin], [-sin, cos]])
 
 
 def whole(bounds: Bounds) -> Window:

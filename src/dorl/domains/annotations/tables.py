@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dorl.domains.annotations.cells import AnnotatedImage, Cell
-from dorl.domains.annotations.shapes import Bounds, rectangle, traced
+from dorl.domains.annotations.shapes import rectangle, traced
 
 
 def yolo_lines(image: AnnotatedImage, classes: Sequence[str], *, outlines: bool = False) -> str:
@@ -31,7 +31,7 @@ def yolo_lines(image: AnnotatedImage, classes: Sequence[str], *, outlines: bool 
         if outlines:
             numbers = (_largest(cell, image.size) / size).ravel()
         else:
-            left, top, right, bottom = box_of(cell, image.size)
+            left, top, right, bottom = cell.box_in(image.size)
             scaled = np.array([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top]).reshape(2, 2) / size
             numbers = scaled.ravel()
         lines.append(" ".join([str(classes.index(cell.label or "")), *(f"{number:.6f}" for number in numbers)]))
@@ -61,7 +61,7 @@ def voc_document(image: AnnotatedImage, folder: str) -> str:
         one = ElementTree.SubElement(root, "object")
         ElementTree.SubElement(one, "name").text = cell.label
         ElementTree.SubElement(one, "pose").text = "Unspecified"
-        box = box_of(cell, image.size)
+        box = cell.box_in(image.size)
         cut = box[0] <= 0 or box[1] <= 0 or box[2] >= image.size[0] or box[3] >= image.size[1]
         ElementTree.SubElement(one, "truncated").text = str(int(cut))
         ElementTree.SubElement(one, "difficult").text = "0"
@@ -72,16 +72,11 @@ def voc_document(image: AnnotatedImage, folder: str) -> str:
     return ElementTree.tostring(root, encoding="unicode") + "\n"
 
 
-def box_of(cell: Cell, size: tuple[int, int]) -> Bounds:
-    """The box of a cell; the whole image's where it has none."""
-    return cell.box or (0.0, 0.0, float(size[0]), float(size[1]))
-
-
 def _largest(cell: Cell, size: tuple[int, int]) -> np.ndarray:
     """The outer ring of a cell's largest part; its box's where it has no outline."""
     outline = cell.mask()
     if outline is None:
-        return rectangle(box_of(cell, size))
+        return rectangle(cell.box_in(size))
     mask, corner = outline
     rings = [part[0] for part in traced(mask).parts]
     spread = [np.ptp(points[:, 0]) * np.ptp(points[:, 1]) for points in rings]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from dorl.domains.annotations.cells import AnnotatedImage
+from dorl.domains.annotations.cells import AnnotatedImage, Cell
 from dorl.domains.annotations.coco import coco_document
 from dorl.domains.annotations.geojson import geojson_document
 from dorl.domains.annotations.pictures import label_picture, write_ome, write_rois
@@ -63,13 +63,21 @@ def write_annotations(
     names = result_names([file.as_posix().lstrip("/") for file in files])
     ready = []
     for image, file, name in zip(images, files, names, strict=True):
-        cells = tuple(replace(cell, label=cell.label or NO_CLASS) for cell in image.cells)
         written = copy_image(file, out / place, Path(name).stem)
-        ready.append(AnnotatedImage(written.name, cells, probe_image(file), written))
+        ready.append(AnnotatedImage(written.name, labelled(image.cells), probe_image(file), written))
     if not ready:
         raise InputError("no image to write: give a folder that holds cells")
-    classes = sorted({cell.label or NO_CLASS for image in ready for cell in image.cells}) or [NO_CLASS]
-    return write(out, ready, classes, pixel_size)
+    return write(out, ready, classes_of(ready), pixel_size)
+
+
+def labelled(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """Cells, those whose class isn't known by the label `NO_CLASS`."""
+    return tuple(replace(cell, label=cell.label or NO_CLASS) for cell in cells)
+
+
+def classes_of(images: Sequence[AnnotatedImage]) -> list[str]:
+    """The labels of `labelled` cells, sorted; `NO_CLASS` where there is no cell."""
+    return sorted({cell.label or NO_CLASS for image in images for cell in image.cells}) or [NO_CLASS]
 
 
 def copy_image(file: Path, folder: Path, stem: str) -> Path:
