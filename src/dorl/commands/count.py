@@ -18,6 +18,7 @@ from dorl.names import file_of
 from dorl.run.assess import Assessment, check_sure
 from dorl.run.celldata import CELL_DATA, write_count
 from dorl.run.countfolder import FieldStore, FoundField
+from dorl.run.countshards import CountShards
 from dorl.run.differentials import differentials, lines, tell_counts, to_review
 from dorl.run.fieldrepeats import counted_elsewhere
 from dorl.run.fieldsearch import Listed, search_fields
@@ -29,6 +30,7 @@ from dorl.run.provenance import record, write_record
 from dorl.run.slidepictures import show_slides
 from dorl.run.slides import FoundSlide, search_slides
 from dorl.runtime.progress import say, track
+from dorl.runtime.shards import chosen
 from dorl.segmentation import Segmenter
 from dorl.segmentation.overlay import draw_cells
 from dorl.segmentation.smear import cleared
@@ -88,6 +90,8 @@ def count(
     manual: str | Path | None = None,
     even_light: bool = False,
     monolayer: bool = False,
+    shard: str | None = None,
+    join: int | None = None,
     device: str | None = None,
 ) -> CountResult:
     """Find, outline, classify and count the white cells of smear fields and of slides.
@@ -128,11 +132,17 @@ def count(
         Draw ``annotated/`` over the fields as they are searched: in even light, without scale bars and frames.
     monolayer : bool
         Of slides, count only cells where red cells lie side by side; ``cells.csv`` lists the others, too.
+    shard : str, optional
+        ``i/n``: only search every n-th field and slide, and keep what is found in `out`. Nothing is classified or
+        written yet.
+    join : int, optional
+        How many shards there are: classify and count what they have found, as one process would have done.
     device : str, optional
 
     Returns
     -------
     CountResult
+        Of a shard with empty tables.
 
     Raises
     ------
@@ -151,6 +161,7 @@ def count(
         raise InputError("a run has its own segmenter: give --run or --segmenter, not both")
     check_expect(expect)
     check_sure(sure)
+    part = chosen(shard, join)
     out = Path(out)
     check_folder(out)
     refuse_run(out)
@@ -169,8 +180,16 @@ def count(
     if model is not None:
         check_expect(expect, model.classes_)
     network = model.segmenter if model is not None else Segmenter.load(segmenter or "tiny", device=device)
-    store = FieldStore.open(out, {"segmenter": network.digest(), "red_cell": red_cell, "described": _described(model)})
-    search_fields(images, store, network, model, red_cell, left_out)
+    source = {"segmenter": network.digest(), "red_cell": red_cell, "described": _described(model)}
+    store = FieldStore.open(out, source, masks=part is None)
+    shards = CountShards(images, slides, store, network, model, red_cell)
+    if part is not None:
+        empty = pd.DataFrame()
+        return CountResult(empty, empty, empty, empty, empty, empty, left_out + shards(part))
+    if join is None:
+        search_fields(images, store, network, model, red_cell, left_out)
+    else:
+        left_out += shards.joined(join)
     of_slides = search_slides(slides, store, network, model, red_cell, left_out)
     plain = [field for shown, _ in images if (field := store.get(shown)) is not None]
     found = [*plain, *(slide.field for slide in of_slides)]
@@ -234,6 +253,8 @@ def count(
     features = None if model is None or assessed is None else model.features(inputs)
     write_count(out / CELL_DATA, cells, features, assessed, made)
     write_record([*(out / f"{name}.csv" for name in tables), out / CELL_DATA], made)
+    if join is not None:
+        shards.notes.remove()
     cut = int(cells["touches_border"].sum())
     say(
         f"{counted(len(cells), 'white cell')} in {_number_of(plain, of_slides)}, {cut} of them cut by an edge, "

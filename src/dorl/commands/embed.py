@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import anndata
 import pandas as pd
@@ -16,11 +17,14 @@ from dorl.errors import InputError
 from dorl.representation import CrossDomainAutoencoder
 from dorl.run.autoencoders import AUTO, bundled
 from dorl.run.embedding import embed as embed_cells
+from dorl.run.embedding import join_embedded
 from dorl.run.features import stored_features, write_features
 from dorl.run.folder import CELLS, FEATURES, check_folder, make_folder, refuse_among_images, refuse_run
 from dorl.run.provenance import record, write_record
-from dorl.runtime.processes import in_turn, is_main, wait
+from dorl.runtime.kept import content_key
+from dorl.runtime.processes import in_turn, is_main, several, wait
 from dorl.runtime.progress import say
+from dorl.runtime.shards import FOLDER, Shard, ShardNotes, chosen, shards_of
 from dorl.segmentation import Segmenter
 from dorl.words import counted
 
@@ -33,8 +37,10 @@ def embed(
     encoder: str | Path | None = None,
     features: str = AUTO,
     precision: str = "auto",
+    shard: str | None = None,
+    join: int | None = None,
     device: str | None = None,
-) -> anndata.AnnData:
+) -> anndata.AnnData | None:
     """Embed every cell with frozen networks.
 
     Parameters
@@ -51,12 +57,17 @@ def embed(
         where such an autoencoder exists.
     precision : {"auto", "float32", "bfloat16", "int8"}
         As for `Segmenter.load`.
+    shard : str, optional
+        ``i/n``: only embed every n-th batch of the images, into the folder ``shards/`` of `out`.
+    join : int, optional
+        How many shards there are: put them together. What is written is that of one process. ``shards/`` is removed
+        then.
     device : str, optional
 
     Returns
     -------
-    AnnData
-        X float32 (N, D); obs path, domain, label, split, patient, cell_found.
+    AnnData or None
+        X float32 (N, D); obs path, domain, label, split, patient, cell_found. None for a shard.
 
     Raises
     ------
@@ -65,9 +76,14 @@ def embed(
     """
     if features not in (AUTO, "s", "tokens"):
         raise InputError(f"features {features!r} are unknown: give auto, s or tokens")
+    part = chosen(shard, join)
+    if (part or join) and several():
+        raise InputError("--shard and --join are done by one process each: leave --processes out")
     out = Path(out)
     check_folder(out)
     refuse_run(out)
+    if part and (out / CELLS).exists():
+        raise InputError(f"{out}: holds cells already, and shards are for a new folder; choose another one for --out")
     domains = read_domains(labs)
     refuse_among_images(out, labs, domains)
     _refuse_others(out, {lab.name for lab in domains})
@@ -80,16 +96,61 @@ def embed(
     views = None
     if autoencoder is not None:
         views, source["autoencoder"] = Views(restained=0), autoencoder.description_digest()
-    embedded = embed_cells(domains, network, out / CELLS, source=source, autoencoder=autoencoder, views=views)
-    if not len(embedded.store):
+    shards = _Shards(domains, network, autoencoder, views, source, out / FOLDER)
+    if part is not None:
+        shards(part)
+        return None
+    if join is None:
+        given: dict[str, Any] = {"source": source, "autoencoder": autoencoder, "views": views}
+        store = embed_cells(domains, network, out / CELLS, **given).store
+    else:
+        store = shards.joined(join, out / CELLS)
+    if not len(store):
         raise InputError("not one image could be read: give other images")
     if is_main():
-        _write(embedded.store, domains, out, autoencoder)
-        settings = {"encoder": encoder, "features": features, "precision": network.precision}
+        _write(store, domains, out, autoencoder)
+        settings = {"encoder": encoder, "features": features, "precision": store.header["source"]["precision"]}
         settings["autoencoder"] = source.get("autoencoder")
         write_record([out / FEATURES], record("embed", segmenter=network.digest(), settings=settings))
+        if join is not None:
+            shards.notes.remove()
     wait()
     return anndata.read_h5ad(out / FEATURES)
+
+
+class _Shards:
+    """Shards of the images, each a store of its own; called with one, it does that one."""
+
+    def __init__(
+        self,
+        labs: Sequence[Domain],
+        network: Segmenter,
+        autoencoder: CrossDomainAutoencoder | None,
+        views: Views | None,
+        source: dict[str, str],
+        folder: Path,
+    ) -> None:
+        self.labs, self.network, self.source = labs, network, source
+        self.given: dict[str, Any] = {"source": source, "autoencoder": autoencoder, "views": views}
+        made_by = {name: value for name, value in source.items() if name != "precision"}
+        images = content_key([lab.key(i) for lab in labs for i in range(len(lab))])
+        self.notes = ShardNotes(folder, {"images": images, "autoencoder": "", **made_by})
+
+    def __call__(self, shard: Shard) -> None:
+        """Embed a shard's images; it goes on where it was stopped."""
+        place = self.notes.place(shard)
+        self.notes.begin(shard)
+        made = embed_cells(self.labs, self.network, place, shard=shard, **self.given)
+        made.store.leave()
+        self.notes.finish(shard, alike={"precision": self.network.precision}, left_out=made.left_out)
+        say(f"shard {shard}: {counted(len(made.store), 'cell')}, {len(made.left_out)} left out: {place}")
+
+    def joined(self, count: int, path: Path) -> CellStore:
+        """The store of all shards, at `path`."""
+        for note in self.notes.joined(count):
+            for key, reason in note["left_out"]:
+                say(f"left out: {key}: {reason}")
+        return join_embedded(self.labs, path, [self.notes.place(shard) for shard in shards_of(count)])
 
 
 def _refuse_others(out: Path, names: set[str]) -> None:
