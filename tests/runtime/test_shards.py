@@ -29,7 +29,7 @@ def test_what_is_no_shard_is_refused(text: str) -> None:
 def test_a_shard_and_joining_exclude_each_other() -> None:
     assert chosen(" 2/8", None) == Shard(2, 8)
     assert chosen(None, 8) is None
-    with pytest.raises(InputError, match="give one of the two"):
+    with pytest.raises(InputError, match="give one of them"):
         chosen("1/2", 2)
     with pytest.raises(InputError, match="1 or more"):
         chosen(None, 0)

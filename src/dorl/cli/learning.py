@@ -25,6 +25,7 @@ from dorl.cli.options import (
     MaskValue,
     Method,
     OneShard,
+    OnRay,
     Out,
     PatientFrom,
     Precision,
@@ -141,6 +142,7 @@ def embed(
     processes: Processes = 1,
     shard: OneShard = None,
     join: Join = None,
+    ray: OnRay = None,
     precision: Precision = "auto",
     device: Device = None,
 ) -> None:
@@ -158,6 +160,7 @@ def embed(
         precision=precision,
         shard=shard,
         join=join,
+        ray=ray,
         device=device,
     )
 

@@ -108,6 +108,14 @@ Join = Annotated[
     int | None,
     typer.Option(metavar="N", help="Put N shards together, all other options as they were: the result of one process."),
 ]
+OnRay = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Let a Ray cluster do shards, and put them together; auto for that of this machine (with dorl[ray]).",
+    ),
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that dorl fit made, or hub:owner/name.")]
 
 

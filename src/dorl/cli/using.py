@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from dorl.cli.app import app
-from dorl.cli.options import Adapt, Classifier, Device, ExpectOfRun, Join, OneShard, Reject, RunFolder, Seed, Sure
+from dorl.cli.options import (
+    Adapt,
+    Classifier,
+    Device,
+    ExpectOfRun,
+    Join,
+    OneShard,
+    OnRay,
+    Reject,
+    RunFolder,
+    Seed,
+    Sure,
+)
 from dorl.runtime.memory import without_collection
 
 
@@ -24,6 +36,7 @@ def predict(
     reject: Reject = False,
     shard: OneShard = None,
     join: Join = None,
+    ray: OnRay = None,
     device: Device = None,
 ) -> None:
     """Classes of new images: path, class, probability, how unlike those learnt, and every class's probability."""
@@ -41,6 +54,7 @@ def predict(
         reject=reject,
         shard=shard,
         join=join,
+        ray=ray,
         device=device,
     )
 
@@ -85,6 +99,7 @@ def count(
     ] = False,
     shard: OneShard = None,
     join: Join = None,
+    ray: OnRay = None,
     device: Device = None,
 ) -> None:
     """Every white cell of smear fields and slides, and a differential count: cells.csv, counts.csv, pictures."""
@@ -108,6 +123,7 @@ def count(
         monolayer=monolayer,
         shard=shard,
         join=join,
+        ray=ray,
         device=device,
     )
     if shard is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,9 @@ from dorl.run.model import DoRL
 from dorl.run.provenance import record, write_record
 from dorl.run.slidepictures import show_slides
 from dorl.run.slides import FoundSlide, search_slides
+from dorl.runtime.cluster import over_cluster, parts_for
 from dorl.runtime.progress import say, track
-from dorl.runtime.shards import chosen
+from dorl.runtime.shards import chosen, shards_of
 from dorl.segmentation import Segmenter
 from dorl.segmentation.overlay import draw_cells
 from dorl.segmentation.smear import cleared
@@ -92,6 +94,7 @@ def count(
     monolayer: bool = False,
     shard: str | None = None,
     join: int | None = None,
+    ray: str | None = None,
     device: str | None = None,
 ) -> CountResult:
     """Find, outline, classify and count the white cells of smear fields and of slides.
@@ -137,6 +140,9 @@ def count(
         written yet.
     join : int, optional
         How many shards there are: classify and count what they have found, as one process would have done.
+    ray : str, optional
+        Address of a Ray cluster, or ``"auto"`` (`dorl.runtime.cluster.over_cluster`), which does shards; then what they
+        have found is counted.
     device : str, optional
 
     Returns
@@ -161,7 +167,7 @@ def count(
         raise InputError("a run has its own segmenter: give --run or --segmenter, not both")
     check_expect(expect)
     check_sure(sure)
-    part = chosen(shard, join)
+    part = chosen(shard, join, ray)
     out = Path(out)
     check_folder(out)
     refuse_run(out)
@@ -180,12 +186,15 @@ def count(
     if model is not None:
         check_expect(expect, model.classes_)
     network = model.segmenter if model is not None else Segmenter.load(segmenter or "tiny", device=device)
-    source = {"segmenter": network.digest(), "red_cell": red_cell, "described": _described(model)}
-    store = FieldStore.open(out, source, masks=part is None)
-    shards = CountShards(images, slides, store, network, model, red_cell)
+    shards = _shards(images, slides, out, network, model, red_cell, masks=part is None)
+    store = shards.store
     if part is not None:
         empty = pd.DataFrame()
         return CountResult(empty, empty, empty, empty, empty, empty, left_out + shards(part))
+    if ray is not None:
+        join = parts_for(len(images) + len(slides), len(images) + len(slides))
+        make = partial(_shards_of_cluster, images, slides, out, segmenter, run, red_cell, device)
+        over_cluster(ray, make, shards_of(join), what="shards of fields and slides")
     if join is None:
         search_fields(images, store, network, model, red_cell, left_out)
     else:
@@ -261,6 +270,36 @@ def count(
         f"{counted(len(left_out), 'file')} left out: {out}"
     )
     return result
+
+
+def _shards(
+    images: Sequence[Listed],
+    slides: Sequence[Listed],
+    out: Path,
+    network: Segmenter,
+    model: DoRL | None,
+    red_cell: float | None,
+    *,
+    masks: bool,
+) -> CountShards:
+    source = {"segmenter": network.digest(), "red_cell": red_cell, "described": _described(model)}
+    store = FieldStore.open(out, source, masks=masks)
+    return CountShards(images, slides, store, network, model, red_cell)
+
+
+def _shards_of_cluster(
+    images: Sequence[Listed],
+    slides: Sequence[Listed],
+    out: Path,
+    segmenter: str | Path | None,
+    run: str | Path | None,
+    red_cell: float | None,
+    device: str | None,
+) -> CountShards:
+    """What a worker of a cluster does shards with."""
+    model = None if run is None else DoRL.load(run, device=device)
+    network = model.segmenter if model is not None else Segmenter.load(segmenter or "tiny", device=device)
+    return _shards(images, slides, out, network, model, red_cell, masks=False)
 
 
 def _number_of(fields: Sequence[FoundField], slides: Sequence[FoundSlide]) -> str:

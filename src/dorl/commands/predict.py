@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, TextIO
 
@@ -19,11 +20,12 @@ from dorl.run.assess import check_sure
 from dorl.run.folder import check_file, make_folder
 from dorl.run.looked import Looked, LookedShards, look
 from dorl.run.mixes import check_expect
-from dorl.run.model import DoRL
+from dorl.run.model import BATCH, DoRL
 from dorl.run.provenance import record, write_record
+from dorl.runtime.cluster import over_cluster, parts_for
 from dorl.runtime.hub import located
 from dorl.runtime.progress import say
-from dorl.runtime.shards import FOLDER, Shard, chosen
+from dorl.runtime.shards import FOLDER, Shard, chosen, shards_of
 from dorl.sheets import SheetWriter
 from dorl.words import counted
 
@@ -70,6 +72,7 @@ def predict(
     reject: bool = False,
     shard: str | None = None,
     join: int | None = None,
+    ray: str | None = None,
     device: str | None = None,
 ) -> PredictionResult:
     """Classify images with a run.
@@ -108,6 +111,9 @@ def predict(
     join : int, optional
         How many shards there are: classify what they have looked at. The table is that of one process. The shards'
         folder is removed then.
+    ray : str, optional
+        Address of a Ray cluster, or ``"auto"`` (`dorl.runtime.cluster.over_cluster`), which does shards; then they are
+        put together.
     device : str, optional
 
     Returns
@@ -122,10 +128,10 @@ def predict(
     """
     check_expect(expect)
     check_sure(sure)
-    part = chosen(shard, join)
-    out, run = Path(out), located(run)
+    part = chosen(shard, join, ray)
+    out, given, run = Path(out), run, located(run)
     _check_file(out, images, run)
-    if is_stream(out) and (part or join):
+    if is_stream(out) and (part or join or ray):
         raise InputError(f"{out}: shards lie beside the table; give a file for --out")
     model = DoRL.load(run, classifier=classifier, device=device)
     check_expect(expect, model.classes_)  # said before images are read
@@ -139,6 +145,10 @@ def predict(
     shards = LookedShards(model, lab, _folder_of_shards(out))
     if part is not None:
         return _of_shard(shards, part)
+    if ray is not None:
+        join = parts_for(len(lab), -(-len(lab) // BATCH))
+        make = partial(_shards, given, images, shards.notes.folder, classifier, device)
+        over_cluster(ray, make, shards_of(join), what="shards of images")
     looked = look(model, lab, what="classifying") if join is None else shards.joined(join)
     with atomic(out) as temporary, _opened(temporary, out) as file, tempfile.TemporaryFile() as held:
         paths, inputs, outlines = _held(looked, result, held)
@@ -209,6 +219,11 @@ def _folder_of_shards(out: Path) -> Path:
     """Where shards of a table lie, beside it."""
     out = behind_links(out)
     return out.with_name(shortened(out.name, f".{FOLDER}"))
+
+
+def _shards(run: str | Path, images: Given, folder: Path, classifier: str | None, device: str | None) -> LookedShards:
+    """What a worker of a cluster does shards with."""
+    return LookedShards(DoRL.load(located(run), classifier=classifier, device=device), gather(images), folder)
 
 
 def _of_shard(shards: LookedShards, shard: Shard) -> PredictionResult:

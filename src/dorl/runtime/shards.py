@@ -66,10 +66,10 @@ def in_batches(items: Sequence[T], size: int) -> list[Sequence[T]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
-def chosen(shard: str | None, join: int | None) -> Shard | None:
-    """The shard that is asked for, if any. Raises InputError where a shard and joining are asked for at once."""
-    if shard is not None and join is not None:
-        raise InputError("--shard does a part and --join puts all together: give one of the two")
+def chosen(shard: str | None, join: int | None, ray: str | None = None) -> Shard | None:
+    """The shard that is asked for, if any. Raises InputError where two of the ways are asked for at once."""
+    if sum(given is not None for given in (shard, join, ray)) > 1:
+        raise InputError("--shard does a part, --join puts all together, --ray does both: give one of them")
     if join is not None:
         shards_of(join)
     return None if shard is None else Shard.of_text(shard)
