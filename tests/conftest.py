@@ -204,3 +204,17 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True, raising=False)
         monkeypatch.delenv("HF_TOKEN", raising=False)
         yield found
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[str]:
+    """The address of a Ray cluster of two machines, as far as Ray knows, of a core each."""
+    pytest.importorskip("ray", reason="the Python package ray is not installed")
+    from ray.cluster_utils import Cluster
+
+    patient = {"health_check_timeout_ms": 60_000, "health_check_failure_threshold": 20}  # where other work is going on
+    head = {"num_cpus": 1, "include_dashboard": False, "_system_config": patient}
+    made = Cluster(initialize_head=True, head_node_args=head)
+    made.add_node(num_cpus=1)
+    yield made.address
+    made.shutdown()

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import secrets
 import shutil
 import stat
 import tempfile
@@ -52,7 +53,8 @@ def atomic(path: str | Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     ending = path.suffix if len(path.suffix.encode(errors="surrogateescape")) <= _ENDING else ""
     mark = sha256(os.fsencode(path.name)).hexdigest()[:16]  # the name itself may be as long as a name can be
-    temporary = path.with_name(f".{mark}.{os.getpid()}.part{ending}")
+    # processes of two machines that share a disk may have the same number
+    temporary = path.with_name(f".{mark}.{os.getpid()}-{secrets.token_hex(4)}.part{ending}")
     try:
         yield temporary
         if path.is_file() and temporary.is_file():  # who may read it stays as it was

@@ -12,6 +12,7 @@ from dorl.classification import LabFeatures, cross_lab
 from dorl.classification.folds import (
     beside,
     check_split,
+    drawn_rows,
     lab_folds,
     rows_to_test,
     split_fold,
@@ -21,6 +22,19 @@ from dorl.classification.folds import (
 from dorl.errors import InputError
 
 Y = np.array(["a", "b"] * 15)
+
+
+def test_of_many_cells_each_class_gives_its_share_and_rare_ones_stay() -> None:
+    y = np.array(["common"] * 9000 + ["second"] * 970 + ["rare"] * 30)
+    rows = drawn_rows(y, 1000, seed=1)
+    assert (np.diff(rows) > 0).all()
+    names, counts = np.unique(y[rows], return_counts=True)
+    assert names.tolist() == ["common", "rare", "second"]
+    assert counts.sum() == 1000
+    assert counts[1] >= 20
+    assert counts[2] == pytest.approx(110, abs=40)
+    assert drawn_rows(y, 1000, seed=1).tolist() == rows.tolist() != drawn_rows(y, 1000, seed=2).tolist()
+    assert drawn_rows(y, 10_000).tolist() == list(range(10_000))
 
 
 def test_without_copies_the_folds_are_those_of_before() -> None:

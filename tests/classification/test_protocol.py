@@ -192,3 +192,24 @@ def test_with_their_own_split_labs_are_learnt_and_tested_once():
     labs["other"].splits = None
     whole = cross_lab(labs, classifiers=["LR"], split=True, trains=["one"])
     assert whole.confusions["one", "other", "LR"][1].sum() == 40
+
+
+def test_of_a_large_lab_some_cells_are_drawn_and_a_note_says_so(monkeypatch):
+    monkeypatch.setattr("dorl.classification.protocol.MAX_CELLS", 60)
+    labs = {"large": lab({"neutrophil": 90, "monocyte": 60}), "small": lab({"neutrophil": 25, "monocyte": 25}, seed=1)}
+    labs["large"].X[::7] = 50  # cells that nothing can be right about
+    found = cross_lab(labs, classifiers=["LR"], explain=["LR"])
+    assert any("large: 60 of its 150 labelled cells are drawn by the seed" in note for note in found.notes)
+    assert not any("small" in note and "drawn" in note for note in found.notes)
+    pairs = found.pairs.set_index(["train", "test"])["cells"]
+    assert pairs.to_dict() == {
+        ("large", "large"): 60,
+        ("large", "small"): 50,
+        ("small", "large"): 60,
+        ("small", "small"): 50,
+    }
+    wrong = found.mistakes[found.mistakes["test"] == "large"]
+    assert len(wrong)
+    for cell, true in zip(wrong["cell"], wrong["true"], strict=True):  # by its number among all of the lab
+        assert labs["large"].y[cell] == true
+    assert wrong["cell"].max() >= 60

@@ -53,6 +53,7 @@ NOT_RUN = {
     ),
     "import --sam": "needs the published weights; tests/commands/test_convert.py imports stand-ins",
     "predict hub:": "needs the Hub; tests/commands/test_push.py has a stand-in of it",
+    "predict runs/first /images/new --out predictions.csv --ray": "needs a cluster; tests/commands/test_ray.py has one",
     "push runs/first": "needs the Hub; tests/commands/test_push.py has a stand-in of it",
     "report --compare measured again": "tests/reporting/test_compare.py compares two runs",
     "serve": "goes on until it is stopped; tests/commands/test_serve.py starts it",

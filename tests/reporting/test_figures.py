@@ -91,6 +91,29 @@ def test_umap_parts_two_clouds_the_same_way_each_time():
 
 
 @pytest.mark.slow
+def test_of_very_many_cells_most_lie_among_their_nearest(monkeypatch):
+    monkeypatch.setattr("dorl.reporting.figures.latent.LEARNT_FROM", 40)
+    monkeypatch.setattr("dorl.reporting.figures.latent.PLACED_BY_UMAP", 60)
+    X = np.concatenate([RNG.normal(size=(150, 8)), RNG.normal(size=(150, 8)) + 20])
+    placed = embed_2d(X, seed=4)
+    assert np.isfinite(placed).all()
+    between = np.linalg.norm(np.median(placed[:150], axis=0) - np.median(placed[150:], axis=0))
+    assert between > 2 * max(placed[:150].std(axis=0).max(), placed[150:].std(axis=0).max())
+
+
+def test_of_very_many_cells_the_figure_shows_some_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("dorl.reporting.figures.latent.MAX_DRAWN", 50)
+    titles = []
+    monkeypatch.setattr(
+        "dorl.reporting.figures.latent.write",
+        lambda figure, path: titles.extend(axes.get_title() for axes in figure.axes),
+    )
+    points = RNG.normal(size=(90, 2))
+    latent_space(points, ["one"] * 60 + ["two"] * 30, ["a", None, "b"] * 30, tmp_path / "map.png")
+    assert titles == ["by lab, 50 of 90 cells", "by class, 50 of 90 cells"]
+
+
+@pytest.mark.slow
 def test_umap_places_the_cells_that_it_did_not_learn_from(monkeypatch):
     monkeypatch.setattr("dorl.reporting.figures.latent.LEARNT_FROM", 40)
     placed = embed_2d(RNG.normal(size=(60, 8)))

@@ -9,10 +9,19 @@ import pandas as pd
 import pytest
 
 from dorl.cells import CellStore
+from dorl.classification import load_calibration
+from dorl.classification.overviews import OverViews
 from dorl.classification.views import ViewsClassifier
 from dorl.commands.fit import fit
 from dorl.domains import read_domains
-from dorl.run.classifiers import adapted_beside, expected_on, expected_without_labels, few_labelled, lab_weights
+from dorl.run.classifiers import (
+    adapted_beside,
+    expected_on,
+    expected_without_labels,
+    few_labelled,
+    fit_classifiers,
+    lab_weights,
+)
 from dorl.run.features import Represented
 from dorl.run.mixes import expected_mix
 from dorl.run.model import DoRL
@@ -114,3 +123,28 @@ def test_the_estimate_is_that_of_the_runs_own_classifier(made: Represented, fitt
     expected = expected_mix("blood", model.classes_, model.calibration.shares)
     row = expected_on(made, "dune", model.classifier, model.calibration, ["harbour", "dune"], expected)
     assert sum(row["mix"].values()) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.slow
+def test_of_many_labelled_cells_some_are_learnt_by_all_but_the_default_classifier(
+    made: Represented, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("dorl.run.classifiers.MAX_LEARNT", 40)
+    learnt: dict[str, int] = {}
+
+    def kept(kind: type, name: str) -> None:
+        fit = kind.fit
+
+        def told(self: object, X: np.ndarray, y: np.ndarray, *more: object) -> object:
+            learnt[name] = max(learnt.get(name, 0), len(y))
+            return fit(self, X, y, *more)
+
+        monkeypatch.setattr(kind, "fit", told)
+
+    kept(ViewsClassifier, "views")
+    kept(OverViews, "others")
+    labels = made.store.table["label"].tolist()
+    fit_classifiers(replace(made, cells=made.cells.assign(label=labels)), tmp_path)
+    assert learnt == {"views": 60, "others": 40}
+    assert {load_calibration(path).cells for path in (tmp_path / "classifiers").glob("*.json")} == {40}
+    assert "60 labelled cells: the default classifier learns all; the others learn 40" in capsys.readouterr().err

@@ -37,10 +37,7 @@ def drop_changed(store: CellStore, content_of: Callable[[str], str | None]) -> t
         return store, 0
     path, new = store.path, store.path.with_name(f".{store.path.name}.renewed")
     shutil.rmtree(new, ignore_errors=True)
-    header = store.header
-    options = {name: header[name] for name in ("width", "grid", "mask_size", "crop_size", "source")}
-    options["views"] = tuple(header["views"]) if "views" in header else None
-    fresh = CellStore.create(new, **options)
+    fresh = CellStore.like(new, store)
     for start in range(0, len(kept), BATCH):
         fresh.append(*store.cells(kept[start : start + BATCH]))
     fresh.leave()
@@ -48,7 +45,7 @@ def drop_changed(store: CellStore, content_of: Callable[[str], str | None]) -> t
     _move_shards(path, new)
     shutil.rmtree(path)
     new.rename(path)
-    return CellStore.create(path, **options), gone
+    return CellStore.like(path, store), gone
 
 
 def _move_shards(path: Path, new: Path) -> None:

@@ -48,12 +48,19 @@ class Shards:
         CellStore
             `store`.
         """
-        have = store.keys
-        place = {key: (shard, row) for shard in self._stores for row, key in enumerate(shard.table["key"])}
-        wanted = [place[key] for key in order if key in place and key not in have]
-        runs = [(shard, [row for _, row in run]) for shard, run in groupby(wanted, key=lambda pair: pair[0])]
-        for shard, rows in track(runs, total=len(runs), what="joining the processes' cells"):
-            store.append(*shard.cells(rows))
+        join_stores(store, self._stores, order)
         for shard in self._stores:
             shutil.rmtree(shard.path)
         return store
+
+
+def join_stores(store: CellStore, shards: Sequence[CellStore], order: Sequence[str]) -> CellStore:
+    """Append to `store` what it lacks of the shards' cells, by their keys in this `order`; gives `store`."""
+    have = store.keys
+    filled = [shard for shard in shards if len(shard)]
+    place = {key: (shard, row) for shard in filled for row, key in enumerate(shard.table["key"])}
+    wanted = [place[key] for key in order if key in place and key not in have]
+    runs = [(shard, [row for _, row in run]) for shard, run in groupby(wanted, key=lambda pair: pair[0])]
+    for shard, rows in track(runs, total=len(runs), what="joining the processes' cells"):
+        store.append(*shard.cells(rows))
+    return store

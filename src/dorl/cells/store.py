@@ -116,6 +116,13 @@ class CellStore:
         return store
 
     @classmethod
+    def like(cls, path: str | Path, other: CellStore) -> CellStore:
+        """`create` one for cells of the same shapes and source as another's."""
+        header = other.header
+        options = {name: header[name] for name in (*_SIZES, "source")}
+        return cls.create(path, views=tuple(header["views"]) if "views" in header else None, **options)
+
+    @classmethod
     def open(cls, path: str | Path) -> CellStore:
         """Open a store.
 

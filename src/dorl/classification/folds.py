@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,33 @@ from dorl.words import counted
 
 #: row numbers to learn from and to hold out, a pair a fold
 Folds = list[tuple[NDArray[np.intp], NDArray[np.intp]]]
+
+
+#: cells of a class, where it has as many, that stay where cells must be left out
+KEPT = 20
+
+
+def drawn_rows(y: NDArray[Any], most: int, *, seed: int = 0) -> NDArray[np.intp]:
+    """Row numbers, ascending, of at most `most` cells: each class in its share, but `KEPT` of a rare one stay.
+
+    Parameters
+    ----------
+    y : array of shape (N,)
+        Class of each cell, by name or number.
+    most : int
+    seed : int
+        Of the draw.
+    """
+    count = len(y)
+    if count <= most:
+        return np.arange(count)
+    names, index = np.unique(y, return_inverse=True)
+    order = np.random.default_rng(seed).permutation(count)
+    first = min(KEPT, max(1, most // len(names)))
+    kept = np.zeros(count, bool)
+    for number in range(len(names)):
+        kept[order[index[order] == number][:first]] = True
+    return np.sort(order[np.argsort(~kept[order], kind="stable")][:most])
 
 
 def stratified(

@@ -16,7 +16,15 @@ from sklearn.pipeline import make_pipeline
 from dorl.classification.answers import Answers, Key, confusion_of, intervals_table
 from dorl.classification.classifiers import CLASSIFIERS, appetite, make_classifier
 from dorl.classification.comparison import Comparison
-from dorl.classification.folds import lab_folds, names_no_test, rows_to_test, split_fold, units, without_copies
+from dorl.classification.folds import (
+    drawn_rows,
+    lab_folds,
+    names_no_test,
+    rows_to_test,
+    split_fold,
+    units,
+    without_copies,
+)
 from dorl.classification.parallel import in_parallel
 from dorl.classification.views import ViewsClassifier
 from dorl.errors import InputError
@@ -33,6 +41,8 @@ PAIRS = ("train", "test", "cells", "left_out", "classes")
 
 #: cells that are read at once
 CHUNK = 4096
+#: labelled cells of a lab that the protocol looks at; of more so many are drawn
+MAX_CELLS = 50_000
 #: classifiers by the time that they take
 SLOWEST = ("XGBoost", "RF", "SVM (poly)", "SVM (linear)", "ANN", "LR")
 
@@ -75,8 +85,12 @@ class LabFeatures:
     def labelled(self) -> LabFeatures:
         """The cells that have a label."""
         keep = np.array([isinstance(name, str) and name != "" for name in self.y], dtype=bool)
-        rest = (None if of is None else of[keep] for of in (self.groups, self.patients, self.splits))
-        return LabFeatures(self.X[keep], self.y[keep], *rest)
+        return self.take(keep)
+
+    def take(self, rows: NDArray[Any]) -> LabFeatures:
+        """Some cells: row numbers, or bool (n_cells,)."""
+        rest = (None if of is None else of[rows] for of in (self.groups, self.patients, self.splits))
+        return LabFeatures(self.X[rows], self.y[rows], *rest)
 
 
 @dataclass
@@ -172,6 +186,7 @@ def cross_lab(
     For each training lab, a stratified k-fold: fit on all folds but one, test on that one (own lab) and on
     the whole of each other lab. One set of predictions serves both comparisons, "tree" and "flat". Cells of one group
     lie in one fold, and cells of another lab that are copies of labelled cells of the training lab are not tested.
+    Of more than `MAX_CELLS` labelled cells of a lab so many are drawn, which a note says.
 
     For the "unseen lab" protocol, where the features depend on the lab that the autoencoder never saw, call
     this once a tested lab with ``tests=[that lab], own=False`` and join with `ProtocolResult.concat`.
@@ -221,7 +236,7 @@ def cross_lab(
     if whole:
         folds, own = 1, False
     notes: list[str] = []
-    data = _prepare(labs, dict.fromkeys([*trains, *tests]), notes)
+    data, numbers = _prepare(labs, dict.fromkeys([*trains, *tests]), notes, seed)
     tested = {
         (train, test): without_copies(
             train, test, data[train].groups, data[test].groups, len(data[test].y), notes, data[test].patients
@@ -311,7 +326,7 @@ def cross_lab(
             sums[cells] += gathered / (1 if test == train else folds)
             if (wrong := comparison.wrong(cells, predicted)).any():
                 rows = tested[train, test][cells[wrong]]
-                found = {"cell": rows, "true": data[test].y[rows], "predicted": predicted[wrong]}
+                found = {"cell": numbers[test][rows], "true": data[test].y[rows], "predicted": predicted[wrong]}
                 found["probability"] = sure[wrong].max(axis=1)
                 mistakes.append(pd.DataFrame({**row, **found}))
     both = {}
@@ -333,8 +348,12 @@ def cross_lab(
     )
 
 
-def _prepare(labs: Mapping[str, LabFeatures], wanted: Iterable[str], notes: list[str]) -> dict[str, LabFeatures]:
+def _prepare(
+    labs: Mapping[str, LabFeatures], wanted: Iterable[str], notes: list[str], seed: int
+) -> tuple[dict[str, LabFeatures], dict[str, NDArray[np.intp]]]:
+    """The labelled cells of each lab, `MAX_CELLS` at most, and the number of each among all its labelled ones."""
     data: dict[str, LabFeatures] = {}
+    numbers: dict[str, NDArray[np.intp]] = {}
     for name in wanted:
         if name not in labs:
             raise InputError(f"there is no lab {name!r}: given were {', '.join(labs)}")
@@ -343,6 +362,13 @@ def _prepare(labs: Mapping[str, LabFeatures], wanted: Iterable[str], notes: list
             raise InputError(
                 f"{name}: no cell has a label; the protocol needs labels in every lab it trains or tests on"
             )
+        numbers[name] = drawn_rows(lab.y.astype(str), MAX_CELLS, seed=seed)
+        if len(numbers[name]) < len(lab.y):
+            notes.append(
+                f"{name}: {MAX_CELLS} of its {len(lab.y)} labelled cells are drawn by the seed, each class in its "
+                "share, to be learnt and tested by the protocol."
+            )
+            lab = data[name] = lab.take(numbers[name])
         # of views, all but the first may be missing
         slices = (lab.X[start : start + CHUNK] for start in range(0, len(lab.y), CHUNK))
         if not all(np.isfinite(part if part.ndim == 2 else part[:, 0]).all() for part in slices):
@@ -353,7 +379,7 @@ def _prepare(labs: Mapping[str, LabFeatures], wanted: Iterable[str], notes: list
     if len(set(widths.values())) > 1:
         listed = ", ".join(f"{name} {width}" for name, width in widths.items())
         raise InputError(f"labs differ in the number of features ({listed}): extract all with one model")
-    return data
+    return data, numbers
 
 
 def _fit(name: str, seed: int, X: NDArray[np.float32], y: NDArray[np.object_], shared: int) -> Any:

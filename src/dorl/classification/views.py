@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
+from dorl.classification.folds import drawn_rows
 from dorl.classification.mix import MIN_SHARE, Expected
 from dorl.representation.clusters import Clusters, cell_space
 from dorl.representation.discriminant import CHUNK, Array, Moments, asked, chunks, sliceable, surest, told, whitening
@@ -23,8 +24,6 @@ from dorl.taxonomy import UNCOMMON
 
 #: with fewer cells than this nothing is learnt from them without their classes
 MIN_ADAPTED_CELLS = 100
-#: cells of a class, where it has as many, that stay where cells must be left out
-KEPT = 20
 #: cells whose median distance (`ViewsClassifier.distance`) is more than this are another lab's
 UNLIKE = 1.5
 #: views that the space of clusters is learnt from, and cells that are adapted to, at most
@@ -259,17 +258,9 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
     def _drawn(
         self, X: Any, index: NDArray[np.intp], weight: NDArray[np.float64]
     ) -> tuple[Any, NDArray[np.intp], NDArray[np.float64]]:
-        """Cells, views first, such that views are at most `MAX_VIEWS`; of each class `KEPT` stay, or what it has."""
-        count, keep = len(X), self.MAX_VIEWS // X.shape[1]
-        if count <= keep:
-            return X, index, weight
-        order = np.random.default_rng(self.random_state).permutation(count)
-        first = min(KEPT, max(1, keep // len(self.classes_)))
-        kept = np.zeros(count, bool)
-        for number in range(len(self.classes_)):
-            kept[order[index[order] == number][:first]] = True
-        rows = np.sort(order[np.argsort(~kept[order], kind="stable")][:keep])
-        return X[rows], index[rows], weight[rows]
+        """Cells, such that views are at most `MAX_VIEWS`: `dorl.classification.folds.drawn_rows`."""
+        rows = drawn_rows(index, self.MAX_VIEWS // X.shape[1], seed=self.random_state)
+        return (X, index, weight) if len(rows) == len(X) else (X[rows], index[rows], weight[rows])
 
     def _space(self, X: Any) -> Array:
         rows = np.random.default_rng(self.random_state).permutation(len(X))[: max(1, CLUSTERED // X.shape[1])]

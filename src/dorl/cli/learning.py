@@ -19,10 +19,13 @@ from dorl.cli.options import (
     Expect,
     Folds,
     Iterations,
+    Join,
     Labs,
     ManyViews,
     MaskValue,
     Method,
+    OneShard,
+    OnRay,
     Out,
     PatientFrom,
     Precision,
@@ -137,6 +140,9 @@ def embed(
         str, typer.Option(help="s of the segmenter's autoencoder, tokens averaged in the mask, or auto: s where it is.")
     ] = "auto",
     processes: Processes = 1,
+    shard: OneShard = None,
+    join: Join = None,
+    ray: OnRay = None,
     precision: Precision = "auto",
     device: Device = None,
 ) -> None:
@@ -145,7 +151,18 @@ def embed(
     with without_collection():
         from dorl.commands.embed import embed as run
 
-    run(labs, out=out, segmenter=segmenter, encoder=encoder, features=features, precision=precision, device=device)
+    run(
+        labs,
+        out=out,
+        segmenter=segmenter,
+        encoder=encoder,
+        features=features,
+        precision=precision,
+        shard=shard,
+        join=join,
+        ray=ray,
+        device=device,
+    )
 
 
 @app.command()

@@ -96,6 +96,26 @@ Sure = Annotated[
     typer.Option(help="Give a class of the tree that has this probability, 0-1: an ancestor where none finer has it."),
 ]
 Reject = Annotated[bool, typer.Option("--reject", help="Leave the class empty of cells unlike all those learnt.")]
+OneShard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Do the I-th of N parts of the inputs, each of which any machine may do; --join N puts all together.",
+    ),
+]
+Join = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Put N shards together, all other options as they were: the result of one process."),
+]
+OnRay = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Let a Ray cluster do shards, and put them together; auto for that of this machine (with dorl[ray]).",
+    ),
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A folder that dorl fit made, or hub:owner/name.")]
 
 

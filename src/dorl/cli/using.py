@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from dorl.cli.app import app
-from dorl.cli.options import Adapt, Classifier, Device, ExpectOfRun, Reject, RunFolder, Seed, Sure
+from dorl.cli.options import (
+    Adapt,
+    Classifier,
+    Device,
+    ExpectOfRun,
+    Join,
+    OneShard,
+    OnRay,
+    Reject,
+    RunFolder,
+    Seed,
+    Sure,
+)
 from dorl.runtime.memory import without_collection
 
 
@@ -22,6 +34,9 @@ def predict(
     expect: ExpectOfRun = None,
     sure: Sure = None,
     reject: Reject = False,
+    shard: OneShard = None,
+    join: Join = None,
+    ray: OnRay = None,
     device: Device = None,
 ) -> None:
     """Classes of new images: path, class, probability, how unlike those learnt, and every class's probability."""
@@ -37,6 +52,9 @@ def predict(
         expect=expect,
         sure=sure,
         reject=reject,
+        shard=shard,
+        join=join,
+        ray=ray,
         device=device,
     )
 
@@ -79,6 +97,9 @@ def count(
     monolayer: Annotated[
         bool, typer.Option("--monolayer", help="Of slides, count only cells where red cells lie side by side.")
     ] = False,
+    shard: OneShard = None,
+    join: Join = None,
+    ray: OnRay = None,
     device: Device = None,
 ) -> None:
     """Every white cell of smear fields and slides, and a differential count: cells.csv, counts.csv, pictures."""
@@ -100,10 +121,14 @@ def count(
         manual=manual,
         even_light=even_light,
         monolayer=monolayer,
+        shard=shard,
+        join=join,
+        ray=ray,
         device=device,
     )
-    for line in result.lines():
-        print(line)
+    if shard is None:
+        for line in result.lines():
+            print(line)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from dorl.names import file_of
 from dorl.run.assess import Assessment, check_sure
 from dorl.run.celldata import CELL_DATA, write_count
 from dorl.run.countfolder import FieldStore, FoundField
+from dorl.run.countshards import CountShards
 from dorl.run.differentials import differentials, lines, tell_counts, to_review
 from dorl.run.fieldrepeats import counted_elsewhere
 from dorl.run.fieldsearch import Listed, search_fields
@@ -28,7 +30,9 @@ from dorl.run.model import DoRL
 from dorl.run.provenance import record, write_record
 from dorl.run.slidepictures import show_slides
 from dorl.run.slides import FoundSlide, search_slides
+from dorl.runtime.cluster import over_cluster, parts_for
 from dorl.runtime.progress import say, track
+from dorl.runtime.shards import chosen, shards_of
 from dorl.segmentation import Segmenter
 from dorl.segmentation.overlay import draw_cells
 from dorl.segmentation.smear import cleared
@@ -88,6 +92,9 @@ def count(
     manual: str | Path | None = None,
     even_light: bool = False,
     monolayer: bool = False,
+    shard: str | None = None,
+    join: int | None = None,
+    ray: str | None = None,
     device: str | None = None,
 ) -> CountResult:
     """Find, outline, classify and count the white cells of smear fields and of slides.
@@ -128,11 +135,20 @@ def count(
         Draw ``annotated/`` over the fields as they are searched: in even light, without scale bars and frames.
     monolayer : bool
         Of slides, count only cells where red cells lie side by side; ``cells.csv`` lists the others, too.
+    shard : str, optional
+        ``i/n``: only search every n-th field and slide, and keep what is found in `out`. Nothing is classified or
+        written yet.
+    join : int, optional
+        How many shards there are: classify and count what they have found, as one process would have done.
+    ray : str, optional
+        Address of a Ray cluster, or ``"auto"`` (`dorl.runtime.cluster.over_cluster`), which does shards; then what they
+        have found is counted.
     device : str, optional
 
     Returns
     -------
     CountResult
+        Of a shard with empty tables.
 
     Raises
     ------
@@ -151,6 +167,7 @@ def count(
         raise InputError("a run has its own segmenter: give --run or --segmenter, not both")
     check_expect(expect)
     check_sure(sure)
+    part = chosen(shard, join, ray)
     out = Path(out)
     check_folder(out)
     refuse_run(out)
@@ -169,8 +186,19 @@ def count(
     if model is not None:
         check_expect(expect, model.classes_)
     network = model.segmenter if model is not None else Segmenter.load(segmenter or "tiny", device=device)
-    store = FieldStore.open(out, {"segmenter": network.digest(), "red_cell": red_cell, "described": _described(model)})
-    search_fields(images, store, network, model, red_cell, left_out)
+    shards = _shards(images, slides, out, network, model, red_cell, masks=part is None)
+    store = shards.store
+    if part is not None:
+        empty = pd.DataFrame()
+        return CountResult(empty, empty, empty, empty, empty, empty, left_out + shards(part))
+    if ray is not None:
+        join = parts_for(len(images) + len(slides), len(images) + len(slides))
+        make = partial(_shards_of_cluster, images, slides, out, segmenter, run, red_cell, device)
+        over_cluster(ray, make, shards_of(join), what="shards of fields and slides")
+    if join is None:
+        search_fields(images, store, network, model, red_cell, left_out)
+    else:
+        left_out += shards.joined(join)
     of_slides = search_slides(slides, store, network, model, red_cell, left_out)
     plain = [field for shown, _ in images if (field := store.get(shown)) is not None]
     found = [*plain, *(slide.field for slide in of_slides)]
@@ -234,12 +262,44 @@ def count(
     features = None if model is None or assessed is None else model.features(inputs)
     write_count(out / CELL_DATA, cells, features, assessed, made)
     write_record([*(out / f"{name}.csv" for name in tables), out / CELL_DATA], made)
+    if join is not None:
+        shards.notes.remove()
     cut = int(cells["touches_border"].sum())
     say(
         f"{counted(len(cells), 'white cell')} in {_number_of(plain, of_slides)}, {cut} of them cut by an edge, "
         f"{counted(len(left_out), 'file')} left out: {out}"
     )
     return result
+
+
+def _shards(
+    images: Sequence[Listed],
+    slides: Sequence[Listed],
+    out: Path,
+    network: Segmenter,
+    model: DoRL | None,
+    red_cell: float | None,
+    *,
+    masks: bool,
+) -> CountShards:
+    source = {"segmenter": network.digest(), "red_cell": red_cell, "described": _described(model)}
+    store = FieldStore.open(out, source, masks=masks)
+    return CountShards(images, slides, store, network, model, red_cell)
+
+
+def _shards_of_cluster(
+    images: Sequence[Listed],
+    slides: Sequence[Listed],
+    out: Path,
+    segmenter: str | Path | None,
+    run: str | Path | None,
+    red_cell: float | None,
+    device: str | None,
+) -> CountShards:
+    """What a worker of a cluster does shards with."""
+    model = None if run is None else DoRL.load(run, device=device)
+    network = model.segmenter if model is not None else Segmenter.load(segmenter or "tiny", device=device)
+    return _shards(images, slides, out, network, model, red_cell, masks=False)
 
 
 def _number_of(fields: Sequence[FoundField], slides: Sequence[FoundSlide]) -> str:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, TextIO
 
 import numpy as np
 
 from dorl.domains import Domain
-from dorl.domains.gathering import Given, each_given, gather, place_of, read_batches, tell_left_out
+from dorl.domains.gathering import Given, each_given, gather, place_of, tell_left_out
 from dorl.errors import InputError
 from dorl.files import atomic, behind_links, is_stream
+from dorl.names import shortened
 from dorl.run.assess import check_sure
 from dorl.run.folder import check_file, make_folder
+from dorl.run.looked import Looked, LookedShards, look
 from dorl.run.mixes import check_expect
 from dorl.run.model import BATCH, DoRL
 from dorl.run.provenance import record, write_record
+from dorl.runtime.cluster import over_cluster, parts_for
 from dorl.runtime.hub import located
 from dorl.runtime.progress import say
+from dorl.runtime.shards import FOLDER, Shard, chosen, shards_of
 from dorl.sheets import SheetWriter
 from dorl.words import counted
 
@@ -64,6 +70,9 @@ def predict(
     expect: str | None = None,
     sure: float | None = None,
     reject: bool = False,
+    shard: str | None = None,
+    join: int | None = None,
+    ray: str | None = None,
     device: str | None = None,
 ) -> PredictionResult:
     """Classify images with a run.
@@ -95,11 +104,22 @@ def predict(
         node's, too.
     reject : bool
         Leave the class of cells that are unlike empty.
+    shard : str, optional
+        ``i/n``: only look at every n-th batch of the images, and keep what the classifier takes of them in the folder
+        ``FILE.csv.shards``. Nothing is classified yet, since the classifier adapts to all images together, and the mix
+        of classes is estimated from them all.
+    join : int, optional
+        How many shards there are: classify what they have looked at. The table is that of one process. The shards'
+        folder is removed then.
+    ray : str, optional
+        Address of a Ray cluster, or ``"auto"`` (`dorl.runtime.cluster.over_cluster`), which does shards; then they are
+        put together.
     device : str, optional
 
     Returns
     -------
     PredictionResult
+        Of a shard, how many of its images could be read, how many of them have no cell, and which were left out.
 
     Raises
     ------
@@ -108,8 +128,11 @@ def predict(
     """
     check_expect(expect)
     check_sure(sure)
-    out, run = Path(out), located(run)
+    part = chosen(shard, join, ray)
+    out, given, run = Path(out), run, located(run)
     _check_file(out, images, run)
+    if is_stream(out) and (part or join or ray):
+        raise InputError(f"{out}: shards lie beside the table; give a file for --out")
     model = DoRL.load(run, classifier=classifier, device=device)
     check_expect(expect, model.classes_)  # said before images are read
     lab = gather(images)
@@ -119,8 +142,16 @@ def predict(
         make_folder(behind_links(out).parent)
     tell_left_out(lab)
     result = PredictionResult(0, 0, list(lab.left_out.itertuples(index=False, name=None)))
+    shards = LookedShards(model, lab, _folder_of_shards(out))
+    if part is not None:
+        return _of_shard(shards, part)
+    if ray is not None:
+        join = parts_for(len(lab), -(-len(lab) // BATCH))
+        make = partial(_shards, given, images, shards.notes.folder, classifier, device)
+        over_cluster(ray, make, shards_of(join), what="shards of images")
+    looked = look(model, lab, what="classifying") if join is None else shards.joined(join)
     with atomic(out) as temporary, _opened(temporary, out) as file, tempfile.TemporaryFile() as held:
-        paths, inputs, outlines = _held(model, lab, result, held)
+        paths, inputs, outlines = _held(looked, result, held)
         cells = np.flatnonzero(outlines > 0)
         found = model.assess(inputs, cells, expect=expect, adapt=adapt) if len(cells) else None
         columns = ["path", "class", "probability", "node", "found", "confidence", "distance", "unlike"]
@@ -133,6 +164,8 @@ def predict(
                 rows[i] = tuple(row)
         for path, outline, ((*words, distance, unlike), chances) in zip(paths, outlines, rows, strict=True):
             writer.row([path, *words, bool(outline), outline, distance, unlike, *chances])
+    if join is not None:
+        shards.notes.remove()
     if not is_stream(out):
         settings = {"adapt": adapt, "expect": model.expects(expect), "sure": sure, "reject": reject}
         made = record(
@@ -156,7 +189,7 @@ def predict(
 
 
 def _held(
-    model: DoRL, lab: Domain, result: PredictionResult, file: IO[bytes]
+    batches: Iterable[Looked], result: PredictionResult, file: IO[bytes]
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Paths of the images that can be read, what the classifier takes of them, and confidence of the outlines, (N,).
 
@@ -164,19 +197,44 @@ def _held(
     """
     paths: list[str] = []
     outlines: list[np.ndarray] = []
-    for some, arrays in read_batches(lab, result.left_out, size=BATCH):
-        inputs, confidence = model.inputs(arrays)
-        file.write(inputs.tobytes())
-        paths += some
-        outlines.append(confidence)
+    kind, shape = np.dtype(np.float16), (0,)
+    for looked in batches:
+        result.left_out += looked.left_out
+        if looked.paths:
+            file.write(looked.inputs.tobytes())
+            kind, shape = looked.inputs.dtype, looked.inputs.shape[1:]
+            paths += looked.paths
+            outlines.append(looked.confidence)
     result.images = len(paths)
     if not paths:
         raise InputError("not one image could be read: give other images")
     file.flush()
-    held = np.memmap(file, inputs.dtype, "r", shape=(len(paths), *inputs.shape[1:]))  # type: ignore[call-overload]
+    held = np.memmap(file, kind, "r", shape=(len(paths), *shape))  # type: ignore[call-overload]
     confidence = np.concatenate(outlines)
     result.without_cell = int((confidence == 0).sum())
     return paths, held, confidence
+
+
+def _folder_of_shards(out: Path) -> Path:
+    """Where shards of a table lie, beside it."""
+    out = behind_links(out)
+    return out.with_name(shortened(out.name, f".{FOLDER}"))
+
+
+def _shards(run: str | Path, images: Given, folder: Path, classifier: str | None, device: str | None) -> LookedShards:
+    """What a worker of a cluster does shards with."""
+    return LookedShards(DoRL.load(located(run), classifier=classifier, device=device), gather(images), folder)
+
+
+def _of_shard(shards: LookedShards, shard: Shard) -> PredictionResult:
+    """What became of a shard's images."""
+    shards(shard)
+    result = PredictionResult(0, 0, [])
+    for looked in shards.written(shard):
+        result.images += len(looked.paths)
+        result.without_cell += int((looked.confidence == 0).sum())
+        result.left_out += looked.left_out
+    return result
 
 
 def _opened(temporary: Path, out: Path) -> TextIO:

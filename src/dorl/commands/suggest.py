@@ -9,13 +9,14 @@ import pandas as pd
 
 from dorl.classification.selection import select_cells
 from dorl.domains import Domain
-from dorl.domains.gathering import read_batches, read_images, tell_left_out
+from dorl.domains.gathering import read_images, tell_left_out
 from dorl.domains.sources import FileSource
 from dorl.errors import InputError
 from dorl.files import is_stream
 from dorl.names import plain_path, text_of
 from dorl.run.folder import check_folder, make_folder
-from dorl.run.model import BATCH, DoRL
+from dorl.run.looked import look
+from dorl.run.model import DoRL
 from dorl.run.presets import check_seed
 from dorl.runtime.progress import say
 from dorl.sheets import write_sheet
@@ -69,11 +70,11 @@ def suggest(
     paths: list[str] = []
     parts: list[np.ndarray] = []
     without = 0
-    for some, arrays in read_batches(lab, [], size=BATCH, what="embedding cells"):
-        inputs, confidence = model.inputs(arrays)
-        found = confidence > 0
-        paths += [path for path, is_cell in zip(some, found, strict=True) if is_cell]
-        parts.append(inputs[found])
+    for batch in look(model, lab, what="embedding cells"):
+        found = batch.confidence > 0
+        paths += [path for path, is_cell in zip(batch.paths, found, strict=True) if is_cell]
+        if batch.paths:
+            parts.append(batch.inputs[found])
         without += int((~found).sum())
     if not paths and not without:
         raise InputError("not one image could be read: give other images")

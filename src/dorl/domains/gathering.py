@@ -16,6 +16,7 @@ from dorl.domains.sources import FileSource
 from dorl.errors import BadImageError, InputError
 from dorl.names import text_of
 from dorl.runtime.progress import say, track
+from dorl.runtime.shards import Shard, in_batches
 from dorl.runtime.training import prefetch
 from dorl.words import counted
 
@@ -145,20 +146,22 @@ def decodable(lab: Domain) -> Domain:
 
 
 def read_batches(
-    lab: Domain, left_out: list[tuple[str, str]], *, size: int = 32, what: str = "classifying"
-) -> Iterator[tuple[list[str], list[np.ndarray]]]:
-    """Paths and images, `size` at a time; unreadable ones go into `left_out`, with the reason, instead."""
-    paths: list[str] = []
-    arrays: list[np.ndarray] = []
-    loaded = track(prefetch(lab.read, range(len(lab)), ahead=2 * size), total=len(lab), what=what)
-    for i, image in enumerate(loaded):
-        path = lab.table["path"].iat[i]
-        if isinstance(image, str):
-            say(f"left out: {path}: {image}")
-            left_out.append((path, image))
-        else:
-            paths.append(path)
-            arrays.append(image)
-        if paths and (len(paths) == size or i + 1 == len(lab)):
-            yield paths, arrays
-            paths, arrays = [], []
+    lab: Domain, *, size: int = 32, what: str = "classifying", shard: Shard | None = None
+) -> Iterator[list[tuple[str, np.ndarray | str]]]:
+    """Paths and images, `size` at a time, each image as `Domain.read` gives it: the reason where it can't be read.
+
+    A shard takes every n-th of these batches.
+    """
+    batches = in_batches(range(len(lab)), size)
+    batches = batches if shard is None else list(shard.takes(batches))
+    rows = [row for batch in batches for row in batch]
+    loaded = track(prefetch(lab.read, rows, ahead=2 * size), total=len(rows), what=what)
+    for batch in batches:
+        found = []
+        for row in batch:
+            image, path = next(loaded), lab.table["path"].iat[row]
+            if isinstance(image, str):
+                say(f"left out: {path}: {image}")
+            found.append((path, image))
+        yield found
+    next(loaded, None)  # the progress says its last word

@@ -14,6 +14,7 @@ from dorl.cells.rows import StoredRows
 from dorl.errors import InputError
 from dorl.reporting import CellMap, Gallery, Matrices, Picture, Table
 from dorl.reporting.cellmap import drawn, picture_sheet
+from dorl.reporting.figures.latent import PLACED_BY_UMAP
 from dorl.reporting.figures.run import CAPTIONS
 from dorl.reporting.mistakes import MISTAKES, picture_path
 from dorl.reporting.unusual import KIND
@@ -248,6 +249,8 @@ def latent_space(run: Path, folder: Path, config: RunConfig) -> CellMap | Pictur
     rows = drawn(obs["domain"].to_numpy(str), seed=config.seed)
     labels = obs["label"].astype(object).where(obs["label"].notna(), "").to_numpy(object)[rows]
     few = f"Drawn by the seed: {len(rows)} of {len(obs)} cells. " if len(rows) < len(obs) else ""
+    if len(obs) > PLACED_BY_UMAP:
+        few += f"UMAP placed {PLACED_BY_UMAP} of all cells; the others lie at the mean place of their nearest. "
     return CellMap(
         placed[rows],
         obs["domain"].to_numpy(str)[rows].tolist(),

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 
 from dorl.classification import load_classifier
+from dorl.run.assess import MAX_ADAPTED_CELLS
 from dorl.run.features import Represented
 from dorl.run.folder import CLASSIFIERS, UNLIKE, slug
 from dorl.run.unlikeness import load_unlike
 
 #: cells that are listed, and the folder of their pictures
 MAX_UNLIKE, KIND = 24, "unlike"
+#: cells that are looked at at once
+CHUNK = 4096
 
 
 def most_unlike(represented: Represented, run: Path) -> list[dict[str, Any]]:
@@ -38,19 +41,26 @@ def most_unlike(represented: Represented, run: Path) -> list[dict[str, Any]]:
         rows = represented.found_in(lab.name)
         if not len(rows):
             continue
-        described, probabilities = represented.described(rows), classifier.predict_proba(represented.inputs(rows))
         own = unlike
-        if lab.name not in settings.source and unlike.of_another_lab(described):
-            own = unlike.suited(described, probabilities)
-        distance = own.distance(described)
-        for place in np.flatnonzero(distance > 1):
+        if lab.name not in settings.source:  # the shift that another lab's cells share is learnt from some of them
+            some = rows[np.unique(np.linspace(0, len(rows) - 1, min(MAX_ADAPTED_CELLS, len(rows))).astype(int))]
+            described = represented.described(some)
+            if unlike.of_another_lab(described):
+                own = unlike.suited(described, classifier.predict_proba(represented.inputs(some)))
+        parts = (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
+        distance = np.concatenate([own.distance(represented.described(part)) for part in parts])
+        # no more than are listed can be among the most unlike of all labs
+        first = np.argsort(-distance, kind="stable")[:MAX_UNLIKE]
+        first = np.sort(first[distance[first] > 1])
+        chances = classifier.predict_proba(represented.inputs(rows[first])) if len(first) else []
+        for place, chance in zip(first, chances, strict=True):
             row = int(rows[place])
             found.append(
                 {
                     "lab": lab.name,
                     "path": represented.cells["path"].iat[row],
                     "label": represented.cells["label"].iat[row],
-                    "predicted": str(classifier.classes_[probabilities[place].argmax()]),
+                    "predicted": str(classifier.classes_[chance.argmax()]),
                     "distance": round(float(distance[place]), 3),
                     "row": row,
                 }

@@ -16,6 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from dorl.classification import Calibration, calibrate, expected_accuracy, save_calibration, save_classifier
 from dorl.classification.calibration import calibrated
 from dorl.classification.classifiers import appetite
+from dorl.classification.folds import drawn_rows
 from dorl.classification.heldout import ask_held_out
 from dorl.classification.mix import MIN_MIX_CELLS, Expected
 from dorl.classification.parallel import in_parallel
@@ -30,6 +31,8 @@ from dorl.runtime.progress import say, track
 
 #: a lab whose labels are learnt weighs at least this share of the one with most labels
 LEAST_LAB = 1 / 3
+#: labelled cells that the paper's six classifiers learn at most, and that each is calibrated by
+MAX_LEARNT = 50_000
 
 
 def fit_classifiers(represented: Represented, out: Path) -> list[dict[str, Any]]:
@@ -58,12 +61,16 @@ def fit_classifiers(represented: Represented, out: Path) -> list[dict[str, Any]]
         )
     others = others[represented.cells["cell_found"].to_numpy(bool)[others]]
 
+    some = drawn_rows(learnt, MAX_LEARNT, seed=represented.config.seed)
+    drawn, learnt_of_drawn = rows[some], learnt[some]
+    if len(drawn) < len(rows):
+        say(
+            f"{len(rows)} labelled cells: the default classifier learns all; the others learn {MAX_LEARNT} of them, "
+            "drawn by the seed, each class in its share, and all are calibrated by these"
+        )
+    groups, patients = represented.groups[drawn], represented.patients[drawn]
     unlike = Unlike.fit(
-        represented.described(rows),
-        learnt,
-        groups=represented.groups[rows],
-        patients=represented.patients[rows],
-        seed=represented.config.seed,
+        represented.described(drawn), learnt_of_drawn, groups=groups, patients=patients, seed=represented.config.seed
     )
     if unlike is not None:
         save_unlike(unlike, out / UNLIKE)
@@ -73,16 +80,17 @@ def fit_classifiers(represented: Represented, out: Path) -> list[dict[str, Any]]
     )
 
     def fit_one(name: str) -> list[dict[str, Any]]:
-        model, features = represented.classifier(name), represented.inputs(rows)
+        model, features = represented.classifier(name), represented.inputs(drawn)
+        held = ask_held_out(
+            model, features, learnt_of_drawn, groups=groups, patients=patients, seed=represented.config.seed
+        )
         if isinstance(
             model[-1], ViewsClassifier
         ):  # a pipeline of one step; how weights are handed to steps depends on a global setting
-            model[-1].fit(features, learnt, lab_weights(labs))
+            model[-1].fit(represented.inputs(rows), learnt, lab_weights(labs))
         else:
-            model.fit(features, learnt)
+            model.fit(features, learnt_of_drawn)
         place = out / CLASSIFIERS / f"{slug(name)}.skops"
-        groups, patients = represented.groups[rows], represented.patients[rows]
-        held = ask_held_out(model, features, learnt, groups=groups, patients=patients, seed=represented.config.seed)
         calibration = None if held is None else calibrated(held)
         if held and calibration:
             save_held_out(held, place.with_suffix(ENDING))

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from dorl.errors import InputError
-from dorl.files import png, write_json
+from dorl.files import digest_of, png, write_json
 from dorl.run.folder import make_folder, otherwise
 from dorl.runtime.kept import Kept, content_key
-from dorl.runtime.results import Results
+from dorl.runtime.results import Results, result_names
+from dorl.runtime.shards import FOLDER
 from dorl.segmentation.fieldcells import FieldCell, label_picture
 from dorl.segmentation.ruler import Ruler
 
@@ -65,14 +66,14 @@ class FieldStore:
         Masks and pictures.
     """
 
-    def __init__(self, out: Path, source: Mapping[str, Any]) -> None:
-        self.out, self.source = out, dict(source)
+    def __init__(self, out: Path, source: Mapping[str, Any], *, masks: bool = True) -> None:
+        self.out, self.source, self._masks = out, dict(source), masks
         self.kept, self.results = Kept(out / FOUND), Results(out)
         self._names: dict[str, str] = {}
         self._contents: dict[str, str] = {}
 
     @classmethod
-    def open(cls, out: Path, source: Mapping[str, Any]) -> FieldStore:
+    def open(cls, out: Path, source: Mapping[str, Any], *, masks: bool = True) -> FieldStore:
         """Make a count's folder, or go on in it.
 
         Parameters
@@ -80,6 +81,8 @@ class FieldStore:
         out : Path
         source : mapping
             What the cells depend on; plain values.
+        masks : bool
+            Write a mask file for each field that is put or got. Several processes that fill a folder leave that to one.
 
         Raises
         ------
@@ -92,19 +95,21 @@ class FieldStore:
                 raise InputError(
                     f"{out}: holds a count with other settings ({', '.join(changed)}); choose another folder for --out"
                 )
-        elif out.exists() and any(out.iterdir()):
+        elif out.exists() and any(path.name not in (FOUND, FOLDER) for path in out.iterdir()):
             raise InputError(f"{out}: is not empty and holds no count; choose another folder for --out")
         else:
             make_folder(out)
             write_json(note, dict(source))
-        return cls(out, source)
+        return cls(out, source, masks=masks)
 
-    def name(self, names: Mapping[str, str], contents: Mapping[str, str]) -> None:
-        """Give the file name of each field's pictures, and the digest of the field's file, by the field's path."""
-        self._names, self._contents = dict(names), dict(contents)
+    def name_all(self, images: Sequence[tuple[str, Path]]) -> None:
+        """Tell of all fields, each as it is shown and where it is read: names of their pictures, and their digests."""
+        files = result_names([path.resolve().as_posix().lstrip("/") for _, path in images])
+        self._names = {shown: name for (shown, _), name in zip(images, files, strict=True)}
+        self._contents = {shown: digest_of(path) for shown, path in images}
 
     def content(self, path: str) -> str:
-        """The digest of a field's file, as `name` was given it."""
+        """The digest of a field's file, as it was when `name_all` was told of it."""
         return self._contents[path]
 
     def mask(self, path: str) -> str:
@@ -122,7 +127,7 @@ class FieldStore:
         red_cell = None if np.isnan(held["red_cell"]) else float(held["red_cell"])
         found = FoundField(path, (width, height), red_cell, *(held[name] for name in arrays))
         mask = self.mask(path)
-        if not self.results.has(mask, key):
+        if self._masks and not self.results.has(mask, key):
             self.results.write(mask, key, png(self.labels(path)))
         return found
 
@@ -157,7 +162,8 @@ class FieldStore:
             labels=labels,
             details=details.astype(np.float16),
         )
-        self.results.write(self.mask(path), self._key(path), png(labels))
+        if self._masks:
+            self.results.write(self.mask(path), self._key(path), png(labels))
         return found
 
     def labels(self, path: str) -> np.ndarray:

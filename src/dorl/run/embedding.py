@@ -11,15 +11,17 @@ import numpy as np
 
 from dorl.cells import CellStore
 from dorl.cells.current import CONTENT, drop_changed
-from dorl.cells.shards import Shards
+from dorl.cells.shards import Shards, join_stores
 from dorl.cells.size import log_diameter
 from dorl.cells.views import Views, alone
 from dorl.domains import Domain
+from dorl.errors import InputError
 from dorl.representation import CrossDomainAutoencoder
 from dorl.representation.features import SeenCells, see_cells
 from dorl.runtime.inference import batch_size, over_batches
-from dorl.runtime.processes import count, gathered, in_turn, several, share, wait
+from dorl.runtime.processes import count, gathered, in_turn, rank, several, wait
 from dorl.runtime.progress import say, track
+from dorl.runtime.shards import Shard, in_batches
 from dorl.segmentation import Segmenter, cell_crop
 from dorl.segmentation.cell import FoundCell, find_central_cells
 from dorl.segmentation.pixels import prepare
@@ -60,8 +62,9 @@ def embed(
     views: Views | None = None,
     learnt: Collection[str] = (),
     seed: int = 0,
+    shard: Shard | None = None,
 ) -> Embedded:
-    """Segment and embed every image of every lab into a store.
+    """Segment and embed every image of every lab, or of a shard's, into a store.
 
     With an autoencoder of cells, the store holds what each cell's feature s is made of, view by view, and its picture
     at common references. Without one, it holds what the published road takes: tokens of the whole image, and the cell
@@ -85,6 +88,8 @@ def embed(
         are NaN.
     seed : int
         Of the restaining.
+    shard : Shard, optional
+        Take every n-th batch alone; `path` is the shard's own (`join_embedded`).
 
     Returns
     -------
@@ -98,23 +103,28 @@ def embed(
     store = in_turn(lambda: _current(make, path, labs), lambda: CellStore.open(path))
     shards = Shards(path)
     have = store.keys | shards.keys
-    todo = [(lab, i) for lab in labs for i in range(len(lab)) if lab.key(i) not in have]
+    items = [(lab, i) for lab in labs for i in range(len(lab))]
+    batches = in_batches(items, batch_size(segmenter.device))
+    batches = batches if shard is None else list(shard.takes(batches))
+    # batches are those of one process that is never interrupted, as far as they aren't done
+    left = [[(lab, i) for lab, i in batch if lab.key(i) not in have] for batch in batches]
+    todo = [batch for batch in left if batch]
     if have:
         say(f"{counted(len(have), 'cell is', 'cells are')} embedded already")
     wait()
     apart = several() or bool(shards.keys)
     own = make(shards.own) if apart else store
-    part, done = (share(todo, batch_size(segmenter.device)), 0) if several() else (todo, len(have))
+    part, done = (todo[rank() :: count()], 0) if several() else (todo, len(have))
 
-    def look(batch: Sequence[tuple[Domain, int]]) -> tuple[Cells | None, list[tuple[str, str]]]:
+    def look(some: Sequence[Sequence[tuple[Domain, int]]]) -> tuple[Cells | None, list[tuple[str, str]]]:
+        (batch,) = some
         return _made(segmenter, autoencoder, batch, views, learnt, seed)
 
-    batches = over_batches(look, part, device=segmenter.device)
     what = "embedding cells" + (f" (process 1 of {count()})" if several() else "")
     left_out = []
-    for _, (cells, unread) in track(
-        batches, total=done + len(part), what=what, done=done, size=lambda pair: len(pair[0])
-    ):
+    made = over_batches(look, part, device=segmenter.device, size=1)
+    total = done + sum(map(len, part))
+    for _, (cells, unread) in track(made, total=total, what=what, done=done, size=lambda pair: len(pair[0][0])):
         for key, reason in unread:
             left_out.append((key, reason))
             say(f"left out: {key}: {reason}")
@@ -126,6 +136,37 @@ def embed(
         order = [lab.key(i) for lab in labs for i in range(len(lab))]
         store = in_turn(lambda: Shards(path).join(store, order), lambda: CellStore.open(path))
     return Embedded(store, left_out)
+
+
+def join_embedded(labs: Sequence[Domain], path: Path, places: Sequence[Path]) -> CellStore:
+    """Put the stores that `embed` made of all shards together into the one that a single process would have written.
+
+    It may be interrupted, and called again. The shards stay.
+
+    Parameters
+    ----------
+    labs : sequence of Domain
+        The same as for the shards.
+    path : Path
+        Of the store.
+    places : sequence of Path
+        Of the shards' stores.
+
+    Raises
+    ------
+    InputError
+        If an image has changed since its cell was embedded.
+    """
+    shards = [CellStore.open(place) for place in places]
+    order = {lab.key(i): (lab, i) for lab in labs for i in range(len(lab))}
+    for shard in shards:
+        for row in shard.table.to_dict("records"):
+            lab, i = order[row["key"]]
+            if lab.source.digest(lab.table["path"].iat[i]) != row[CONTENT]:
+                raise InputError(
+                    f"{row['key']} has changed since it was embedded in {shard.path}; do that shard again, then join"
+                )
+    return join_stores(CellStore.like(path, shards[0]), shards, list(order))
 
 
 def _shapes(segmenter: Segmenter, autoencoder: CrossDomainAutoencoder | None, views: Views | None) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -10,12 +10,10 @@ import numpy as np
 
 from dorl.domains import read_image
 from dorl.errors import BadImageError
-from dorl.files import digest_of
 from dorl.run.countfolder import FieldStore, FoundField
 from dorl.run.model import DoRL
 from dorl.runtime.inference import over_batches
 from dorl.runtime.progress import say, track
-from dorl.runtime.results import result_names
 from dorl.segmentation import Segmenter
 from dorl.segmentation.colours import colour_fault
 from dorl.segmentation.fieldcells import cut_out
@@ -75,6 +73,7 @@ def search_fields(
     model: DoRL | None,
     red_cell: float | None,
     left_out: list[tuple[str, str]],
+    only: Collection[Listed] | None = None,
 ) -> None:
     """Find the cells of each field that isn't in the store yet.
 
@@ -90,11 +89,12 @@ def search_fields(
         Diameter of a red cell in pixels; measured otherwise.
     left_out : list of (str, str)
         Takes path and reason of each field that can't be searched.
+    only : collection of (str, Path), optional
+        Fields among them to search, such as a shard's; the others of their folders are measured only. All by default.
     """
-    names = result_names([path.resolve().as_posix().lstrip("/") for _, path in images])
-    contents = {shown: digest_of(path) for shown, path in images}
-    store.name({shown: name for (shown, _), name in zip(images, names, strict=True)}, contents)
-    todo = [listed for listed in images if store.get(listed[0]) is None]
+    store.name_all(images)
+    asked = images if only is None else [listed for listed in images if listed in only]
+    todo = [listed for listed in asked if store.get(listed[0]) is None]
     folders: dict[Path, list[Listed]] = {}
     for shown, path in images:
         folders.setdefault(path.parent, []).append((shown, path))
@@ -108,14 +108,16 @@ def search_fields(
             rulers: dict[str, Ruler] = {}
             if red_cell is None and len(own) > FELLOWS:
                 measured: dict[Listed, Measured | None] = {}
-                for listed, outcome in _measured(own, wanted, pictures, store, network):
+                # first those to be searched: meanwhile other processes measure the others
+                order = sorted(own, key=lambda listed: listed not in wanted)
+                for listed, outcome in _measured(order, wanted, pictures, store, network):
                     yield None
                     measured[listed] = outcome
-                rulers = _rulers(measured)
+                rulers = _rulers({listed: measured[listed] for listed in own})
             yield from _searched(some, pictures, rulers, store, network, model, red_cell)
 
     measuring = sum(len(own) for own, _ in parts if red_cell is None and len(own) > FELLOWS)
-    done, total = len(images) - len(todo), len(images) + measuring
+    done, total = len(asked) - len(todo), len(asked) + measuring
     for outcome in track(made(), total=total, what="measuring and counting" if measuring else "counting", done=done):
         if outcome is None:
             continue

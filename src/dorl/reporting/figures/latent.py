@@ -16,6 +16,10 @@ from dorl.reporting.palette import styles
 LEARNT_FROM = 3000
 #: the rest are placed on it so many at a time
 TOGETHER = 1000
+#: cells that UMAP places itself; those beyond lie at the mean place of so many of the cells most like them
+PLACED_BY_UMAP, NEAREST = 20_000, 5
+#: points of the figure at most
+MAX_DRAWN = 20_000
 #: with fewer cells than this, neighbourhoods mean nothing and PCA is used
 MIN_UMAP_CELLS = 10
 
@@ -26,7 +30,8 @@ def embed_2d(X: ArrayLike, seed: int = 0) -> NDArray[np.float32]:
     Parameters
     ----------
     X : array of shape (n_cells, n_features)
-        Of more than 3,000 cells, a random 3,000 make the map and the rest are placed on it.
+        Of more than 3,000 cells, a random 3,000 make the map and the rest are placed on it: the first 17,000 of them by
+        UMAP, others, where there are so many, at the mean place of their five nearest among the 3,000.
     seed : int, default 0
         Same seed and features, same map.
 
@@ -42,6 +47,7 @@ def embed_2d(X: ArrayLike, seed: int = 0) -> NDArray[np.float32]:
     X = np.asarray(X, dtype=np.float32)
     if len(X) < MIN_UMAP_CELLS:
         return _pca(X)
+    from sklearn.neighbors import NearestNeighbors
     from umap import UMAP
 
     chosen = np.arange(len(X))
@@ -54,9 +60,17 @@ def embed_2d(X: ArrayLike, seed: int = 0) -> NDArray[np.float32]:
         placed = np.empty((len(X), 2), dtype=np.float32)
         placed[chosen] = reducer.fit_transform(X[chosen])
         rest = np.setdiff1d(np.arange(len(X)), chosen)
-        for start in range(0, len(rest), TOGETHER):  # it computes the distances of all that it is given
-            some = rest[start : start + TOGETHER]
+        if len(X) > PLACED_BY_UMAP:
+            rest = np.random.default_rng(seed).permutation(rest)
+        own, others = rest[: PLACED_BY_UMAP - len(chosen)], rest[PLACED_BY_UMAP - len(chosen) :]
+        for start in range(0, len(own), TOGETHER):  # it computes the distances of all that it is given
+            some = own[start : start + TOGETHER]
             placed[some] = reducer.transform(X[some])
+    if len(others):
+        nearest = NearestNeighbors(n_neighbors=NEAREST, algorithm="brute").fit(X[chosen])
+        for start in range(0, len(others), TOGETHER):
+            some = others[start : start + TOGETHER]
+            placed[some] = placed[chosen][nearest.kneighbors(X[some], return_distance=False)].mean(1)
     return placed
 
 
@@ -80,9 +94,17 @@ def latent_space(embedding: ArrayLike, labs: Sequence[str], classes: Sequence[st
     classes : sequence of str or None, shape (n_cells,)
         None, NaN or "" where unlabelled: drawn grey, beneath the others.
     path : str or Path
+
+    Of more than 20,000 cells so many are drawn by chance, and the figure says so.
     """
     points = np.asarray(embedding, dtype=float)
     named = np.array([name if isinstance(name, str) and name else "" for name in classes], dtype=object)
+    legend_of_labs, legend_of_classes = dict.fromkeys(labs), sorted(set(named) - {""})
+    of_all = ""
+    if len(points) > MAX_DRAWN:
+        rows = np.random.default_rng(0).permutation(len(points))[:MAX_DRAWN]
+        of_all = f", {MAX_DRAWN} of {len(points)} cells"
+        points, named, labs = points[rows], named[rows], np.asarray(labs, dtype=object)[rows].tolist()
     with style():
         figure = new_figure(9.6, 4.6)
         size = float(np.clip(6000 / max(len(points), 1), 4, 30))
@@ -91,8 +113,8 @@ def latent_space(embedding: ArrayLike, labs: Sequence[str], classes: Sequence[st
         # drawn in a shuffled order, else the last lab would hide the others where they overlap
         order = np.random.default_rng(0).permutation(len(points))
         panels = (
-            ("by lab", by_lab, dict.fromkeys(by_lab)),
-            ("by class", by_class, sorted(set(by_class) - {""})),
+            (f"by lab{of_all}", by_lab, legend_of_labs),
+            (f"by class{of_all}", by_class, legend_of_classes),
         )
         for axes, (title, names, legend) in zip(figure.subplots(1, 2), panels, strict=True):
             looks = styles(list(legend))

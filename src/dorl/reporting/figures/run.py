@@ -24,6 +24,7 @@ from dorl.reporting import (
     reconstruction_panel,
     reliability_diagrams,
 )
+from dorl.reporting.figures.latent import PLACED_BY_UMAP
 from dorl.representation.features import reconstructed
 from dorl.run.features import Represented
 from dorl.run.folder import HISTORY, PUBLISHED
@@ -65,6 +66,11 @@ def draw_run(represented: Represented, result: ProtocolResult | None, out: Path)
     draw_labs(represented.labs, folder, seed=represented.config.seed)
     reconstruction_panel(_panel(represented), folder / "reconstructions.png")
     labels = represented.cells["label"].where(represented.cells["label"].notna(), None).tolist()
+    if len(represented.cells) > PLACED_BY_UMAP:
+        say(
+            f"map: UMAP places {PLACED_BY_UMAP} of {len(represented.cells)} cells; the others lie at the mean place of "
+            "their nearest"
+        )
     placed = embed_2d(represented.features, represented.config.seed)
     latent_space(placed, represented.cells["domain"].tolist(), labels, folder / "latent_space.png")
     if (out / HISTORY).exists():
