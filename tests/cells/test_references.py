@@ -28,6 +28,17 @@ def test_the_ground_becomes_white_and_the_nucleus_is_found() -> None:
     assert (found & nucleus).sum() / (found | nucleus).sum() > 0.9
 
 
+def test_the_ground_is_what_is_lightest_around_the_cell() -> None:
+    image, mask, _ = cell()
+    clean, _ = to_references(image, mask)
+    around = np.zeros_like(mask)
+    around[:26], around[-6:] = True, True  # red cells and debris on half of what lies around
+    image[around & ~mask] = CYTOPLASM
+    crowded, _ = to_references(image, mask)
+    assert np.median(crowded[~mask & ~around], axis=0).min() >= 253
+    np.testing.assert_array_equal(crowded[mask], clean[mask])
+
+
 @pytest.mark.parametrize("light", [(1.0, 0.97, 0.62), (0.7, 0.75, 0.9)])
 @pytest.mark.parametrize("strength", [0.75, 1.3])
 def test_light_and_strength_of_stain_are_taken_out(light: tuple[float, ...], strength: float) -> None:

@@ -93,6 +93,13 @@ def test_cells_without_a_patient_lie_anywhere() -> None:
     assert beside(None, np.full(30, None), 5) is None
 
 
+def test_as_many_patients_as_folds_are_enough() -> None:
+    patients = np.array([f"p{i % 5}" for i in range(30)], object)
+    numbers = beside(np.arange(30), patients, 5)
+    assert numbers is not None
+    assert numbers.tolist() == [i % 5 for i in range(30)]
+
+
 def test_few_patients_are_noted_and_only_copies_stay_together() -> None:
     notes: list[str] = []
     groups, patients = np.arange(30), np.array([f"p{i % 3}" for i in range(30)], object)

@@ -113,6 +113,12 @@ def test_red_green_and_blue_on_a_page_each(tmp_path, options, kind):
 def test_channels_that_say_another_order(tmp_path):
     note = {"axes": "CYX", "Channel": {"Name": ["Blue", "Green", "Red"]}}
     alike(shown(tmp_path, PLANES[::-1], ome=True, photometric="minisblack", metadata=note), RGB)
+    # OME's colours are red, green, blue and opacity, a byte each, as a signed number
+    colours = [
+        int.from_bytes(bytes([*rgb, 255]), "big", signed=True) for rgb in ((0, 0, 255), (0, 255, 0), (255, 0, 0))
+    ]
+    note = {"axes": "CYX", "Channel": {"Name": ["a", "b", "c"], "Color": colours}}
+    alike(shown(tmp_path, PLANES[::-1], ome=True, photometric="minisblack", metadata=note), RGB)
     ramp, none = np.arange(256, dtype=np.uint8), np.zeros(256, np.uint8)
     tables = [np.stack([none, none, ramp]), np.stack([none, ramp, none]), np.stack([ramp, none, none])]
     note = {"axes": "CYX", "LUTs": tables}

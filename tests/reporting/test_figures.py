@@ -114,6 +114,14 @@ def test_of_very_many_cells_the_figure_shows_some_and_says_so(tmp_path, monkeypa
 
 
 @pytest.mark.slow
+def test_the_map_is_that_of_umap_s_own_search():
+    from umap import UMAP
+
+    X = RNG.normal(size=(40, 5)).astype(np.float32)
+    np.testing.assert_array_equal(embed_2d(X, seed=4), UMAP(n_neighbors=15, random_state=4, n_jobs=1).fit_transform(X))
+
+
+@pytest.mark.slow
 def test_umap_places_the_cells_that_it_did_not_learn_from(monkeypatch):
     monkeypatch.setattr("dorl.reporting.figures.latent.LEARNT_FROM", 40)
     placed = embed_2d(RNG.normal(size=(60, 8)))

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from dorl.cells import CellStore
 from dorl.cells.pooling import masked_mean
@@ -32,13 +33,26 @@ def test_the_labs_are_compared_before_and_after_the_autoencoder(published: Path,
     assert abs(whole["mmd"][0] - before["mmd"]) < 1e-3
 
 
-def test_tokens_of_cells_that_are_not_kept_are_made_anew(fitted: Path, labs: list[str]) -> None:
+def test_means_are_taken_from_the_description_and_made_anew_where_there_is_none(
+    fitted: Path, labs: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     model, store = DoRL.load(fitted), CellStore.open(fitted / "cells")
-    nothing = np.zeros((len(store), 2), np.float32)
+    features = np.random.default_rng(0).normal(size=(len(store), 2)).astype(np.float32)
     made = Represented(
-        read_domains(labs), model.config, store, store.table, nothing, model.autoencoder, {}, model.segmenter
+        read_domains(labs), model.config, store, store.table, features, model.autoencoder, {}, model.segmenter
     )
-    means = token_means(made, np.array([0, 31]))
-    assert means.shape == (2, model.autoencoder.config.channels - 2)
-    assert np.isfinite(means).all()
-    assert np.abs(means[0] - means[1]).max() > 0.1
+    rows = np.array([0, 5, 12, 31, 40, 52])
+    means, width = token_means(made, rows), model.autoencoder.config.described_width // 4
+    assert means.shape == (len(rows), model.autoencoder.config.channels - 2)
+    tokens = slice(0, made.network.width)  # the finer grids' deviations stand between the rest
+    alike = [np.corrcoef(*pair)[0, 1] for pair in zip(means.T[tokens], made.described(rows).T[tokens], strict=True)]
+    assert np.median(alike) > 0.95  # of the first plain view, and of both
+
+    seen: list[tuple[int, ...]] = []
+    monkeypatch.setattr(
+        "dorl.run.distances.lab_distances",
+        lambda by_lab, seed: (seen.append(by_lab["dune"].shape), lab_distances(by_lab, seed=seed))[1],
+    )
+    before, _ = distances(made)
+    assert seen[0] == (30, width)
+    assert before["told_apart"] > 0.75

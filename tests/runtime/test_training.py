@@ -92,7 +92,14 @@ def test_a_device_that_is_not_there(name: str) -> None:
 def test_bfloat16_is_for_processors_with_matrix_units(matrix_units: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: matrix_units, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True, raising=False)
     assert has_bf16(torch.device("cpu")) is matrix_units
+
+
+def test_bfloat16_is_not_taken_where_onednn_may_not_use_matrix_units(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False, raising=False)
+    assert not has_bf16(torch.device("cpu"))
 
 
 @pytest.mark.parametrize("workers", [1, 4])

@@ -42,6 +42,15 @@ def test_the_cell_nearest_the_centre_is_chosen_and_its_holes_are_filled() -> Non
     assert not cell.touches_border
 
 
+def test_of_two_cells_equally_near_the_larger_one_is_chosen() -> None:
+    small, large = disc(120, (60, 35), 15), disc(120, (60, 94), 25)  # 9.5 pixels from the middle, both
+    for parts in ((small, large), (large, small)):
+        cell = choose_cell(*drawn(*((part, NUCLEUS) for part in parts)))
+        assert (cell.mask & large).sum() == cell.mask.sum() > 0.98 * large.sum()
+    mirrored = choose_cell(*drawn((small[:, ::-1], NUCLEUS), (large[:, ::-1], NUCLEUS)))
+    assert (mirrored.mask & large[:, ::-1]).sum() > 0.98 * large.sum()
+
+
 def test_a_red_cell_and_a_speck_are_passed_over() -> None:
     white = disc(120, (90, 90), 20)
     probability, image = drawn((disc(120, (50, 55), 12), RED), (disc(120, (60, 70), 3), NUCLEUS), (white, NUCLEUS))

@@ -31,9 +31,15 @@ def distances(represented: Represented) -> list[dict[str, Any]]:
         `dorl.classification.distances.lab_distances`.
     """
     labs = represented.cells["domain"].to_numpy(object)
-    published = represented.config.method == PUBLISHED
-    rows = drawn_cells(labs, seed=represented.config.seed, most=MAX_CELLS if published else MAX_REMADE_CELLS)
-    before = stored_means(represented.store, rows) if published else token_means(represented, rows)
+    published, described = represented.config.method == PUBLISHED, represented.model.shared is not None
+    most = MAX_CELLS if published or described else MAX_REMADE_CELLS
+    rows = drawn_cells(labs, seed=represented.config.seed, most=most)
+    if published:
+        before = stored_means(represented.store, rows)
+    elif described:  # which begins with these means
+        before = represented.described(rows)[:, : represented.model.config.described_width // 4]
+    else:
+        before = token_means(represented, rows)
     found = []
     for stage, features in zip(STAGES, (before, represented.features[rows]), strict=True):
         by_lab = {lab.name: features[labs[rows] == lab.name] for lab in represented.labs}

@@ -64,13 +64,15 @@ def has_bf16(device: torch.device) -> bool:
     """Whether `device` computes bfloat16 faster than float32.
 
     Graphics cards that have it do, and processors with matrix units (AMX). Those that have its dot products alone
-    (AVX-512) need half as long again as for float32.
+    (AVX-512) need half as long again as for float32. Where oneDNN may not use them (``ONEDNN_MAX_CPU_ISA``), bfloat16
+    takes 20 times as long.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
         probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
-        return bool(probe and probe())
+        usable = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+        return bool(probe and probe() and usable and usable())
     return False
 
 

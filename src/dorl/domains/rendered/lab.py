@@ -15,6 +15,8 @@ from dorl.errors import InputError
 from dorl.files import write_text
 
 CELLS_PER_PATIENT = 10
+#: of the PNG files, 1-9: a third of the time is saved for files that are a seventh larger
+COMPRESSION = 1
 
 
 def render_lab(
@@ -80,8 +82,8 @@ def render_lab(
         patient = int(rng.integers(patients))
         cell = render_cell(label, smears[patient], rng, size)
         image, mask = f"images/{i:0{digits}d}.png", f"masks/{i:0{digits}d}.png"
-        Image.fromarray(cell.image).save(out / image)
-        Image.fromarray(cell.mask.astype(np.uint8) * 255).save(out / mask)
+        Image.fromarray(cell.image).save(out / image, compress_level=COMPRESSION)
+        Image.fromarray(cell.mask.astype(np.uint8) * 255).save(out / mask, compress_level=COMPRESSION)
         lines.append(f"{image},{mask},{label},patient{patient:02d}")
     manifest = out / "manifest.csv"
     write_text(manifest, "\n".join(lines) + "\n")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import pairwise_distances
 
 from dorl.reporting.figures.style import new_figure, style, write
 from dorl.reporting.palette import styles
@@ -58,8 +59,10 @@ def embed_2d(X: ArrayLike, seed: int = 0) -> NDArray[np.float32]:
         warnings.simplefilter("ignore", UserWarning)
         reducer = UMAP(n_components=2, n_neighbors=min(15, len(chosen) - 1), random_state=seed, n_jobs=1)
         placed = np.empty((len(X), 2), dtype=np.float32)
-        placed[chosen] = reducer.fit_transform(X[chosen])
         rest = np.setdiff1d(np.arange(len(X)), chosen)
+        if not len(rest):
+            reducer.set_params(precomputed_knn=_neighbours(X, reducer.n_neighbors), force_approximation_algorithm=True)
+        placed[chosen] = reducer.fit_transform(X[chosen])
         if len(X) > PLACED_BY_UMAP:
             rest = np.random.default_rng(seed).permutation(rest)
         own, others = rest[: PLACED_BY_UMAP - len(chosen)], rest[PLACED_BY_UMAP - len(chosen) :]
@@ -72,6 +75,18 @@ def embed_2d(X: ArrayLike, seed: int = 0) -> NDArray[np.float32]:
             some = others[start : start + TOGETHER]
             placed[some] = placed[chosen][nearest.kneighbors(X[some], return_distance=False)].mean(1)
     return placed
+
+
+def _neighbours(X: NDArray[np.float32], count: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Each cell's nearest ones and their distances, (N, count): those that UMAP finds, but it compiles code for them.
+
+    A map of which nothing else is asked needs no more of UMAP's own search.
+    """
+    from umap.distances import euclidean
+
+    apart = pairwise_distances(X, metric=euclidean)
+    nearest = apart.argsort(axis=1)[:, :count]
+    return nearest, np.take_along_axis(apart, nearest, 1)
 
 
 def _pca(X: NDArray[np.float32]) -> NDArray[np.float32]:
