@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from dorl.benchmark.methods import ROWS
 from dorl.commands.benchmark import benchmark
 from dorl.domains import read_domain
 from dorl.domains.corrupted import KINDS, STRENGTHS
+from dorl.errors import InputError
 from dorl.reporting.figures.corruptions import corruption_curves
 
 
@@ -70,14 +72,52 @@ def test_the_table_shows_what_is_kept_of_the_clean_accuracy(tmp_path: Path) -> N
     assert "| method | clean macro-F1 |" in text
 
 
+def test_the_strengths_may_be_some_and_the_table_shows_the_greatest_without_the_third(
+    rendered: Path, tmp_path: Path
+) -> None:
+    lab = prepare_lab(read_domain(rendered / "dune" / "manifest.csv", name="dune"), None, only_source=False)
+    found = corrupted_versions(lab, 1, seed=0, strengths=[2, 4])
+    assert len(found) == 1 + 2 * len(KINDS)
+    some = [row for row in rows({"noise": 1.0}) if str(row["test"]).endswith(("@0", "@2", "@4"))]
+    (tmp_path / "table.md").write_text("# Benchmark\n")
+    write_corruptions(some, tmp_path)
+    text = (tmp_path / "table.md").read_text()
+    assert "at strength 4 of 5" in text
+    assert "| one | 80.0 | 50.0 |" in text
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ({"corrupt": 2, "strengths": [3, 6]}, "corrupt-strengths has 6: give some of 1, 2, 3, 4, 5"),
+        ({"corrupt": 2, "strengths": []}, "no corrupt-strengths given"),
+        ({"strengths": [3]}, "corrupt-strengths is for images made worse: give --corrupt CELLS, too"),
+    ],
+)
+def test_strengths_that_can_t_be_used_are_refused_in_one_line(
+    labs: list[str], tmp_path: Path, given: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(InputError, match=match):
+        benchmark(labs, out=tmp_path / "b", **given)
+    assert not (tmp_path / "b").exists()
+
+
 @pytest.mark.slow
 def test_a_row_is_measured_on_images_made_worse(labs: list[str], tmp_path: Path) -> None:
     results = benchmark(
-        labs, out=tmp_path / "b", rows=["frozen"], source=["harbour"], protocols=["unseen"], seeds=1, folds=3, corrupt=2
+        labs,
+        out=tmp_path / "b",
+        rows=["frozen"],
+        source=["harbour"],
+        protocols=["unseen"],
+        seeds=1,
+        folds=3,
+        corrupt=2,
+        strengths=[3, 5],
     )
     assert set(results["test"]) == {"harbour", "dune"}
     table = pd.read_csv(tmp_path / "b" / "corruptions.csv")
-    assert len(table) == 1 + len(KINDS) * len(STRENGTHS)
+    assert len(table) == 1 + 2 * len(KINDS)
     assert (table["cells"] == 10).all()
     assert table["accuracy"].between(0, 1).all()
     assert (tmp_path / "b" / "corruptions-unseen.png").is_file()

@@ -76,6 +76,18 @@ def test_what_is_missing_or_of_no_class_is_left_out_with_the_reason(folder: Path
     ]
 
 
+@pytest.mark.parametrize("divider", [";", "\t"])
+def test_a_table_that_a_spreadsheet_saved_is_read(folder: Path, divider: str) -> None:
+    before = read_domain(folder).table
+    for name in ("phase1_label.csv", "phase2_test.csv"):
+        text = (folder / name).read_text().replace(",", divider).replace("labels", "Labels")
+        (folder / name).write_text(text, encoding="utf-8-sig")
+    assert read_domain(folder).table.equals(before)
+    # a line that ends early has no class
+    (folder / "phase1_label.csv").write_text("ID,labels\na.jpg\n\nb.jpg,BL\n")
+    assert read_domain(folder).table["raw_label"].tolist()[:2] == [None, "BL"]
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
@@ -83,6 +95,7 @@ def test_what_is_missing_or_of_no_class_is_left_out_with_the_reason(folder: Path
         ("ID,labels\na.jpg,SNE\na.jpg,BL\n", r"phase1_label\.csv: line 3: 'a\.jpg' stands there twice"),
         ("ID,labels\n../a.jpg,SNE\n", r"line 2: '\.\./a\.jpg' is no file of phase1"),
         ("ID,labels\n,SNE\n", "line 2: '' is no file of phase1"),
+        ("", r"phase1_label\.csv: can't be read as a csv table"),
     ],
 )
 def test_a_table_that_can_t_be_used_is_refused_in_one_line(folder: Path, text: str, match: str) -> None:

@@ -29,6 +29,7 @@ from dorl.cli.options import (
     Seed,
     divide,
     listed,
+    numbers,
 )
 from dorl.runtime.memory import without_collection
 from dorl.runtime.processes import is_main
@@ -123,6 +124,9 @@ def benchmark(
     corrupt: Annotated[
         int, typer.Option(metavar="CELLS", help="Of each class of a tested lab, tested again with images made worse.")
     ] = 0,
+    corrupt_strengths: Annotated[
+        str, typer.Option(metavar="N,N", help="Of these images, 1 to 5, with commas. All five by default.")
+    ] = "1,2,3,4,5",
     efficientnet_weights: Annotated[Path | None, typer.Option(help="ImageNet weights, a .pth file.")] = None,
     resnext_weights: Annotated[Path | None, typer.Option(help="ImageNet weights, a .pth file.")] = None,
     seed: Seed = 0,
@@ -151,6 +155,7 @@ def benchmark(
         unseen_segmenter=unseen_segmenter or [],
         unlabelled=unlabelled or [],
         corrupt=corrupt,
+        strengths=numbers(corrupt_strengths, "corrupt-strengths", "3, or 1,3,5"),
         efficientnet_weights=efficientnet_weights,
         resnext_weights=resnext_weights,
         seed=seed,

@@ -125,12 +125,12 @@ def divide(processes: int) -> None:
         raise typer.Exit(launch(sys.argv[1:], processes))
 
 
-def numbers(text: str) -> list[float]:
-    """Numbers between commas. Raises InputError."""
+def numbers(text: str, what: str = "mask value", example: str = "255, or 128,255") -> list[float]:
+    """Numbers between commas, of an option that is called `what` where it is wrong. Raises InputError."""
     try:
         return [float(word) for word in listed(text)]
     except ValueError:
-        raise InputError(f"mask value {text!r}: give numbers, for example 255, or 128,255") from None
+        raise InputError(f"{what} {text!r}: give numbers, for example {example}") from None
 
 
 def listed(text: str | list[str] | None) -> list[str]:

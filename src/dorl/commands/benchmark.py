@@ -32,6 +32,7 @@ from dorl.benchmark.methods.selection import SCORERS
 from dorl.benchmark.table import COLUMNS, method_intervals, write_benchmark
 from dorl.classification.answers import Answers
 from dorl.domains import Domain, read_domains
+from dorl.domains.corrupted import STRENGTHS
 from dorl.domains.readers import at_home
 from dorl.errors import InputError
 from dorl.reporting.figures.corruptions import corruption_curves
@@ -72,6 +73,7 @@ def benchmark(
     efficientnet_weights: Path | None = None,
     resnext_weights: Path | None = None,
     corrupt: int = 0,
+    strengths: Sequence[float] = STRENGTHS,
     seed: int = 0,
     device: str | None = None,
 ) -> pd.DataFrame:
@@ -118,8 +120,10 @@ def benchmark(
     efficientnet_weights, resnext_weights : Path, optional
         ImageNet weights, where the package or torchvision can't give them.
     corrupt : int
-        Cells of each class of each tested lab that are tested again with their images made worse, at five strengths
+        Cells of each class of each tested lab that are tested again with their images made worse
         (`dorl.domains.corrupted`); none if 0. Results stand in ``corruptions.csv`` and ``corruptions-PROTOCOL.png``.
+    strengths : sequence of float
+        Of these images, 1 to 5; all by default.
     seed : int
         Of the first repetition.
     device : str, optional
@@ -139,6 +143,7 @@ def benchmark(
     refuse_run(out)
     check_seed(seed)
     _check(protocols, profile, scorer, seeds=seeds, folds=folds, per_class=per_class, corrupt=corrupt)
+    chosen_strengths = _strengths(strengths, corrupt)
     for file in (efficientnet_weights, resnext_weights):
         if file is not None and not file.is_file():
             raise InputError(f"{file}: no such file; give another file of weights, or leave it out")
@@ -177,7 +182,8 @@ def benchmark(
         for lab in tested.values():
             comparison_of(found[name], lab)
             notes += copies_note(found[name], lab)
-    versions = {name: corrupted_versions(lab, corrupt, seed) for name, lab in tested.items()} if corrupt else {}
+    worsened = tested if corrupt else {}
+    versions = {name: corrupted_versions(lab, corrupt, seed, chosen_strengths) for name, lab in worsened.items()}
     all_labs = found | {name: lab for of in versions.values() for name, lab in of.items()}
     weights = {
         name: _weights(segmenter, encoder, unseen_segmenter, tested, protocols, device)
@@ -254,6 +260,18 @@ def _check(protocols: Sequence[str], profile: str, scorer: str, **numbers: int |
         raise InputError(f"per-class is {numbers['per_class']}: give how many cells, or 0 for all")
     if (numbers["corrupt"] or 0) < 0:
         raise InputError(f"corrupt is {numbers['corrupt']}: give how many cells of a class, or 0 for none")
+
+
+def _strengths(given: Sequence[float], corrupt: int) -> list[int]:
+    """In their order, each once."""
+    for strength in given:
+        if strength not in STRENGTHS:
+            raise InputError(f"corrupt-strengths has {strength:g}: give some of {', '.join(map(str, STRENGTHS))}")
+    if not given:
+        raise InputError(f"no corrupt-strengths given: give some of {', '.join(map(str, STRENGTHS))}")
+    if tuple(given) != STRENGTHS and not corrupt:
+        raise InputError("corrupt-strengths is for images made worse: give --corrupt CELLS, too")
+    return sorted({int(strength) for strength in given})
 
 
 def _rows(names: Sequence[str] | None, options: Options) -> tuple[list[Row], list[str]]:

@@ -6,7 +6,6 @@ Tian et al., *WBCBench 2026: A Challenge for Robust White Blood Cell Classificat
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import pandas as pd
 from dorl.domains.domain import Domain
 from dorl.errors import InputError
 from dorl.names import file_of, leads_out, text_of
+from dorl.sheets import plain_name, read_any_sheet
 from dorl.taxonomy import WBCBENCH_CODES
 
 #: the layout's name
@@ -123,19 +123,14 @@ def read_wbcbench(root: Path, name: str) -> Domain:
 
 def _lines(path: Path) -> list[tuple[str, str | None]]:
     """ID and code of each line of a table."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.DictReader(file, skipinitialspace=True)
-            columns = {column.strip().casefold(): column for column in lines.fieldnames or ()}
-            if ID.casefold() not in columns:
-                raise InputError(f"{path}: has no column {ID!r}: give the table as the competition gives it out")
-            of_id, of_code = columns[ID.casefold()], columns.get(LABELS)
-            return [
-                (text_of((line[of_id] or "").strip()), (line[of_code] or "").strip() or None if of_code else None)
-                for line in lines
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: can't be read as a CSV table ({error}): save it anew") from error
+    table = read_any_sheet(path, [plain_name(ID), plain_name(LABELS)]).fillna("")  # a line may end early
+    columns = {plain_name(str(column)): column for column in table.columns}
+    if plain_name(ID) not in columns:
+        raise InputError(f"{path}: has no column {ID!r}: give the table as the competition gives it out")
+    ids = [text_of(value.strip()) for value in table[columns[plain_name(ID)]]]
+    if plain_name(LABELS) not in columns:
+        return [(one, None) for one in ids]
+    return list(zip(ids, (value.strip() or None for value in table[columns[plain_name(LABELS)]]), strict=True))
 
 
 def _image(root: Path, folder: str, name: str) -> str:
