@@ -88,11 +88,15 @@ def test_a_device_that_is_not_there(name: str) -> None:
         default_device(name)
 
 
-@pytest.mark.parametrize("matrix_units", [True, False])
-def test_bfloat16_is_for_processors_with_matrix_units(matrix_units: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("matrix_units", "allowed"), [(True, True), (False, True), (True, False)])
+def test_bfloat16_is_for_processors_with_matrix_units_that_may_be_used(
+    matrix_units: bool, allowed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: matrix_units, raising=False)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
-    assert has_bf16(torch.device("cpu")) is matrix_units
+    # what ONEDNN_MAX_CPU_ISA=AVX2 makes of it
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: allowed)
+    assert has_bf16(torch.device("cpu")) is (matrix_units and allowed)
 
 
 @pytest.mark.parametrize("workers", [1, 4])

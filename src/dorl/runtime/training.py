@@ -63,14 +63,15 @@ def default_device(name: str | None = None) -> torch.device:
 def has_bf16(device: torch.device) -> bool:
     """Whether `device` computes bfloat16 faster than float32.
 
-    Graphics cards that have it do, and processors with matrix units (AMX). Those that have its dot products alone
-    (AVX-512) need half as long again as for float32.
+    Graphics cards that have it do, and processors with matrix units (AMX), unless oneDNN is held to less
+    (``ONEDNN_MAX_CPU_ISA``). Those that have its dot products alone (AVX-512) need half as long again as for float32;
+    where oneDNN knows none of it, it takes ten times as long.
     """
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
         probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
-        return bool(probe and probe())
+        return bool(probe and probe() and torch.ops.mkldnn._is_mkldnn_bf16_supported())
     return False
 
 
