@@ -3,8 +3,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 
-from dorl.segmentation.crop import cell_crop, largest_component
+from dorl.segmentation.crop import cell_crop, filled, largest_component
 
 from .small import noise, render
 
@@ -92,3 +93,9 @@ def test_the_side_can_be_chosen_and_the_image_is_not_painted_on() -> None:
     assert np.abs(shrunk.astype(float) - small).mean() < 4
     np.testing.assert_array_equal(cell.image, before)
     np.testing.assert_array_equal(cell.mask, mask)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.7, 1.0])
+def test_holes_are_filled_as_scipy_fills_them(share: float) -> None:
+    mask = np.random.default_rng(0).random((60, 80)) < share
+    np.testing.assert_array_equal(filled(mask), ndimage.binary_fill_holes(mask))

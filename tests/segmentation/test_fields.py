@@ -12,7 +12,7 @@ from dorl.domains import read_image
 from dorl.domains.boxes import read_fields
 from dorl.domains.rendered import STYLES, render_cell
 from dorl.domains.rendered.field import RenderedField, Scene, render_field
-from dorl.segmentation import Segmenter, fields
+from dorl.segmentation import Segmenter, fields, fieldwindows
 from dorl.segmentation.fieldcells import FieldCell, cut_out
 from dorl.segmentation.fields import find_cells, search
 from dorl.segmentation.ruler import Ruler
@@ -127,23 +127,55 @@ def test_a_field_without_white_cells_is_searched_in_few_windows(
 ) -> None:
     truth = hard_field(1, white_cells=0)
     asked: list[int] = []
-    probabilities = fields.probabilities
+    probabilities = fieldwindows.probabilities
     monkeypatch.setattr(
-        fields, "probabilities", lambda one, windows: asked.append(len(windows)) or probabilities(one, windows)
+        fieldwindows, "probabilities", lambda one, windows: asked.append(len(windows)) or probabilities(one, windows)
     )
     assert [cell for cell in find_cells(tiny, truth.image) if not cell.touches_border] == []
-    assert sum(asked) <= fields.ALWAYS
+    assert sum(asked) <= fieldwindows.ALWAYS
+
+
+def test_a_field_full_of_white_cells_takes_little_more_than_a_window_each(
+    tiny: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    truth = render_field(Scene((900, 640), 40.0, 14, STYLES["harbour"]), np.random.default_rng(3))
+    asked: list[int] = []
+    probabilities = fieldwindows.probabilities
+    monkeypatch.setattr(
+        fieldwindows, "probabilities", lambda one, windows: asked.append(len(windows)) or probabilities(one, windows)
+    )
+    cells = find_cells(tiny, truth.image)
+    assert len(cells) == len(truth.boxes)
+    assert sum(asked) <= 1.5 * len(cells)
+    for number in range(1, len(truth.boxes) + 1):
+        mask = truth.labels == number
+        best = max(2 * (mask & own).sum() / (mask.sum() + own.sum()) for own in (placed(c, mask.shape) for c in cells))
+        assert best > 0.9
+
+
+def test_a_cell_that_its_window_cuts_or_shows_small_is_looked_at_again() -> None:
+    parts = np.zeros((40, 40), int)
+    parts[10:30, 12:30] = 1
+    chance = np.where(parts == 1, 0.9, 0.1)
+    window = np.s_[60:100, 0:40]
+    assert fieldwindows._cell(parts, 1, chance, window, (200, 200)).fine
+    beside = np.roll(parts, 12, 1)  # at the window's right side, where the field goes on
+    assert not fieldwindows._cell(beside, 1, np.roll(chance, 12, 1), window, (200, 200)).fine
+    edge = np.roll(parts, -12, 1)  # at the window's left side, which is the field's
+    assert fieldwindows._cell(edge, 1, np.roll(chance, -12, 1), window, (200, 200)).fine
+    small = parts * (np.abs(np.indices((40, 40)) - 20).max(0) < 5)
+    assert not fieldwindows._cell(small, 1, chance, window, (200, 200)).fine
 
 
 def test_the_search_goes_on_past_its_bound_as_long_as_it_finds_cells(
     tiny: Segmenter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image, _ = rendered_field("harbour", NAMES)
-    monkeypatch.setattr(fields, "BATCH", 1)
-    monkeypatch.setattr(fields, "ALWAYS", 0)
-    monkeypatch.setattr(fields, "TIMES", 0)
+    monkeypatch.setattr(fieldwindows, "BATCH", 1)
+    monkeypatch.setattr(fieldwindows, "ALWAYS", 0)
+    monkeypatch.setattr(fieldwindows, "TIMES", 0)
     assert len(find_cells(tiny, image)) == 6
-    monkeypatch.setattr(fields, "WORTH", 2.0)
+    monkeypatch.setattr(fieldwindows, "WORTH", 2.0)
     assert len(find_cells(tiny, image)) == 1
 
 

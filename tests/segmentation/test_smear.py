@@ -65,3 +65,12 @@ def test_tiles_find_the_same_places_as_the_whole_picture(monkeypatch: pytest.Mon
     assert len(whole) == len(tiled) >= 5
     for one, other in zip(*(sorted((p.row, p.column) for p in places) for places in (whole, tiled)), strict=True):
         assert one == pytest.approx(other, abs=3)
+
+
+def test_a_place_beside_what_is_stained_belongs_to_the_nearest() -> None:
+    inside = np.zeros((30, 40), bool)
+    inside[5, 5] = inside[20, 30] = inside[24, 33] = True
+    assert smear._nearest(inside, 5, 5, 8) == (5, 5)
+    assert smear._nearest(inside, 8, 6, 8) == (5, 5)
+    assert smear._nearest(inside, 23, 31, 8) == (24, 33)
+    assert smear._nearest(inside, 29, 39, 14) == (24, 33)

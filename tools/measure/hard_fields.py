@@ -4,7 +4,9 @@ r"""How `dorl count` finds white cells in rendered fields that are hard: light, 
 
 Renders fields of each kind (`SCENES`), whose white cells are known, and prints a JSON line a kind and one of all:
 recall and precision (boxes match at an IoU of one half, one to one), the error of the ruler (largest factor), what the
-errors are, processor seconds a field, and their second-worst percentile over their median. Causes of a cell missed:
+errors are, processor seconds a field, and their second-worst percentile over their median. The line of all also has
+what a field takes by itself, by its megapixels and by its white cells (least squares without negative parts), and the
+second-worst percentile of a field's time over what these three expect of it. Causes of a cell missed:
 "no candidate" (no place with a dye's colour lies in it), "outline" (something lies there, and its box doesn't match),
 "refused" (a place was looked at and nothing found). Of a find that is none: what lies there.
 """
@@ -23,7 +25,7 @@ import numpy as np
 import torch
 from fields import LEAST_IOU, overlaps
 from PIL import Image, ImageDraw
-from scipy.optimize import linear_sum_assignment
+from scipy.optimize import linear_sum_assignment, nnls
 
 from dorl.domains.rendered.field import THINGS, RenderedField, Scene, render_field
 from dorl.domains.rendered.style import STYLES, LabStyle
@@ -133,7 +135,7 @@ def main() -> None:
     torch.set_num_threads(1)
     segmenter = Segmenter.load(given.segmenter)
     find_cells(segmenter, render_field(Scene(SMALL, 40.0, 1), np.random.default_rng(0)).image)
-    total, seconds, wrong = Counter[str](), [], []
+    total, seconds, sizes, wrong = Counter[str](), [], [], []
     for kind in given.kinds:
         own, spent, rulers = Counter[str](), [], []
         for number in range(given.each):
@@ -142,6 +144,7 @@ def main() -> None:
             began = time.process_time()
             cells = find_cells(segmenter, truth.image)
             spent.append(time.process_time() - began)
+            sizes.append((1.0, truth.image.shape[0] * truth.image.shape[1] / 1e6, len(truth.boxes)))
             measured = measure(cleared(truth.image)).diameter
             rulers.append(measured / truth.red_cell if measured else np.nan)
             hits, causes = judged(truth, cells)
@@ -152,6 +155,11 @@ def main() -> None:
         total.update(own)
         seconds += spent
     told("all", given.each * len(given.kinds), total, seconds, [])
+    cost, _ = nnls(np.array(sizes), np.array(seconds))
+    beyond = np.array(seconds) / np.maximum(np.array(sizes) @ cost, 1e-9)
+    expected = {"seconds_a_field": cost[0], "a_megapixel": cost[1], "a_white_cell": cost[2]}
+    expected["98th_percentile_over_expected"] = float(np.percentile(beyond, 98))
+    print(json.dumps({name: round(value, 3) for name, value in expected.items()}))
     if given.sheet and wrong:
         height = max(picture.height for picture in wrong)
         sheet = Image.new("RGB", (SHEET * COLUMNS, height * -(-len(wrong) // COLUMNS)))

@@ -14,7 +14,7 @@ from skimage.morphology import isotropic_dilation, isotropic_opening
 from skimage.segmentation import clear_border
 from torch.nn import functional as F
 
-from dorl.segmentation.crop import NEIGHBOURS, largest_component
+from dorl.segmentation.crop import NEIGHBOURS, filled, largest_component
 from dorl.segmentation.pixels import prepare
 from dorl.segmentation.segmenter import Segmenter
 
@@ -137,7 +137,7 @@ def choose_cell(probability: np.ndarray, image: np.ndarray) -> FoundCell:
     for number, place in enumerate(ndimage.find_objects(parts), start=1):
         if sizes[number] < least:
             continue
-        mask = ndimage.binary_fill_holes(without_threads(parts[place] == number))
+        mask = filled(without_threads(parts[place] == number))
         dark = np.percentile(image[place][..., 0][mask], 10)
         if np.log((light + 1) / (dark + 1)) < NUCLEUS_DENSITY or is_platelet(int(mask.sum()), image):
             continue
@@ -202,7 +202,7 @@ def is_platelet(area: int, image: np.ndarray) -> bool:
         return False  # and no red cells of such a size could be seen whole beside it
     red, green = (image[..., channel].astype(np.float32) for channel in (0, 1))
     stained = green < threshold_otsu(green) if np.ptp(green) else np.zeros(green.shape, bool)
-    parts, _ = ndimage.label(ndimage.binary_fill_holes(stained))
+    parts, _ = ndimage.label(filled(stained))
     light = np.percentile(red, 95)
     whole = [
         shape.area

@@ -26,6 +26,18 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
     return parts == sizes.argmax()
 
 
+def filled(mask: np.ndarray) -> np.ndarray:
+    """A bool mask (H, W) without holes; what touches the picture's edge is no hole."""
+    parts, count = ndimage.label(~mask)
+    if not count:
+        return mask
+    outside = np.zeros(count + 1, bool)
+    for edge in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
+        outside[edge] = True
+    outside[0] = False
+    return ~outside[parts]
+
+
 def cell_crop(image: np.ndarray, mask: np.ndarray, size: int = CROP_SIZE) -> np.ndarray:
     """Cut the cell out of its image (DoRL, stage 1).
 

@@ -38,12 +38,15 @@ class FieldCell:
         From 0 to 1: the Dice that the mask has, in expectation, if the network's probabilities hold.
     touches_border : bool
         Whether the field's edge cuts the cell, so that a part of it may be missing.
+    fine : bool
+        Whether the window it was seen in suits it, so that its outline needs no closer look.
     """
 
     box: tuple[int, int, int, int]
     mask: np.ndarray
     confidence: float
     touches_border: bool = False
+    fine: bool = False
 
 
 def label_picture(cells: Sequence[FieldCell], size: tuple[int, int]) -> np.ndarray:
@@ -76,12 +79,12 @@ def cut_out(image: np.ndarray, cell: FieldCell) -> tuple[np.ndarray, np.ndarray]
     return image[window], placed(cell, window)
 
 
-def cell_of(mask: np.ndarray, window: tuple[slice, slice], confidence: float) -> FieldCell:
+def cell_of(mask: np.ndarray, window: tuple[slice, slice], confidence: float, *, fine: bool = False) -> FieldCell:
     """A cell of a mask in a window of the field."""
     rows, columns = ndimage.find_objects(mask.astype(np.uint8))[0]
     top, left = window[0].start, window[1].start
     box = (left + columns.start, top + rows.start, left + columns.stop, top + rows.stop)
-    return FieldCell(box, mask[rows, columns], confidence)
+    return FieldCell(box, mask[rows, columns], confidence, fine=fine)
 
 
 def placed(cell: FieldCell, window: tuple[slice, slice]) -> np.ndarray:
@@ -107,7 +110,8 @@ def largest_first(cells: Sequence[FieldCell]) -> list[FieldCell]:
                 rest[top - cell.box[1] : bottom - cell.box[1], left - cell.box[0] : right - cell.box[0]] &= ~theirs
         if rest.sum() > (1 - SHARED) * cell.mask.sum():
             window = slice(cell.box[1], cell.box[3]), slice(cell.box[0], cell.box[2])
-            kept.append(cell_of(largest_component(rest), window, cell.confidence))
+            whole = cell.fine and bool((rest == cell.mask).all())
+            kept.append(cell_of(largest_component(rest), window, cell.confidence, fine=whole))
     return kept
 
 

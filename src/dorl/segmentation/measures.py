@@ -9,6 +9,8 @@ from scipy import ndimage
 from skimage.filters import gaussian, threshold_otsu
 from skimage.measure import regionprops
 
+from dorl.segmentation.crop import filled
+
 #: measures in pixels, and what they are in µm: the power of the pixel's size
 LENGTHS = {
     "area": 2,
@@ -96,7 +98,7 @@ def find_nucleus(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return mask.copy()
     dark = mask & (green < threshold_otsu(green[mask]))
     opened = ndimage.binary_opening(dark)
-    return ndimage.binary_fill_holes(opened if opened.any() else dark) & mask
+    return filled(opened if opened.any() else dark) & mask
 
 
 def in_micrometres(values: dict[str, float], pixel_size: float) -> dict[str, float]:

@@ -10,14 +10,16 @@ from PIL import Image
 from scipy import fft, ndimage
 from skimage.feature import peak_local_max
 
+from dorl.segmentation.crop import filled
 from dorl.segmentation.smear import contrast_cuts, optical_density, thiazine
 
 #: longer side of a part in which red cells are measured, and of the reduced picture whose autocorrelation is taken
 PART, COARSE = 1024, 400
 #: circles that are enough to measure red cells by, and too few; least and largest diameter of one, in pixels
 ENOUGH_CIRCLES, MIN_CIRCLES, MIN_DIAMETER, MAX_DIAMETER = 8, 4, 10, 300
-#: circles are inscribed in a picture that is reduced until a red cell is about so wide
-FINE = 24
+#: circles are inscribed in a picture that is reduced until a red cell is about so wide; of one that is much larger than
+#: so many periods of the autocorrelation, in four parts of that side
+FINE, REACH = 24, 12
 #: what has more `thiazine` than this isn't measured as a red cell
 RED = 0.5
 #: where the autocorrelation of round cells is half, where it ends, and where it is least, in their diameters; medians
@@ -79,7 +81,7 @@ def measure(image: np.ndarray) -> Ruler:
     """
     step = 1
     while True:
-        parts = list(_parts(image, step))
+        parts = [reduced(part, step) for part in _parts(image, PART * step)]
         periods = [period for part in parts if (period := _period(part)) is not None]
         period = float(np.median(periods)) if periods else None
         circles = _circles(parts, period)
@@ -129,9 +131,8 @@ def of_one_folder(rulers: Sequence[Ruler]) -> list[Ruler]:
     ]
 
 
-def _parts(image: np.ndarray, step: int) -> Iterator[np.ndarray]:
-    """The picture, or four parts of one that is larger than a part, reduced by `step`."""
-    side = PART * step
+def _parts(image: np.ndarray, side: int) -> Iterator[np.ndarray]:
+    """The picture, or parts of that side of one that is much larger, at most four."""
     starts = [
         sorted({min(max(0, middle - side // 2), max(0, length - side)) for middle in (length // 4, 3 * length // 4)})
         if length > 1.5 * side
@@ -141,7 +142,7 @@ def _parts(image: np.ndarray, step: int) -> Iterator[np.ndarray]:
     whole = [side if length > 1.5 * side else length for length in image.shape[:2]]
     for top in starts[0]:
         for left in starts[1]:
-            yield reduced(image[top : top + whole[0], left : left + whole[1]], step)
+            yield image[top : top + whole[0], left : left + whole[1]]
 
 
 def reduced(image: np.ndarray, step: int) -> np.ndarray:
@@ -188,7 +189,8 @@ def _circles(parts: Sequence[np.ndarray], period: float | None) -> np.ndarray:
     found = [np.empty(0)]
     for part in parts:
         step = max(1, int((period or max(part.shape[:2]) / 20) / FINE))
-        found.append(step * inscribed(reduced(part, step)))
+        for own in _parts(part, round(REACH * period)) if period and len(parts) == 1 else [part]:
+            found.append(step * inscribed(reduced(own, step)))
     return np.concatenate(found)
 
 
@@ -199,7 +201,7 @@ def inscribed(image: np.ndarray) -> np.ndarray:
     cuts = contrast_cuts(green)
     if cuts is None:
         return np.empty(0)
-    inside = ndimage.distance_transform_edt(ndimage.binary_fill_holes(green > cuts[0]))
+    inside = ndimage.distance_transform_edt(filled(green > cuts[0]))
     places = peak_local_max(ndimage.gaussian_filter(inside, 1), min_distance=MIN_DIAMETER // 2, exclude_border=False)
     radius = inside[tuple(places.T)]
     to_edge = np.minimum(places, np.array(green.shape) - 1 - places).min(1)

@@ -58,7 +58,9 @@ def optical_density(image: np.ndarray, light: np.ndarray | None = None) -> np.nd
     Without `light`, (3,), the picture's lightest is taken (95th percentile).
     """
     light = np.percentile(image, 95, axis=(0, 1)) if light is None else light
-    return np.log((light.astype(np.float32) + 1) / (image.astype(np.float32) + 1))
+    values = np.arange(256, dtype=np.float32)[:, None]
+    table = np.log((light.astype(np.float32) + 1) / (values + 1))
+    return np.stack([table[:, channel][image[..., channel]] for channel in range(3)], axis=-1)
 
 
 def cleared(image: np.ndarray) -> np.ndarray:
@@ -176,15 +178,25 @@ def _dye_of_tile(small: np.ndarray, red: float, light: np.ndarray | None) -> tup
     # places lie in the thick of a part, close enough together for each of two cells that touch to have one
     thick = ndimage.gaussian_filter(inside.astype(np.float32), red / 4)
     places = peak_local_max(thick, min_distance=max(1, round(APART * red)), exclude_border=False, threshold_abs=0.1)
-    _, nearest = ndimage.distance_transform_edt(~inside, return_indices=True)
     side = max(1, round(AROUND * red))
     amount, seen = (
         ndimage.uniform_filter(one.astype(np.float32), side, mode="constant") for one in (inside, np.ones_like(inside))
     )
     found = []
     for row, column in places:
-        number = parts[tuple(nearest[:, row, column])]
+        number = parts[_nearest(inside, row, column, round(2 * red))]
         dye = AROUND**2 * float(amount[row, column] / seen[row, column])
         found.append(Place(float(row), float(column), float(across[number]), float(stain[number]), dye))
     grains = max(1, round(GRAIN * red))
     return found, ndimage.binary_opening(inside, iterations=grains)
+
+
+def _nearest(inside: np.ndarray, row: int, column: int, reach: int) -> tuple[int, int]:
+    """Row and column of the true pixel nearest to one that has some no further away than half of `reach`."""
+    if inside[row, column]:
+        return row, column
+    top, left = max(0, row - reach), max(0, column - reach)
+    near = inside[top : row + reach + 1, left : column + reach + 1]
+    rows, columns = np.nonzero(near)
+    first = int(np.argmin((rows + top - row) ** 2 + (columns + left - column) ** 2))
+    return top + int(rows[first]), left + int(columns[first])
