@@ -1,10 +1,10 @@
 """Classifiers, protocol, map and report of a million cells: time and peak memory by number of rows.
 
-    python tools/measure/million.py [--rows 100000 300000 1000000] [--folder DIR]
+    python tools/measure/million.py [--rows 100000 300000 1000000] [--folds 5] [--folder DIR]
 
 Three labs are rendered, and `dorl fit` is run on them. By the mean of s and its covariance in each class of each lab,
 rows of s, class and lab are drawn by a seed, without images. On these rows run the functions that `dorl fit` runs once
-it has s: the seven classifiers with their calibration, the protocol (five folds), intervals and tables, the map (UMAP)
+it has s: the seven classifiers with their calibration, the protocol, intervals and tables, the map (UMAP)
 and the figures, the report. Each cell has a single view, of s alone. Pictures of cells are those of the small run.
 Each number of rows runs in a process of its own; the peak is the operating system's (`VmHWM`).
 Prints a table and one JSON line.
@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -124,7 +123,7 @@ class Rows(Represented):
         return self.features[rows]
 
 
-def represented(small: Path, out: Path, count: int) -> Rows:
+def represented(small: Path, out: Path, count: int, folds: int) -> Rows:
     """A run over so many rows, its settings written."""
     from dorl.cells import CellStore
     from dorl.domains import Domain
@@ -138,19 +137,20 @@ def represented(small: Path, out: Path, count: int) -> Rows:
         for name in LABS
     ]
     config = model.config.model_copy(deep=True)
-    config.classifiers.folds = 5
+    config.classifiers.folds = folds
     for known, lab in zip(config.labs, labs, strict=True):
         known.images = known.labelled = len(lab)
-    out.mkdir()
-    (out / "cells").mkdir()
+    (out / "cells").mkdir(parents=True, exist_ok=True)
     write_text(out / CONFIG, config.to_toml())
     store = Pictures(CellStore.open(small / "cells"), out / "cells", count)
     left_out: dict[str, list[tuple[str, str]]] = {name: [] for name in LABS}
     return Rows(labs, config, store, cells, features, model.autoencoder, left_out, model.segmenter)  # type: ignore[arg-type]
 
 
-def measure(small: Path, out: Path, count: int) -> list[dict[str, Any]]:
-    """Time of each stage, and the peak after it."""
+def measure(small: Path, out: Path, count: int, folds: int) -> list[dict[str, Any]]:
+    """Time of each stage, and the peak after it; map and classifiers of a run that was stopped aren't made again."""
+    import anndata
+
     from dorl.commands import fit as command
     from dorl.files import write_json
     from dorl.reporting import contents, embed_2d, write_results, write_tables
@@ -162,7 +162,9 @@ def measure(small: Path, out: Path, count: int) -> list[dict[str, Any]]:
     from dorl.run.features import write_features
     from dorl.run.protocols import run_protocols
 
-    found: list[dict[str, Any]] = []
+    note = out / "stages.json"
+    found: list[dict[str, Any]] = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else []
+    done = {row["stage"] for row in found}
 
     @contextmanager
     def stage(name: str) -> Iterator[None]:
@@ -170,17 +172,22 @@ def measure(small: Path, out: Path, count: int) -> list[dict[str, Any]]:
         yield
         row = {"rows": count, "stage": name, "seconds": round(time.monotonic() - wall, 1)}
         row |= {"processor_seconds": round(time.process_time() - processor, 1), "peak_mb": round(peak_mb())}
-        found.append(row)
+        found[:] = [*(row for row in found if row["stage"] != name), row]
+        write_json(note, found)
         print(row, file=sys.stderr, flush=True)
 
     with stage("rows drawn"):
-        cells = represented(small, out, count)
-    with stage("map"):
-        placed = embed_2d(cells.features, cells.config.seed)
-    with stage("features.h5ad"):
-        write_features(out / "features.h5ad", cells.features, cells.cells, placed)
-    with stage("classifiers"):
-        expected = fit_classifiers(cells, out)
+        cells = represented(small, out, count, folds)
+    if "features.h5ad" in done:
+        placed = anndata.read_h5ad(out / "features.h5ad").obsm["X_umap"]
+    else:
+        with stage("map"):
+            placed = embed_2d(cells.features, cells.config.seed)
+        with stage("features.h5ad"):
+            write_features(out / "features.h5ad", cells.features, cells.cells, placed)
+    if "classifiers" not in done:
+        with stage("classifiers"):
+            fit_classifiers(cells, out)
     with stage("protocol"):
         result = run_protocols(cells)
     with stage("intervals and tables"):
@@ -193,7 +200,7 @@ def measure(small: Path, out: Path, count: int) -> list[dict[str, Any]]:
     with stage("cells to look at"):
         mistakes, unlike = confident_mistakes(cells, result), most_unlike(cells, out)
         draw_mistakes(cells, mistakes, out / "figures")
-    metrics = {"expected": expected, "distances": [], "mistakes": mistakes, "unlike": unlike}
+    metrics = {"expected": [], "distances": [], "mistakes": mistakes, "unlike": unlike}
     with mock.patch.object(contents, "CellStore", mock.Mock(open=lambda path: cells.store)), stage("report"):
         write_json(out / "metrics.json", command.measured(cells, result, 0.0) | metrics)
         write_run_report(out)
@@ -204,11 +211,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 300_000, 1_000_000])
     parser.add_argument("--cells", type=int, default=130, help="Of each rendered lab.")
-    parser.add_argument("--folder", type=Path, help="Where all is kept, and a small run that lies there is taken.")
+    parser.add_argument("--folds", type=int, default=5, help="Of the protocol.")
+    parser.add_argument("--folder", type=Path, help="Where all is kept: what lies there isn't made again.")
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.one:
-        print(json.dumps(measure(given.folder / "small", given.folder / f"of-{given.one}", given.one)))
+        print(json.dumps(measure(given.folder / "small", given.folder / f"of-{given.one}", given.one, given.folds)))
         return
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
@@ -216,8 +224,8 @@ def main() -> None:
             fit_small(folder, given.cells)
         rows: list[dict[str, Any]] = []
         for count in given.rows:
-            shutil.rmtree(folder / f"of-{count}", ignore_errors=True)
             words = [sys.executable, __file__, "--folder", str(folder), "--one", str(count)]
+            words += ["--folds", str(given.folds)]
             done = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True)
             rows += json.loads(done.stdout.splitlines()[-1])
         table = pd.DataFrame(rows)

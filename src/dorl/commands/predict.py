@@ -142,14 +142,16 @@ def predict(
         make_folder(behind_links(out).parent)
     tell_left_out(lab)
     result = PredictionResult(0, 0, list(lab.left_out.itertuples(index=False, name=None)))
-    shards = LookedShards(model, lab, _folder_of_shards(out))
-    if part is not None:
-        return _of_shard(shards, part)
-    if ray is not None:
-        join = parts_for(len(lab), -(-len(lab) // BATCH))
-        make = partial(_shards, given, images, shards.notes.folder, classifier, device)
-        over_cluster(ray, make, shards_of(join), what="shards of images")
-    looked = look(model, lab, what="classifying") if join is None else shards.joined(join)
+    looked, shards = look(model, lab, what="classifying"), None
+    if part or join or ray:
+        shards = LookedShards(model, lab, _folder_of_shards(out))
+        if part is not None:
+            return _of_shard(shards, part)
+        if ray is not None:
+            join = parts_for(len(lab), -(-len(lab) // BATCH))
+            make = partial(_shards, given, images, shards.notes.folder, classifier, device)
+            over_cluster(ray, make, shards_of(join), what="shards of images")
+        looked = shards.joined(join or 1)
     with atomic(out) as temporary, _opened(temporary, out) as file, tempfile.TemporaryFile() as held:
         paths, inputs, outlines = _held(looked, result, held)
         cells = np.flatnonzero(outlines > 0)
@@ -164,7 +166,7 @@ def predict(
                 rows[i] = tuple(row)
         for path, outline, ((*words, distance, unlike), chances) in zip(paths, outlines, rows, strict=True):
             writer.row([path, *words, bool(outline), outline, distance, unlike, *chances])
-    if join is not None:
+    if shards is not None:
         shards.notes.remove()
     if not is_stream(out):
         settings = {"adapt": adapt, "expect": model.expects(expect), "sure": sure, "reject": reject}
