@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 
 from dorl.classification.differential import (
     APART,
-    CELLS_UNLIKE,
+    CELLS_ANOTHER,
     COLUMNS,
     LEUKOCYTE,
     UNCLASSIFIED,
@@ -72,7 +72,7 @@ def test_errors_widen_the_interval_and_another_lab_more() -> None:
         assert (table["high_with_errors"] >= table["high"]).all()
     reach = [(table["high_with_errors"] - table["low_with_errors"])[:2].mean() for table in (own, other)]
     assert (own["high"] - own["low"])[:2].mean() < reach[0] < reach[1]
-    limits = binomtest(2 * CELLS_UNLIKE // 3, CELLS_UNLIKE).proportion_ci(method="wilson")
+    limits = binomtest(2 * CELLS_ANOTHER // 3, CELLS_ANOTHER).proportion_ci(method="wilson")
     found = other.loc[1, ["low_with_errors", "high_with_errors"]].tolist()
     assert found == pytest.approx([limits.low, limits.high], abs=1e-6)
 

@@ -28,7 +28,7 @@ def test_the_mix_is_found_and_the_correction_helps() -> None:
     even = np.full(3, 1 / 3)
     truth = np.array([0.9, 0.06, 0.04])
     expected = Expected(even, truth)
-    mix = expected.estimate(said, unlike=False)
+    mix = expected.estimate(said, another_lab=False)
     assert mix == pytest.approx(truth, abs=0.02)
     assert abs(said.mean(0) - truth).max() > 0.1  # which the probabilities themselves don't tell
     right = (expected.correct(said, mix).argmax(1) == y).mean()
@@ -38,7 +38,7 @@ def test_the_mix_is_found_and_the_correction_helps() -> None:
 def test_what_is_expected_weighs_more_in_another_lab() -> None:
     said, _ = overlapping((50, 50, 400))
     expected = Expected(np.full(3, 1 / 3), np.array([0.8, 0.1, 0.1]))
-    alike, unlike = (expected.estimate(said, unlike=value) for value in (False, True))
+    alike, unlike = (expected.estimate(said, another_lab=value) for value in (False, True))
     assert alike[0] < unlike[0] < 0.8
     assert unlike[2] < alike[2]
 
@@ -48,7 +48,7 @@ def test_no_class_becomes_impossible() -> None:
     expected = Expected(
         np.full(3, 1 / 3), shares_of({"monocyte": 1}, ["monocyte", "basophil", "eosinophil"], np.ones(3))
     )
-    mix = expected.estimate(said, unlike=True)
+    mix = expected.estimate(said, another_lab=True)
     assert mix.min() > 0
     assert mix.sum() == pytest.approx(1)
     corrected = expected.correct(said, mix)

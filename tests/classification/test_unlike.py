@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from dorl.classification.unlike import CALLED, MIN_LAB_CELLS, Unlike
+from dorl.classification.unlike import CALLED, MIN_LAB_CELLS, Unlike, described
 
 CENTRES = np.eye(20)[:4] * 6
 NAMES = np.array(["a", "b", "c", "d"])
@@ -50,6 +50,24 @@ def test_a_whole_lab_is_not_unlike_but_an_unknown_class_in_it_is(unlike: Unlike)
     assert (suited.distance(known) > 1).mean() < 0.15
     assert (suited.distance(unknown) > 1).mean() > 0.6
     assert unlike.suited(lab[: MIN_LAB_CELLS - 1], said[: MIN_LAB_CELLS - 1]) is unlike
+
+
+@pytest.mark.parametrize("learnt", [30, 100, 600])
+def test_cells_of_the_lab_learnt_are_its_own_however_few_were_learnt_and_in_any_mix(learnt: int) -> None:
+    found = Unlike.fit(*cells(learnt))
+    assert found is not None
+    for seed, of in enumerate([(0, 1, 2), (0, 0, 0, 1), (1,), (2, 2, 1)]):
+        assert not found.of_another_lab(cells(200, of, seed=10 + seed)[0])
+    assert found.of_another_lab(cells(200, shift=4, seed=9)[0])
+    assert not found.of_another_lab(np.empty((0, 20)))
+
+
+def test_cells_are_compared_by_their_description_alone() -> None:
+    views = np.arange(2 * 3 * 6, dtype=np.float16).reshape(2, 3, 6)
+    np.testing.assert_array_equal(described(views, plain=2, skip=2, sized=True), views[:, :2, 2:5].mean(1))
+    np.testing.assert_array_equal(described(views, plain=1, skip=0, sized=False), views[:, 0])
+    np.testing.assert_array_equal(described(views[:, 0], plain=2, skip=2, sized=True), views[:, 0])  # as published
+    assert described(views[:0], plain=2, skip=2, sized=True).shape == (0, 3)
 
 
 def test_scales_of_the_features_do_not_count() -> None:

@@ -152,7 +152,7 @@ def test_a_folder_of_another_lab_is_adapted_to_and_one_image_is_not(
     fitted: Path, rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("dorl.classification.views.MIN_ADAPTED_CELLS", 20)
-    monkeypatch.setattr("dorl.classification.views.UNLIKE", 0.0)
+    monkeypatch.setattr("dorl.classification.unlike.Unlike.of_another_lab", lambda self, X: True)
     images = rendered / "dune" / "images"
     adapted = predict(fitted, images, out=tmp_path / "adapted.csv")
     assert adapted.adapted

@@ -123,7 +123,7 @@ def test_a_mix_is_estimated_and_cells_answered_by_asking_about_each_once() -> No
         shares={"basophil": 0.5, "monocyte": 0.5}, apply=lambda said: said, estimate=lambda *_, **__: (0.5, 0.4, 0.6)
     )
     model.unlike = model.held_out = model.mix = model._expected = None
-    model.elsewhere, model.each_unlike, model.usual_size, model.stays = False, True, float("nan"), None
+    model.another_lab, model.each_unlike, model.usual_size, model.stays = False, True, float("nan"), None
     found = assess(model, np.zeros((50, 4)))
     assert model.classifier[-1].cells == 50
     assert found.mix["monocyte"] > 0.6
@@ -132,4 +132,4 @@ def test_a_mix_is_estimated_and_cells_answered_by_asking_about_each_once() -> No
     empty, said, first = model.suited_and_asked(np.zeros((0, 4)))
     assert said.shape == (0, 2)
     assert first is None
-    assert not empty.elsewhere
+    assert not empty.another_lab

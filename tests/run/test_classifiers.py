@@ -42,7 +42,7 @@ def test_cells_without_labels_are_adapted_to_where_there_are_enough() -> None:
     y = np.array(["lymphocyte", "monocyte"])[rng.integers(0, 2, 120)]
     X = rng.normal(size=(120, 2, 8)) + 2 * (y == "monocyte")[:, None, None]
     model = ViewsClassifier().fit(X, y)
-    assert model.suited(X + 0.3) is model  # they look known
+    assert model.suited(X + 0.3, another_lab=False) is model
     assert adapted_beside(model, X + 0.3).adapted_
     assert adapted_beside(model, X[:99]) is model
 
@@ -96,12 +96,12 @@ def test_images_without_a_cell_do_not_count(made: Represented, fitted: Path) -> 
     dune = cells.index[cells["domain"] == "dune"]
     cells.loc[dune[:10], "cell_found"] = False
     some, model = replace(made, cells=cells), DoRL.load(fitted)
-    row = expected_on(some, "dune", model.classifier, model.calibration, ["harbour"])
+    row = expected_on(some, "dune", model.classifier, model.calibration, ["harbour"], unlike=None)
     assert row is not None
     sure = model.calibration.apply(model.classifier.predict_proba(some.inputs(np.asarray(dune[10:])))).max(1)
     assert (row["cells"], row["accuracy"]) == (20, pytest.approx(model.calibration.estimate(sure)[0], abs=1e-4))
     cells.loc[dune, "cell_found"] = False
-    assert expected_on(some, "dune", model.classifier, model.calibration, ["harbour"]) is None
+    assert expected_on(some, "dune", model.classifier, model.calibration, ["harbour"], unlike=None) is None
     assert expected_without_labels(some, ["harbour"]) == []
 
 
@@ -115,13 +115,15 @@ def test_the_estimate_is_that_of_the_runs_own_classifier(made: Represented, fitt
     model = DoRL.load(fitted)
     assert model.over_views is not None
     assert model.calibration is not None
-    row = expected_on(made, "dune", model.classifier, model.calibration, ["harbour", "dune"])
+    row = expected_on(made, "dune", model.classifier, model.calibration, ["harbour", "dune"], unlike=model.unlike)
     assert "mix" not in row
     inputs = made.inputs(np.flatnonzero(made.cells["domain"] == "dune"))
     said = model.calibration.apply(model.classifier.predict_proba(inputs))
     assert row["accuracy"] == pytest.approx(model.calibration.estimate(said.max(1))[0], abs=1e-4)
     expected = expected_mix("blood", model.classes_, model.calibration.shares)
-    row = expected_on(made, "dune", model.classifier, model.calibration, ["harbour", "dune"], expected)
+    row = expected_on(
+        made, "dune", model.classifier, model.calibration, ["harbour", "dune"], expected, unlike=model.unlike
+    )
     assert sum(row["mix"].values()) == pytest.approx(1, abs=1e-3)
 
 

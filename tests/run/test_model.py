@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import dorl
+from dorl.classification.mix import Expected
+from dorl.classification.unlike import Unlike
 from dorl.domains import Domain, read_domain
 from dorl.errors import BadImageError, InputError
 from dorl.run.model import DoRL
@@ -28,6 +30,34 @@ def test_transform_gives_the_features_that_were_stored(model: DoRL, lab: Domain,
     assert again == pytest.approx(stored, abs=0.05 * float(stored.std()))
     from_paths = model.transform([lab.root / path for path in lab.table["path"][:5]])
     np.testing.assert_array_equal(from_paths, again)
+
+
+@pytest.mark.parametrize("another_lab", [True, False])
+def test_whether_cells_are_another_labs_is_decided_once_and_handed_on(
+    model: DoRL, lab: Domain, monkeypatch: pytest.MonkeyPatch, another_lab: bool
+) -> None:
+    asked, told = [], []
+
+    def of_another_lab(self: Unlike, X: np.ndarray) -> bool:
+        asked.append(len(X))
+        return another_lab
+
+    estimate = Expected.estimate
+
+    def told_to_estimate(self: Expected, probabilities: np.ndarray, *, another_lab: bool) -> np.ndarray:
+        told.append(another_lab)
+        return estimate(self, probabilities, another_lab=another_lab)
+
+    monkeypatch.setattr(Unlike, "of_another_lab", of_another_lab)
+    monkeypatch.setattr(Expected, "estimate", told_to_estimate)
+    monkeypatch.setattr("dorl.classification.views.MIN_ADAPTED_CELLS", 20)
+    inputs = model.inputs([lab.load(i) for i in range(30)])[0]
+    suited = model.suited(inputs, expect="blood")
+    assert asked == [30]
+    assert (suited.classifier is not model.classifier) == another_lab
+    assert suited.another_lab == another_lab
+    assert set(told) == {another_lab}
+    assert suited.each_unlike != another_lab  # thirty cells are too few to learn what is usual there
 
 
 def test_an_array_of_images_and_a_list_of_them_are_the_same(model: DoRL, lab: Domain) -> None:

@@ -200,7 +200,7 @@ def test_cells_of_another_lab_are_adapted_to_as_a_whole(
     monkeypatch.setattr("dorl.classification.views.MIN_ADAPTED_CELLS", 20)
     files = [(path.name, path.read_bytes()) for path in images]
     plain = send(client, *files).json()
-    monkeypatch.setattr("dorl.classification.views.UNLIKE", 0.0)
+    monkeypatch.setattr("dorl.classification.unlike.Unlike.of_another_lab", lambda self, X: True)
     adapted = send(client, *files).json()
     assert (plain["sample"]["adapted"], adapted["sample"]["adapted"]) == (False, True)
     before, after = ([cell["probability"] for cell in told["cells"]] for told in (plain, adapted))

@@ -52,7 +52,7 @@ def test_what_all_cells_say_together_is_what_predict_says(
     fitted: Path, cells: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dorl.classification.views.MIN_ADAPTED_CELLS", 5)
-    monkeypatch.setattr("dorl.classification.views.UNLIKE", 0.0)
+    monkeypatch.setattr("dorl.classification.unlike.Unlike.of_another_lab", lambda self, X: True)
     recogniser = RunRecogniser(fitted, device="cpu")
     inputs = [told.inputs for told in recogniser.look(cells)]
     together = recogniser.together(inputs)

@@ -21,7 +21,9 @@ import numpy as np
 from sklearn.model_selection import StratifiedKFold
 
 from dorl.cells import CellStore
+from dorl.cells.views import Views
 from dorl.classification import CLASSIFIERS, VIEWS, calibrate, calibration_error, expected_accuracy, make_classifier
+from dorl.classification.unlike import Unlike, described
 from dorl.representation import CrossDomainAutoencoder
 from dorl.taxonomy import shared_level
 
@@ -45,9 +47,12 @@ def fold(
     model.fit(X[learn], y[learn])
     said = model.predict_proba(X[ask])
     right = model.classes_[said.argmax(1)] == y[ask]
-    suited = model[-1].suited(other) if name == VIEWS else model
+    cut = {"plain": Views().plain, "skip": shared or 0, "sized": False}
+    unlike = Unlike.fit(described(X[learn], **cut), y[learn], seed=seed)
+    another_lab = unlike is not None and unlike.of_another_lab(described(other, **cut))
+    suited = model[-1].suited(other, another_lab=another_lab) if name == VIEWS else model
     there = suited.predict_proba(other)
-    share, low, high = expected_accuracy(calibration, suited, other)
+    share, low, high = expected_accuracy(calibration, suited, other, another_lab=another_lab)
     return {
         "accuracy": float(right.mean()),
         "ECE before": calibration_error(said, right),

@@ -18,7 +18,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from mix import Lab, Model, described
+from mix import Lab, Model, compared
 from sklearn.pipeline import make_pipeline
 
 from dorl.classification.differential import differential, is_leukocyte
@@ -55,10 +55,10 @@ class Counter:
         """Rows of the differential of cells, in classes as coarse as those given."""
         model = self._model
         expected = Expected(model.source, shares_of("blood", self.classes, model.source))
-        suited = model.classifier.suited(X, expected)
+        elsewhere = model.unlike.of_another_lab(compared(X))
+        suited = model.classifier.suited(X, expected, another_lab=elsewhere)
         said = model.calibration.apply(suited.predict_proba(X))
-        elsewhere = model.unlike.of_another_lab(described(X))
-        mix = expected.estimate(said, unlike=elsewhere)
+        mix = expected.estimate(said, another_lab=elsewhere)
         held = expected.correct(model.calibration.apply(self._held.probabilities), mix)
         level = shared_level(self.classes, coarse)
         names = np.array([level.project(name) or name for name in self.classes], object)

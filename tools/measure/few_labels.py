@@ -22,6 +22,7 @@ from dorl.cells.rows import with_last
 from dorl.cells.size import relative
 from dorl.cells.views import Views
 from dorl.classification.selection import select_cells
+from dorl.classification.unlike import Unlike, described
 from dorl.classification.views import ViewsClassifier
 from dorl.representation.alignment import WIDTH
 from dorl.representation.autoencoder import CrossDomainAutoencoder
@@ -32,6 +33,11 @@ from dorl.runtime.training import seeded
 from dorl.taxonomy import shared_level
 
 PLAIN = Views().plain
+
+
+def compared(X: np.ndarray) -> np.ndarray:
+    """What another lab's cells are told by."""
+    return described(X, plain=PLAIN, skip=WIDTH, sized=True)
 
 
 def main() -> None:
@@ -57,7 +63,9 @@ def main() -> None:
         counts = ViewsSettings(plain=PLAIN, restained=views.shape[1] - PLAIN)
         X = with_last(autoencoder.completed(views), sizes_of_views(sizes, counts))
         own, new = np.flatnonzero(lab == source), np.flatnonzero(lab == other)
-        alone = ViewsClassifier(shared=WIDTH).fit(X[own], y[own]).suited(X[new])
+        unlike = Unlike.fit(compared(X[own]), y[own])
+        another_lab = unlike is not None and unlike.of_another_lab(compared(X[new]))
+        alone = ViewsClassifier(shared=WIDTH).fit(X[own], y[own]).suited(X[new], another_lab=another_lab)
         said = alone.predict_proba(X[new])
         rows = found[other] = {"without": [float((alone.classes_[said.argmax(1)] == y[new]).mean())]}
         for draw in range(given.draws):
@@ -69,7 +77,7 @@ def main() -> None:
                 rest = np.delete(new, some)
                 learn = np.concatenate([own, new[some]])
                 model = ViewsClassifier(shared=WIDTH).fit(X[learn], y[learn], lab_weights(lab[learn]))
-                model = adapted_beside(model, X[rest]).suited(X[rest])
+                model = adapted_beside(model, X[rest])
                 rows.setdefault(how, []).append(float((model.predict(X[rest]) == y[rest]).mean()))
         print(f"{source} → {other}, {given.n} labels", end="")
         for how, values in rows.items():

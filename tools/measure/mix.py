@@ -31,7 +31,7 @@ from dorl.cells.views import Views
 from dorl.classification import calibrate, expected_accuracy
 from dorl.classification.folds import stratified
 from dorl.classification.mix import Expected, shares_of
-from dorl.classification.unlike import Unlike
+from dorl.classification.unlike import Unlike, described
 from dorl.classification.views import ViewsClassifier
 from dorl.domains import read_domains
 from dorl.representation.alignment import WIDTH
@@ -86,9 +86,9 @@ GROUPS = (
 )
 
 
-def described(views: np.ndarray) -> np.ndarray:
-    """The mean description of each cell over its two plain views, float32."""
-    return np.asarray(views[:, :2, WIDTH:-1], np.float32).mean(1)
+def compared(views: np.ndarray) -> np.ndarray:
+    """What cells are compared by."""
+    return described(views, plain=2, skip=WIDTH, sized=True)
 
 
 class Lab:
@@ -128,7 +128,7 @@ class Model:
     def __init__(self, X: np.ndarray, y: np.ndarray) -> None:
         self.classifier = ViewsClassifier(shared=WIDTH).fit(X, y)
         self.calibration = calibrate(make_pipeline(ViewsClassifier(shared=WIDTH)), X, y)
-        self.unlike = Unlike.fit(described(X), y)
+        self.unlike = Unlike.fit(compared(X), y)
         if self.calibration is None or self.unlike is None:
             raise SystemExit("too few cells of the source: give --cells 30 or more")
         self.classes = self.classifier.classes_
@@ -137,11 +137,14 @@ class Model:
     def probabilities(self, X: np.ndarray, *, adapt: bool, expect: str, pseudo: bool = True) -> np.ndarray:
         """Of cells (N, V, F); as `DoRL.suited` does, each part on or off."""
         expected = None if expect == "none" else Expected(self.source, shares_of(expect, self.classes, self.source))
-        model = self.classifier.suited(X, expected if pseudo else None) if adapt else self.classifier
+        another = self.unlike.of_another_lab(compared(X))
+        model = (
+            self.classifier.suited(X, expected if pseudo else None, another_lab=another) if adapt else self.classifier
+        )
         said = self.calibration.apply(model.predict_proba(X))
         if expected is None:
             return said
-        return expected.corrected(said, unlike=self.unlike.of_another_lab(described(X)))
+        return expected.corrected(said, another_lab=another)
 
 
 def scores(model: Model, probabilities: np.ndarray, y: np.ndarray) -> tuple[float, float]:
@@ -181,7 +184,7 @@ def own_mixes(source: Lab) -> None:
         for seen, views in (("as they are", slice(0, 2)), ("restained", slice(4, 6))):
             X = source.X[rows][:, views]
             X[..., -1] = source.X[rows][:, :1, -1]
-            another = "another lab" if model.unlike.of_another_lab(described(X)) else "alike"
+            another = "another lab" if model.unlike.of_another_lab(compared(X)) else "alike"
             words = []
             for how in ("none", "source", "blood"):
                 right, young = scores(model, model.probabilities(X, adapt=True, expect=how), y)
@@ -200,7 +203,7 @@ def unlike(source: Lab, targets: list[Lab]) -> None:
         learnt, held = (known[rows] for rows in next(iter(stratified(source.y[known], None, folds=3, seed=0))))
         model = Model(source.X[learnt], source.y[learnt])
         asked = np.concatenate([held, np.flatnonzero(np.isin(source.y, out))])
-        area, found = _area(model.unlike.distance(described(source.X[asked])), np.isin(source.y[asked], out))
+        area, found = _area(model.unlike.distance(compared(source.X[asked])), np.isin(source.y[asked], out))
         words = [f"own lab {area:.2f}, {found:.2f}"]
         inside.append((area, found))
         for lab in targets:
@@ -209,7 +212,7 @@ def unlike(source: Lab, targets: list[Lab]) -> None:
             covered = any(name in names for c in model.classes for name in (c, *ancestors(c)))
             if unknown.sum() < 10 or covered:  # too few; or the target's class was learnt in part
                 continue
-            features = described(lab.X)
+            features = compared(lab.X)
             said = model.probabilities(lab.X, adapt=True, expect="blood")
             area, found = _area(model.unlike.suited(features, said).distance(features), unknown)
             across.append((area, found, unknown.mean()))
@@ -230,7 +233,7 @@ def _area(distance: np.ndarray, unknown: np.ndarray) -> tuple[float, float]:
 def called(model: Model, targets: list[Lab]) -> None:
     print("\n4. called unlike where every class was learnt, before and after their lab's shift is taken (%)")
     for lab in targets:
-        features = described(lab.X)
+        features = compared(lab.X)
         said = model.probabilities(lab.X, adapt=True, expect="blood")
         ways = (model.unlike, model.unlike.suited(features, said))
         before, after = (100 * float((way.distance(features) > 1).mean()) for way in ways)
@@ -246,8 +249,10 @@ def expected(source: Lab, targets: list[Lab]) -> None:
         model = Model(source.X[rows], source.y[rows])
         for lab in targets:
             mix = Expected(model.source, shares_of("blood", model.classes, model.source))
-            adapted = model.classifier.suited(lab.X, mix)
-            share, low, high = (100 * v for v in expected_accuracy(model.calibration, adapted, lab.X, mix))
+            another = model.unlike.of_another_lab(compared(lab.X))
+            adapted = model.classifier.suited(lab.X, mix, another_lab=another)
+            estimate = expected_accuracy(model.calibration, adapted, lab.X, mix, another_lab=another)
+            share, low, high = (100 * value for value in estimate)
             said = model.probabilities(lab.X, adapt=True, expect="blood")
             truth, young = scores(model, said, lab.y)
             held, count = held + (low <= truth <= high), count + 1

@@ -14,11 +14,11 @@ from dorl.cells.store import CellStore
 READ = 2048
 
 
-def plain_means(rows: StoredRows, plain: int) -> NDArray[np.float32]:
+def plain_means(rows: StoredRows | NDArray[Any], plain: int) -> NDArray[np.float32]:
     """The mean over the first `plain` records of each cell, float32 (N, …), of rows (N, V, …), slice by slice."""
     views = rows[:, :plain]
     parts = [np.asarray(views[start : start + READ], np.float32).mean(1) for start in range(0, len(views), READ)]
-    return np.concatenate(parts)
+    return np.concatenate(parts) if parts else np.empty((0, *rows.shape[2:]), np.float32)
 
 
 def with_last(records: NDArray[Any], numbers: NDArray[np.floating]) -> NDArray[Any]:

@@ -141,7 +141,7 @@ class Calibration:
 
 
 def expected_accuracy(
-    calibration: Calibration, model: Any, X: ArrayLike, expected: Expected | None = None
+    calibration: Calibration, model: Any, X: ArrayLike, expected: Expected | None = None, *, another_lab: bool
 ) -> tuple[float, float, float]:
     """`Calibration.estimate` of what a classifier says of cells, and said before it adapted or would say after it.
 
@@ -155,16 +155,18 @@ def expected_accuracy(
     expected : Expected, optional
         The classes' shares that are expected of these cells, to which it has adapted with that in mind: what it says is
         corrected by the mix that is estimated, before adapting and after.
+    another_lab : bool
+        What `dorl.classification.unlike.Unlike.of_another_lab` says of these cells.
     """
     if not hasattr(model, "agreement"):
         return calibration.estimate(calibration.apply(model.predict_proba(X)).max(1))
     probabilities = calibration.apply(model.predict_proba(X))
     if not model.adapted_:
-        return calibration.estimate(probabilities.max(1), agreement=model.agreement(X))
+        return calibration.estimate(probabilities.max(1), agreement=model.agreement(X, another_lab=another_lab))
     first = calibration.apply(model.first_proba(X))
     if expected is None or len(first) < MIN_MIX_CELLS:
         return calibration.estimate(first.max(1), probabilities.max(1))
-    before, after = (expected.corrected(one, unlike=True) for one in (first, probabilities))
+    before, after = (expected.corrected(one, another_lab=another_lab) for one in (first, probabilities))
     stays = float((before.argmax(1) == after.argmax(1)).mean())
     return calibration.estimate(first.max(1), after.max(1), agreement=stays)
 

@@ -28,7 +28,7 @@ PRIOR = 0.5
 #: in another lab whole classes are told otherwise than held-out cells were, so that counting more cells tells no more
 #: than so many would. Chosen on Acevedo-20's restained cells, and from JTSC and BCCD to it
 #: (``tools/measure/differential.py``).
-CELLS_UNLIKE = 12
+CELLS_ANOTHER = 12
 
 
 def is_leukocyte(name: str) -> bool:
@@ -66,7 +66,8 @@ def differential(
     confusion : int array of shape (C, C), optional
         Held-out cells by true class and by what the classifier says; without it there is no second interval.
     another_lab : bool
-        Whether these cells are unlike those held out, so that errors may be others.
+        Whether these cells are another lab's (`dorl.classification.unlike.Unlike.of_another_lab`), so that errors may
+        be others than of those held out.
     slides : array of str, shape (N,), optional
         The slide of each cell. Cells of one belong together.
     level : float
@@ -103,7 +104,7 @@ def differential(
         low, high = (
             np.nanquantile(of, q, axis=0) for of, q in zip(drawn, ((1 - level) / 2, (1 + level) / 2), strict=True)
         )
-        most = CELLS_UNLIKE if another_lab else None
+        most = CELLS_ANOTHER if another_lab else None
         few = _limits(bounds, white, level=level, most=most)
         wide = np.column_stack([np.fmin(low, few[:, 0]), np.fmax(high, few[:, 1])])
     table["low_with_errors"], table["high_with_errors"] = wide.T

@@ -25,7 +25,7 @@ FOLDS = 5
 #: columns of `lab_distances`
 COLUMNS = ("first", "second", "cells", "mmd", "told_apart", "proxy_a")
 #: a lab is unlike the others if its nearest one lies further than this times the widest gap among the others
-UNLIKE = 1.5
+TIMES_FURTHER = 1.5
 
 
 def drawn_cells(labs: ArrayLike, *, seed: int = 0, most: int = MAX_CELLS) -> NDArray[np.intp]:
@@ -84,7 +84,7 @@ def lab_distances(labs: Mapping[str, ArrayLike], *, seed: int = 0) -> pd.DataFra
 
 
 def unlike_all_others(distances: pd.DataFrame) -> list[str]:
-    """Labs whose nearest lab lies `UNLIKE` times further, by ``mmd``, than any two of the other labs from each other.
+    """Labs whose nearest lab lies `TIMES_FURTHER` times further, by ``mmd``, than any two others from each other.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def unlike_all_others(distances: pd.DataFrame) -> list[str]:
     for name in names:
         own = (distances["first"] == name) | (distances["second"] == name)
         among_others = distances.loc[~own, "mmd"]
-        if len(among_others) and distances.loc[own, "mmd"].min() > UNLIKE * among_others.max():
+        if len(among_others) and distances.loc[own, "mmd"].min() > TIMES_FURTHER * among_others.max():
             found.append(name)
     return found
 

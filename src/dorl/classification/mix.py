@@ -24,10 +24,10 @@ from dorl.errors import InputError
 
 #: with fewer cells no mix is estimated
 MIN_MIX_CELLS = 30
-#: weight of the expected mix in cells, for each cell at hand: where these are like those learnt from, and where they
-#: are another lab's. There many cells are wrong in the same way, so that many say no more than few. Chosen on
-#: Acevedo-20's held-out cells, restained, in six mixes each (``tools/measure/mix.py``), and from JTSC and BCCD to it.
-WEIGHT_ALIKE, WEIGHT_UNLIKE = 1 / 3, 3.0
+#: weight of the expected mix in cells, for each cell at hand: of the labs learnt from, and of another lab. There many
+#: cells are wrong in the same way, so that many say no more than few. Chosen on Acevedo-20's held-out cells, restained,
+#: in six mixes each (``tools/measure/mix.py``), and from JTSC and BCCD to it.
+WEIGHT_OWN, WEIGHT_ANOTHER = 1 / 3, 3.0
 #: no class is expected in a smaller share than this
 MIN_SHARE = 1e-3
 #: a mix that moves less than this from step to step is found
@@ -51,15 +51,16 @@ class Expected:
     source: NDArray[np.float64]
     shares: NDArray[np.float64]
 
-    def estimate(self, probabilities: ArrayLike, *, unlike: bool) -> NDArray[np.float64]:
+    def estimate(self, probabilities: ArrayLike, *, another_lab: bool) -> NDArray[np.float64]:
         """The mix of some cells.
 
         Parameters
         ----------
         probabilities : float array of shape (N, C)
             Calibrated, as the classifier gives them.
-        unlike : bool
-            Whether the cells are another lab's: then the expected mix weighs more.
+        another_lab : bool
+            Whether the cells are another lab's (`dorl.classification.unlike.Unlike.of_another_lab`): then the expected
+            mix weighs more.
 
         Returns
         -------
@@ -67,7 +68,7 @@ class Expected:
             Sums to 1; none is 0.
         """
         chances = np.maximum(np.asarray(probabilities, np.float64), FLOOR) / self.source
-        pseudo = (WEIGHT_UNLIKE if unlike else WEIGHT_ALIKE) * len(chances) * self.shares
+        pseudo = (WEIGHT_ANOTHER if another_lab else WEIGHT_OWN) * len(chances) * self.shares
         mix = self.shares
         for _ in range(STEPS):
             belongs = chances * mix
@@ -82,9 +83,9 @@ class Expected:
         chances = np.maximum(np.asarray(probabilities, np.float64), FLOOR) * (mix / self.source)
         return chances / chances.sum(1, keepdims=True)
 
-    def corrected(self, probabilities: ArrayLike, *, unlike: bool) -> NDArray[np.float64]:
+    def corrected(self, probabilities: ArrayLike, *, another_lab: bool) -> NDArray[np.float64]:
         """`correct` by what `estimate` gives of the same probabilities."""
-        return self.correct(probabilities, self.estimate(probabilities, unlike=unlike))
+        return self.correct(probabilities, self.estimate(probabilities, another_lab=another_lab))
 
 
 def shares_of(given: str | Mapping[str, float], classes: Sequence[str], source: ArrayLike) -> NDArray[np.float64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ from dorl.classification.folds import (
     without_copies,
 )
 from dorl.classification.parallel import in_parallel
+from dorl.classification.unlike import Unlike, described
 from dorl.classification.views import ViewsClassifier
 from dorl.errors import InputError
 from dorl.runtime.progress import track
@@ -177,6 +178,7 @@ def cross_lab(
     own: bool = True,
     adapt: bool = False,
     shared: int = 0,
+    sized: bool = False,
     explain: Sequence[str] = (),
     split: bool = False,
     whole: bool = False,
@@ -208,9 +210,11 @@ def cross_lab(
         Test on the held-out fold of the training lab, too (where it is among `tests`).
     adapt : bool, default False
         Let the classifier over views adapt to the tested lab's cells, all of them and without their labels, as
-        `ViewsClassifier.suited` does.
+        `ViewsClassifier.suited` does, where these are another lab's (`dorl.classification.unlike.Unlike`).
     shared : int, default 0
         Of views, how many of their numbers, the first ones, are the feature s: see `make_classifier`.
+    sized : bool, default False
+        Of views, whether their last number is the cell's size.
     explain : sequence of str, optional
         Classifiers whose mistakes are listed, and whose probabilities are kept.
     split : bool, default False
@@ -292,13 +296,18 @@ def cross_lab(
         train, name, fold = job
         learn, held_out = splits[train][fold]
         model = _fit(name, seed, data[train].X[learn], data[train].y[learn], shared)
+        adapts = adapt and isinstance(model[-1], ViewsClassifier)
+        compared = partial(described, plain=model[-1].plain, skip=shared, sized=sized) if adapts else None
+        known = None if compared is None else _unlike(data[train], learn, compared(data[train].X[learn]), seed)
         said = {}
         for test in (test for test in tests if (train, test) in comparisons):
             rows = held_out if test == train else tested[train, test]
             asked = data[test].X if len(rows) == len(data[test].y) else data[test].X[rows]
             # all of the lab's cells, labelled or not, may be adapted to
-            suits = adapt and test != train and isinstance(model[-1], ViewsClassifier)
-            chosen = model[-1].suited(labs[test].X) if suits else model
+            chosen = model
+            if compared is not None and test != train:
+                another = known is not None and known.of_another_lab(compared(labs[test].X))
+                chosen = model[-1].suited(labs[test].X, another_lab=another)
             sure = chosen.predict_proba(asked) if name in explain else None
             said[test] = chosen.predict(asked).astype(object), sure, list(chosen.classes_)
         return said
@@ -346,6 +355,13 @@ def cross_lab(
         answers={key: tree for key, (tree, _) in both.items()},
         answers_flat={key: flat for key, (_, flat) in both.items()},
     )
+
+
+def _unlike(lab: LabFeatures, rows: NDArray[np.intp], compared: NDArray[np.float32], seed: int) -> Unlike | None:
+    """What tells another lab's cells from those in `rows` (N,) of a lab, by what these are `compared` by, (N, F)."""
+    groups = None if lab.groups is None else lab.groups[rows]
+    patients = None if lab.patients is None else lab.patients[rows]
+    return Unlike.fit(compared, lab.y[rows], groups=groups, patients=patients, seed=seed)
 
 
 def _prepare(

@@ -7,12 +7,14 @@ that was learnt lies in the direction of its mean. What points nowhere near any 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from dorl.cells.rows import plain_means
 from dorl.classification.folds import stratified
-from dorl.representation.discriminant import Moments, whitening
+from dorl.representation.discriminant import Moments, sliceable, whitening
 
 #: share of the held-out cells that is called unlike
 CALLED = 0.05
@@ -125,8 +127,23 @@ class Unlike:
         return np.asarray(np.maximum(0.0, angle) / self.threshold)
 
     def of_another_lab(self, X: ArrayLike) -> bool:
-        """Whether half of the cells are less alike than three quarters of the held-out ones; X (N, F)."""
-        return bool(np.median(self.angle(X)) > self.quartiles[2])
+        """Whether some cells, taken together, are another lab's: the one definition of that.
+
+        They are where half of them are less alike to the class means (`angle`) than three quarters of the held-out
+        cells. A single cell is so by chance in a quarter of the cases; thirty cells of the labs learnt hardly ever are.
+
+        All that depends on it is told so: whether "Views" adapts (`dorl.classification.ViewsClassifier.suited`), how
+        much the expected mix of classes weighs (`dorl.classification.mix.Expected.estimate`), whether a shift that the
+        cells share counts as usual (`suited`), and how wide a count's intervals are
+        (`dorl.classification.differential`).
+
+        Parameters
+        ----------
+        X : float array of shape (N, F)
+            As for `fit`; False of no cells.
+        """
+        features = np.asarray(X, np.float32)
+        return bool(len(features) and np.median(self.angle(features)) > self.quartiles[2])
 
     def suited(self, X: ArrayLike, probabilities: ArrayLike) -> Unlike:
         """The same for cells of another lab, whose common shift isn't held against each of them.
@@ -158,6 +175,30 @@ class Unlike:
 
     def _whitened(self, X: ArrayLike) -> NDArray[np.float32]:
         return np.asarray((np.asarray(X, np.float32) - self.middle) @ self.whiten - self.shift, np.float32)
+
+
+def described(X: Any, *, plain: int, skip: int, sized: bool) -> NDArray[np.float32]:
+    """What cells are compared by: the mean over their plain views of the description that s is made of.
+
+    Parameters
+    ----------
+    X : float array of shape (N, V, skip + F), or `dorl.cells.rows.StoredRows` of that shape
+        As classifiers take it, the plain views first; or (N, F), as published, which stays as it is.
+    plain : int
+        How many views are plain.
+    skip : int
+        How many numbers, the first ones of a view, are s.
+    sized : bool
+        Whether a view's last number is the cell's size, which is left out.
+
+    Returns
+    -------
+    float32 array of shape (N, F)
+    """
+    cells = sliceable(X)
+    if cells.ndim == 2:
+        return np.asarray(cells, np.float32)
+    return plain_means(cells, plain)[:, skip : cells.shape[2] - sized]
 
 
 def _learnt(features: NDArray[np.float32], labels: NDArray[np.str_]) -> Unlike:

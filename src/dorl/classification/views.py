@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.linalg import cho_factor, cho_solve
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
@@ -24,8 +23,6 @@ from dorl.taxonomy import UNCOMMON
 
 #: with fewer cells than this nothing is learnt from them without their classes
 MIN_ADAPTED_CELLS = 100
-#: cells whose median distance (`ViewsClassifier.distance`) is more than this are another lab's
-UNLIKE = 1.5
 #: views that the space of clusters is learnt from, and cells that are adapted to, at most
 CLUSTERED, ADAPTED = 9_000, 3_000
 
@@ -174,7 +171,7 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         for _ in range(rounds):
             if expected is not None:  # first: whole clusters are wrong in the same way, single cells less
                 learnt = np.maximum(other.counts_ / other.counts_.sum(), MIN_SHARE)
-                probabilities = replace(expected, source=learnt).corrected(probabilities, unlike=True)
+                probabilities = replace(expected, source=learnt).corrected(probabilities, another_lab=True)
             if clusters is not None:
                 probabilities = clusters.agreed(probabilities)
             index, sure = surest(probabilities, share)
@@ -189,44 +186,18 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         other.adapted_ = True
         return other
 
-    def distance(self, X: ArrayLike) -> NDArray[np.float64]:
-        """How unlike the cells that it was fitted to each cell is: about 1 is as they are, more is less like any class.
+    def suited(self, X: ArrayLike, expected: Expected | None = None, *, another_lab: bool) -> ViewsClassifier:
+        """`adapted` to `MIN_ADAPTED_CELLS` cells or more that are another lab's; itself otherwise.
 
-        The squared Mahalanobis distance from the nearest class's mean, over what it is on average within the classes.
-
-        Parameters
-        ----------
-        X : float array of shape (N, V, F)
-
-        Returns
-        -------
-        float array of shape (N,)
+        `another_lab` is what `dorl.classification.unlike.Unlike.of_another_lab` says of these cells.
         """
-        check_is_fitted(self, "coef_")
-        middle, scale, within = self._moments().spread(self.shrinkage)
-        factor = cho_factor(within)
-        means = (self.means_ - middle)[self.counts_ > 0] * scale
-        weights = cho_solve(factor, means.T)
-        usual = np.trace(cho_solve(factor, self.scatter_ / self.counts_.sum() * scale * scale[:, None]))
-        found = []
-        cells = sliceable(X)
-        for start in range(0, len(cells), CHUNK):
-            rows = np.asarray(cells[start : start + CHUNK][:, : self.plain], np.float64)[..., self.shared :]
-            rows = (rows - middle) * scale
-            own = (rows * cho_solve(factor, rows.reshape(-1, len(middle)).T).T.reshape(rows.shape)).sum(2)
-            to_class = own[..., None] - 2 * rows @ weights + (means.T * weights).sum(0)
-            found.append(to_class.min(2).mean(1) / max(usual, 1e-12))
-        return np.concatenate([*found, np.empty(0)])
-
-    def suited(self, X: ArrayLike, expected: Expected | None = None) -> ViewsClassifier:
-        """`adapted` to `MIN_ADAPTED_CELLS` cells or more that are another lab's; itself otherwise."""
-        if len(sliceable(X)) < MIN_ADAPTED_CELLS or np.median(self.distance(X)) <= UNLIKE:
+        if not another_lab or len(sliceable(X)) < MIN_ADAPTED_CELLS:
             return self
         return self.adapted(X, expected=expected)
 
-    def agreement(self, X: ArrayLike) -> float | None:
+    def agreement(self, X: ArrayLike, *, another_lab: bool) -> float | None:
         """Share of cells, 0-1, to which it and what `suited` gives give one class; None where that is itself."""
-        if self.adapted_ or (other := self.suited(X)) is self:
+        if self.adapted_ or (other := self.suited(X, another_lab=another_lab)) is self:
             return None
         return float((self.predict(X) == other.predict(X)).mean())
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from dorl.classification.distances import UNLIKE, unlike_all_others
+from dorl.classification.distances import TIMES_FURTHER, unlike_all_others
 from dorl.words import counted
 
 #: a class of fewer cells in a lab is tiny: one cell more or less moves its recall by five points or more
@@ -71,8 +71,8 @@ def cautions(metrics: dict[str, Any]) -> list[str]:
                 "copies of the cells learnt from."
             )
     found += [
-        f"{name} is unlike all other labs: by the autoencoder's features its nearest lab lies more than {UNLIKE} times "
-        "further than the others from each other. Expect less on it, and check its cells by eye."
+        f"{name} is unlike all other labs: by the autoencoder's features its nearest lab lies more than "
+        f"{TIMES_FURTHER} times further than the others from each other. Expect less on it, and check its cells by eye."
         for name in unlike_all_others(distance_table(metrics, "after"))
     ]
     return [*found, *(_estimated(row, metrics) for row in metrics.get("expected", []) if row["accuracy"] < DOUBTFUL)]

@@ -109,14 +109,14 @@ def assess(
 ) -> Assessment:
     """Suit a run to cells, and ask it about each; see `DoRL.assess`."""
     rows = np.arange(len(inputs)) if rows is None else rows
-    evenly = np.unique(np.linspace(0, len(rows) - 1, min(MAX_ADAPTED_CELLS, len(rows))).astype(int))
-    some = np.asarray(inputs[rows[evenly]])
+    chosen = evenly(len(rows), MAX_ADAPTED_CELLS)
+    some = np.asarray(inputs[rows[chosen]])
     suited, said, before = model.suited_and_asked(some, expect=expect, adapt=adapt)
     found, distances, first = np.empty((len(rows), said.shape[1])), np.empty(len(rows)), np.empty(len(rows))
-    found[evenly], distances[evenly] = said, suited.distances(some)
+    found[chosen], distances[chosen] = said, suited.distances(some)
     if before is not None:
-        first[evenly] = before.max(1)
-    others = np.setdiff1d(np.arange(len(rows)), evenly)
+        first[chosen] = before.max(1)
+    others = np.setdiff1d(np.arange(len(rows)), chosen)
     for start in range(0, len(others), CHUNK):
         which = others[start : start + CHUNK]
         part = np.asarray(inputs[rows[which]])
@@ -130,6 +130,11 @@ def assess(
     mix = {} if suited.mix is None else dict(zip(suited.classes_, suited.mix.tolist(), strict=True))
     adapted = suited.classifier is not model.classifier
     return Assessment(suited, found, distances, adapted, mix, accuracy)
+
+
+def evenly(count: int, most: int) -> np.ndarray:
+    """Numbers of `most` of `count` things at most, evenly among them, ascending: int (M,)."""
+    return np.unique(np.linspace(0, count - 1, min(most, count)).astype(int))
 
 
 def check_sure(sure: float | None) -> None:

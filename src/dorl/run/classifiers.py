@@ -26,7 +26,7 @@ from dorl.run.features import Represented, learnt_level
 from dorl.run.folder import CLASSIFIERS, UNLIKE, slug
 from dorl.run.heldouts import ENDING, save_held_out
 from dorl.run.mixes import expected_mix, listed
-from dorl.run.unlikeness import save_unlike
+from dorl.run.unlikeness import are_another_lab, learnt_unlike, save_unlike
 from dorl.runtime.progress import say, track
 
 #: a lab whose labels are learnt weighs at least this share of the one with most labels
@@ -69,9 +69,7 @@ def fit_classifiers(represented: Represented, out: Path) -> list[dict[str, Any]]
             "drawn by the seed, each class in its share, and all are calibrated by these"
         )
     groups, patients = represented.groups[drawn], represented.patients[drawn]
-    unlike = Unlike.fit(
-        represented.described(drawn), learnt_of_drawn, groups=groups, patients=patients, seed=represented.config.seed
-    )
+    unlike = learnt_unlike(represented, drawn, learnt_of_drawn)
     if unlike is not None:
         save_unlike(unlike, out / UNLIKE)
     classes, counts = np.unique(learnt, return_counts=True)
@@ -96,12 +94,19 @@ def fit_classifiers(represented: Represented, out: Path) -> list[dict[str, Any]]
             save_held_out(held, place.with_suffix(ENDING))
             save_calibration(calibration, place.with_suffix(".json"))
         if isinstance(model[-1], ViewsClassifier) and len(others):
-            adapt = adapted_beside if few else ViewsClassifier.suited
-            model = make_pipeline(adapt(model[-1], represented.inputs(others), expected))
+            inputs = represented.inputs(others)
+            model = make_pipeline(
+                adapted_beside(model[-1], inputs, expected)
+                if few
+                else model[-1].suited(inputs, expected, another_lab=are_another_lab(unlike, represented, others))
+            )
         save_classifier(model, place)
         if name != settings.default or not calibration:
             return []
-        asked = [expected_on(represented, lab, model, calibration, settings.source, expected) for lab in elsewhere]
+        asked = [
+            expected_on(represented, lab, model, calibration, settings.source, expected, unlike=unlike)
+            for lab in elsewhere
+        ]
         return [row for row in asked if row is not None]
 
     sizes = [appetite(name, represented.features.nbytes) for name in settings.names]
@@ -152,6 +157,8 @@ def expected_on(
     calibration: Calibration,
     source: Sequence[str],
     expected: Expected | None = None,
+    *,
+    unlike: Unlike | None,
 ) -> dict[str, Any] | None:
     """The accuracy expected of a classifier on a lab's cells, labelled or not.
 
@@ -169,6 +176,8 @@ def expected_on(
         Labs that it learnt from.
     expected : Expected, optional
         The mix of classes that it has adapted with.
+    unlike : Unlike or None
+        Says whether the cells are another lab's; without it they count as the source's.
 
     Returns
     -------
@@ -180,11 +189,13 @@ def expected_on(
     if not len(rows):
         return None
     asked = model[-1] if isinstance(model[-1], ViewsClassifier) else model
-    accuracy, low, high = expected_accuracy(calibration, asked, represented.inputs(rows), expected)
+    another_lab = are_another_lab(unlike, represented, rows)
+    inputs = represented.inputs(rows)
+    accuracy, low, high = expected_accuracy(calibration, asked, inputs, expected, another_lab=another_lab)
     adapted = bool(getattr(model[-1], "adapted_", False))
     found: dict[str, Any] = {"source": list(source), "lab": lab, "cells": len(rows), "adapted": adapted}
     if expected is not None and len(rows) >= MIN_MIX_CELLS:
-        mix = expected.estimate(calibration.apply(asked.predict_proba(represented.inputs(rows))), unlike=adapted)
+        mix = expected.estimate(calibration.apply(asked.predict_proba(inputs)), another_lab=another_lab)
         found["mix"] = {str(name): round(float(share), 4) for name, share in zip(asked.classes_, mix, strict=True)}
     return {**found, "accuracy": round(accuracy, 4), "low": round(low, 4), "high": round(high, 4)}
 
@@ -211,9 +222,11 @@ def expected_without_labels(represented: Represented, trains: Sequence[str]) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the iteration limits are the paper's
             model.fit(inputs, learnt)
+        unlike = learnt_unlike(represented, rows, learnt)
         for lab in unlabelled:
-            others = represented.inputs(represented.found_in(lab))
-            adapts = isinstance(model[-1], ViewsClassifier) and len(others)
-            suited = make_pipeline(model[-1].suited(others)) if adapts else model
-            found.append(expected_on(represented, lab, suited, calibration, [train]))
+            others, suited = represented.found_in(lab), model
+            if isinstance(model[-1], ViewsClassifier) and len(others):
+                another_lab = are_another_lab(unlike, represented, others)
+                suited = make_pipeline(model[-1].suited(represented.inputs(others), another_lab=another_lab))
+            found.append(expected_on(represented, lab, suited, calibration, [train], unlike=unlike))
     return [row for row in found if row is not None]

@@ -70,7 +70,7 @@ def _one(cells: pd.DataFrame, model: DoRL | None, slides: str) -> pd.DataFrame:
             named(cells, each_unlike=model.each_unlike),
             model.classes_,
             confusion=model.confusion(),
-            another_lab=model.elsewhere,
+            another_lab=model.another_lab,
             slides=cells[slides].to_numpy(str),
         )
     white = table["group"] == LEUKOCYTE

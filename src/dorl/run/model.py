@@ -17,7 +17,7 @@ from dorl.cells.views import Views
 from dorl.classification import Calibration, load_calibration, load_classifier
 from dorl.classification.heldout import HeldOut
 from dorl.classification.mix import MIN_MIX_CELLS, Expected
-from dorl.classification.unlike import Unlike
+from dorl.classification.unlike import Unlike, described
 from dorl.classification.views import ViewsClassifier
 from dorl.domains import read_image
 from dorl.errors import InputError
@@ -71,8 +71,9 @@ class DoRL:
         Says how unlike the cells learnt a cell is; None in runs of earlier versions, or of too few labels.
     held_out : HeldOut or None
         What the classifier said of cells that it hadn't learnt; None in runs of earlier versions, or of too few labels.
-    elsewhere : bool
-        Whether the cells that it was made to suit (`suited`) are another lab's.
+    another_lab : bool
+        Whether the cells that it was made to suit (`suited`) are another lab's
+        (`dorl.classification.unlike.Unlike.of_another_lab`). False where `unlike` is None.
     each_unlike : bool
         Whether `unlike` holds for each of these cells. It doesn't for a few cells of another lab, whose common shift
         can't be learnt.
@@ -108,7 +109,7 @@ class DoRL:
         self.calibration = calibration
         self.unlike = unlike
         self.held_out = held_out
-        self.elsewhere, self.each_unlike = False, True
+        self.another_lab, self.each_unlike = False, True
         self.usual_size = float("nan")
         self.stays: float | None = None
         self.mix: np.ndarray | None = None
@@ -276,8 +277,7 @@ class DoRL:
     def described(self, inputs: np.ndarray) -> np.ndarray:
         """The description that s is made of, float32 (N, F), likewise; as published s itself."""
         skip = 0 if self.autoencoder.shared is None else self.autoencoder.config.feature_width
-        end = inputs.shape[-1] - (1 if self.config.views.size else 0)
-        return inputs if inputs.ndim == 2 else np.asarray(inputs[..., skip:end], np.float32).mean(1)
+        return described(inputs, plain=self.config.views.plain, skip=skip, sized=self.config.views.size)
 
     def predict_proba(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
         """Probabilities (N, number of classes), in the order of `classes_`; input as for `transform`.
@@ -417,25 +417,26 @@ class DoRL:
         other = copy(self)
         other.mix, other._expected = None, None
         other.usual_size = self._usual(inputs)
+        other.another_lab = self._of_another_lab(inputs)
         if adapt and self.over_views is not None:
-            suited = self.over_views.suited(other._sized(inputs), expected)
+            suited = self.over_views.suited(other._sized(inputs), expected, another_lab=other.another_lab)
             if suited is not self.over_views:
                 other.classifier = make_pipeline(suited)
         if not len(inputs):
-            other.elsewhere, other.each_unlike, other.stays = False, True, None
+            other.each_unlike, other.stays = True, None
             return other, np.empty((0, len(self.classes_))), None
-        described = self.described(inputs) if self.unlike is not None else inputs
-        elsewhere = self.unlike is not None and self.unlike.of_another_lab(described)
         said, first = other.probabilities(inputs), other.first_probabilities(inputs)
         if expected is not None and len(inputs) >= MIN_MIX_CELLS:
-            other.mix, other._expected = expected.estimate(said, unlike=elsewhere), expected
+            other.mix, other._expected = expected.estimate(said, another_lab=other.another_lab), expected
             said = expected.correct(said, other.mix)
-        if adapt and elsewhere and self.unlike is not None:
-            other.unlike = self.unlike.suited(described, said)
-        other.elsewhere = elsewhere
-        other.each_unlike = not elsewhere or other.unlike is not self.unlike
-        other.stays = other._stays(said, first) if adapt else self.agreement(inputs)
+        if adapt and other.another_lab and self.unlike is not None:
+            other.unlike = self.unlike.suited(self.described(inputs), said)
+        other.each_unlike = not other.another_lab or other.unlike is not self.unlike
+        other.stays = other._stays(said, first) if adapt else self._agreement(inputs, another_lab=other.another_lab)
         return other, said, first
+
+    def _of_another_lab(self, inputs: np.ndarray) -> bool:
+        return self.unlike is not None and len(inputs) > 0 and self.unlike.of_another_lab(self.described(inputs))
 
     def _stays(self, said: np.ndarray, first: np.ndarray | None) -> float | None:
         """Share of cells whose class stays as before the classifier adapted; None if it didn't.
@@ -445,7 +446,7 @@ class DoRL:
         if first is None or not len(first):
             return None
         if self.mix is not None and self._expected is not None:
-            first = self._expected.corrected(first, unlike=self.elsewhere)
+            first = self._expected.corrected(first, another_lab=self.another_lab)
         return float((first.argmax(1) == said.argmax(1)).mean())
 
     def confusion(self) -> np.ndarray | None:
@@ -498,11 +499,12 @@ class DoRL:
         probabilities = self.over_views.first_proba(self._sized(inputs))
         return probabilities if self.calibration is None else self.calibration.apply(probabilities)
 
-    def agreement(self, inputs: np.ndarray) -> float | None:
+    def _agreement(self, inputs: np.ndarray, *, another_lab: bool) -> float | None:
         """Share of cells whose class would stay if the classifier adapted to them; None where it wouldn't adapt."""
         if self.over_views is None:
             return None
-        return self.over_views.agreement(self._sized(inputs, self._usual(inputs)))
+        sized = self._sized(inputs, self._usual(inputs))
+        return self.over_views.agreement(sized, another_lab=another_lab)
 
     def predict(self, images: np.ndarray | Sequence[Image]) -> np.ndarray:
         """The likeliest class of each image, None where no cell was found: object array (N,) of str or None.

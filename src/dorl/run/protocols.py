@@ -66,6 +66,7 @@ def run_protocols(represented: Represented, *, device: str | None = None) -> Pro
         "seed": represented.config.seed,
         "explain": [settings.default],
         "shared": shared_width(represented.model) if represented.config.method == CELL else 0,
+        "sized": represented.config.method == CELL and represented.config.views.size,
         "split": settings.split,
     }
     parts = []

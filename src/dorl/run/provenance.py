@@ -122,7 +122,7 @@ def record(
     if found is not None:
         adaptation = {
             "adapted": found.adapted,
-            "another_lab": found.model.elsewhere,
+            "another_lab": found.model.another_lab,
             "mix": found.mix,
             "expected_accuracy": found.accuracy,
         }

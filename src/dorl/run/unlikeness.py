@@ -1,16 +1,39 @@
-"""``unlike.safetensors`` of a run: how unlike the cells that its classifiers learnt a cell is."""
+"""How unlike the cells that a run's classifiers learnt a cell is: learnt, asked, and kept as ``unlike.safetensors``."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from dorl.classification.unlike import Unlike
 from dorl.errors import InputError
+from dorl.run.assess import MAX_ADAPTED_CELLS, evenly
 from dorl.tensorfiles import load_tensors, save_tensors
 
+if TYPE_CHECKING:
+    from dorl.run.features import Represented
+
 _TENSORS = ("middle", "whiten", "means")
+
+
+def learnt_unlike(represented: Represented, rows: np.ndarray, labels: np.ndarray) -> Unlike | None:
+    """`Unlike.fit` to some cells of labs, rows (N,), with their labels (N,)."""
+    return Unlike.fit(
+        represented.described(rows),
+        labels,
+        groups=represented.groups[rows],
+        patients=represented.patients[rows],
+        seed=represented.config.seed,
+    )
+
+
+def are_another_lab(unlike: Unlike | None, represented: Represented, rows: np.ndarray) -> bool:
+    """`Unlike.of_another_lab` of the cells in `rows` (N,), of `MAX_ADAPTED_CELLS` of them at most; False without it."""
+    some = rows[evenly(len(rows), MAX_ADAPTED_CELLS)]
+    return unlike is not None and len(some) > 0 and unlike.of_another_lab(represented.described(some))
 
 
 def save_unlike(unlike: Unlike, path: Path) -> None:

@@ -17,6 +17,7 @@ from dorl.domains import Domain, read_domains
 from dorl.domains.wbcbench import EVAL, ID, LABELS, LAYOUT, TEST, TRAIN, read_entries
 from dorl.errors import InputError
 from dorl.run.features import Represented
+from dorl.run.unlikeness import are_another_lab, learnt_unlike
 from dorl.runtime.progress import say
 from dorl.sheets import write_sheet
 from dorl.taxonomy import WBCBENCH_CODES
@@ -113,8 +114,11 @@ def write_submission(represented: Represented, out: Path) -> None:
         warnings.simplefilter("ignore")  # the iteration limits are the paper's
         model.fit(represented.inputs(rows), labels[rows].astype(str))
     inputs = represented.inputs(asked)
-    suits = isinstance(model[-1], ViewsClassifier)
-    said = (make_pipeline(model[-1].suited(inputs)) if suits else model).predict(inputs)
+    if isinstance(model[-1], ViewsClassifier):
+        unlike = learnt_unlike(represented, rows, labels[rows].astype(str))
+        another_lab = are_another_lab(unlike, represented, asked)
+        model = make_pipeline(model[-1].suited(inputs, another_lab=another_lab))
+    said = model.predict(inputs)
     answers = dict(zip(represented.cells["path"].to_numpy(object)[asked], said, strict=True))
     common = Counter(labels[rows].tolist()).most_common(1)[0][0]
     wanted = _wanted(lab)

@@ -151,7 +151,7 @@ class RunRecogniser:
         suited = found.model
         return SampleResult(
             *(found.adapted, found.accuracy, found.probabilities, distances, found.mix or None),
-            *(suited.confusion(), suited.elsewhere, suited.each_unlike),
+            *(suited.confusion(), suited.another_lab, suited.each_unlike),
         )
 
     def training_picture(self, row: int) -> bytes:

@@ -21,7 +21,7 @@ def quick(**settings: Any) -> OfCells:
 def test_it_learns_the_source_and_adapts_only_where_it_may(two_labs: TwoLabs, monkeypatch: pytest.MonkeyPatch) -> None:
     source, target = two_labs.source, two_labs.target
     monkeypatch.setattr("dorl.classification.views.MIN_ADAPTED_CELLS", 10)
-    monkeypatch.setattr("dorl.classification.views.UNLIKE", 0.0)
+    monkeypatch.setattr("dorl.classification.unlike.Unlike.of_another_lab", lambda self, X: True)
     (seen,) = quick().fit(source, [target], 0)
     (unseen,) = quick().fit(replace(source, unseen=True), [target], 0)  # a lab that isn't tested
     assert seen.setting == f"1 + 1 views, adapted to {target.lab}"

@@ -17,6 +17,7 @@ from dorl.cells.rows import with_last
 from dorl.cells.size import usual
 from dorl.cells.views import Views
 from dorl.classification import VIEWS, calibrate, expected_accuracy, make_classifier
+from dorl.classification.unlike import Unlike, described
 from dorl.representation.alignment import WIDTH
 from dorl.representation.autoencoder import CrossDomainAutoencoder
 from dorl.representation.config import PARTS
@@ -96,9 +97,14 @@ class OfCells:
     ) -> Fitted:
         labels = source.labels.astype(str)
         model = make_classifier(name, seed, shared=WIDTH if self.features == "s" else 0).fit(learnt, labels)
+        unlike = Unlike.fit(self._compared(learnt), labels, seed=seed) if name == VIEWS else None
+
+        def elsewhere(cells: Cells) -> bool:
+            return unlike is not None and unlike.of_another_lab(self._compared(seen(cells)))
+
         suited: dict[str, Any] = {}
         if name == VIEWS and self.adapt and not source.unseen:
-            suited = {lab.lab: model[-1].suited(seen(lab)) for lab in targets}
+            suited = {lab.lab: model[-1].suited(seen(lab), another_lab=elsewhere(lab)) for lab in targets}
         calibration = calibrate(model, learnt, labels, seed=seed) if name == VIEWS else None
 
         def predict(cells: Cells) -> NDArray[np.object_]:
@@ -106,12 +112,18 @@ class OfCells:
 
         def estimate(cells: Cells) -> tuple[float, float, float]:
             assert calibration is not None
-            return expected_accuracy(calibration, suited.get(cells.lab, model[-1]), seen(cells))
+            asked = suited.get(cells.lab, model[-1])
+            return expected_accuracy(calibration, asked, seen(cells), another_lab=elsewhere(cells))
 
         done = ", ".join(lab for lab, adapted in suited.items() if adapted is not model[-1])
         setting = f"{self.plain} + {self.restained} views" + (f", adapted to {done}" if done else "")
         variant = "" if self.classifiers == (VIEWS,) else name
         return Fitted(predict, variant=variant, setting=setting, estimate=None if calibration is None else estimate)
+
+    def _compared(self, views: NDArray[Any]) -> NDArray[np.float32]:
+        """What tells another lab's cells, of what classifiers take of views."""
+        of_s = self.features == "s"
+        return described(views, plain=self.plain, skip=WIDTH if of_s else 0, sized=of_s)
 
     def _autoencoder(self, segmenter: Segmenter, seed: int) -> CrossDomainAutoencoder:
         """The bundled one; where none comes with the segmenter, one that describes cells and draws none."""
