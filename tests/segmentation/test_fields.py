@@ -188,6 +188,21 @@ def test_of_two_estimates_in_doubt_the_one_that_shows_a_cell_is_taken(tiny: Segm
             assert len(found.cells) == 1
 
 
+def test_of_two_estimates_that_show_the_same_cells_the_one_that_makes_them_usual_in_size_is_taken(
+    tiny: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = np.hypot(*(np.indices((62, 62)) - 30.5))
+    confidence = {32.0: 0.95, 47.0: 0.96}
+    monkeypatch.setattr(
+        fields,
+        "look_at",
+        lambda segmenter, picture, groups, unit: [FieldCell((0, 0, 62, 62), at < 31, confidence[unit])] * 4,
+    )
+    blank = np.full((200, 300, 3), 230, np.uint8)
+    for first, second in ((32.0, 47.0), (47.0, 32.0)):
+        assert fields._tried(tiny, blank, Ruler(first, 0.0, second)).diameter == 32.0
+
+
 @pytest.mark.shared
 @pytest.mark.slow
 def test_the_white_cells_of_real_fields_are_found(tiny: Segmenter, data: Path) -> None:
