@@ -25,8 +25,9 @@ NARROW, AS_DEEP = 0.95, 0.8
 #: without red cells to measure by, the shorter side of a picture is taken for so many of them; fewer pixels than these
 #: are never taken for a red cell
 RED_CELLS, LEAST_UNIT = 5, 8.0
-#: windows in which a doubtful ruler is tried, and the diameters, in red cells, of the cells that it must show there
-TRIED, LIKELY = 4, (0.95, 2.8)
+#: windows in which a doubtful ruler is tried, the diameters, in red cells, of the cells that it must show there, the
+#: usual one of those with the most dye, and the spread of its logarithm
+TRIED, LIKELY, USUAL, SPREAD = 4, (0.95, 2.8), 1.9, 0.35
 
 
 @dataclass(frozen=True)
@@ -122,15 +123,18 @@ def _inside(place: Place, box: tuple[int, int, int, int]) -> bool:
 
 
 def _tried(segmenter: Segmenter, picture: np.ndarray, ruler: Ruler) -> Ruler:
-    """The one of a doubtful ruler's estimates at which the segmenter is surest to see a white cell of a likely size.
+    """The one of a doubtful ruler's estimates at which the segmenter sees most white cells, and of the usual size.
 
     Where neither shows a cell, the autocorrelation's stands, which noise doesn't reach.
     """
     best, chosen = 0.0, ruler.other or ruler.diameter
     for unit in {side for side in (ruler.other, ruler.diameter) if side}:
         groups = in_windows(find_dye(picture, unit).places, unit)[:TRIED]
+        worth = 0.0
         for cell in look_at(segmenter, picture, groups, unit):
             across = 2 * np.sqrt(cell.mask.sum() / np.pi) / unit
-            if LIKELY[0] <= across <= LIKELY[1] and is_white_cell(cell.mask, unit) and cell.confidence > best:
-                best, chosen = cell.confidence, unit
+            if LIKELY[0] <= across <= LIKELY[1] and is_white_cell(cell.mask, unit):
+                worth += cell.confidence * float(np.exp(-((np.log(across / USUAL) / SPREAD) ** 2) / 2))
+        if worth > best:
+            best, chosen = worth, unit
     return replace(ruler, diameter=chosen)

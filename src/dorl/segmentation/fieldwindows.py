@@ -14,8 +14,8 @@ from dorl.segmentation.fieldcells import SHARED, FieldCell, cell_of, placed
 from dorl.segmentation.segmenter import Segmenter
 from dorl.segmentation.smear import Place
 
-#: side of the window around a nucleus, in diameters of a red cell; a white cell takes a fifth to two thirds of it
-WINDOW = 4.4
+#: side of the window around a nucleus, in diameters of a red cell; a white cell takes a sixth to a half of it
+WINDOW = 5.4
 #: where nothing is seen around a nucleus at least this large, in diameters of a red cell, and stained at least this
 #: share as deeply as the field's deepest, the segmenter looks at half the window, and then at one of so many of the
 #: nucleus' own diameters: what is small, round and dark it takes for a platelet from afar
@@ -26,7 +26,7 @@ TOGETHER = 1.2
 LEAST_DYE = 0.25
 #: a cell that takes this share of the window's side and isn't cut by it keeps its outline; a smaller one is outlined in
 #: a window whose side is so many sides of its box, and so many diameters of a red cell at least
-FINE, OUTLINED, LEAST_WINDOW = 0.3, 1.8, 1.5
+FINE, OUTLINED, LEAST_WINDOW = 0.36, 1.8, 1.5
 #: windows of a batch; those that a field is always allowed, and more by its area in windows. Beyond these the search
 #: goes on as long as so large a share of a batch shows cells
 BATCH, ALWAYS, TIMES, WORTH = 32, 32, 2.0, 0.1
