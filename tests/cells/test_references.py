@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis.extra import numpy as arrays
+from PIL import Image
 
-from dorl.cells.references import to_references
+from dorl.cells.references import NOISY, noise, to_references, without_noise
+from dorl.domains.corrupted import STRENGTHS, corrupt
 
 SIDE = 64
 NUCLEUS, CYTOPLASM, WHITE = (110, 60, 150), (210, 170, 205), (236, 228, 232)
@@ -37,6 +39,22 @@ def test_the_ground_is_what_is_lightest_around_the_cell() -> None:
     crowded, _ = to_references(image, mask)
     assert np.median(crowded[~mask & ~around], axis=0).min() >= 253
     np.testing.assert_array_equal(crowded[mask], clean[mask])
+
+
+@pytest.mark.parametrize("strength", STRENGTHS)
+@pytest.mark.parametrize("scale", [1, 3])
+def test_noise_is_told_and_filtered_and_what_is_clean_stays(strength: int, scale: int) -> None:
+    """Also of a picture that was scaled up, in which neighbours share their noise."""
+    image, _, _ = cell()
+
+    def large(picture: np.ndarray) -> np.ndarray:
+        return np.asarray(Image.fromarray(picture).resize((scale * SIDE, scale * SIDE), Image.Resampling.BILINEAR))
+
+    clean, noisy = large(image), large(corrupt(image, "noise", strength))
+    assert without_noise(clean) is clean
+    assert noise(noisy) > NOISY
+    before, after = (np.abs(one.astype(int) - clean).mean() for one in (noisy, without_noise(noisy)))
+    assert after < 0.75 * before
 
 
 @pytest.mark.parametrize("light", [(1.0, 0.97, 0.62), (0.7, 0.75, 0.9)])

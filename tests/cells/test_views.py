@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from dorl.cells.crop import square_crop
+from dorl.cells.references import to_references
 from dorl.cells.views import MARKS, Pictures, Views, alone, cell_pictures, token_channels, view_tokens
 from dorl.domains import read_domain
+from dorl.domains.corrupted import corrupt
 from dorl.segmentation import Segmenter
 from dorl.segmentation.cell import find_central_cells
 
@@ -24,6 +26,15 @@ def crops(segmenter: Segmenter, labs: list[str]) -> list[tuple[np.ndarray, np.nd
     return [
         square_crop(image, cell.mask) for image, cell in zip(images, find_central_cells(segmenter, images), strict=True)
     ]
+
+
+def test_a_noisy_cell_is_filtered_before_it_is_looked_at(crops: list[tuple[np.ndarray, np.ndarray]]) -> None:
+    for clean, mask in crops:
+        noisy = corrupt(clean, "noise", 3)
+        good, after = (cell_pictures(one, mask, Views(1, 0)).images[0].astype(int) for one in (clean, noisy))
+        assert np.abs(after - good).mean() < np.abs(to_references(noisy, mask)[0] - good).mean()
+        as_it_is = cell_pictures(noisy, mask, Views(1, 0), references=False).images[0]
+        assert np.array_equal(as_it_is, noisy)  # without references it keeps its noise
 
 
 def test_tokens_hold_finer_grids_and_the_outline(segmenter: Segmenter) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dorl.cells.references import to_references
+from dorl.cells.references import to_references, without_noise
 from dorl.cells.restain import move, restain, restain_harder
 from dorl.segmentation import Segmenter
 
@@ -84,11 +84,11 @@ def cell_pictures(
     harder : bool
         Restain by `restain_harder`, as the autoencoder learns, in place of `restain`, as classifiers do.
     references : bool
-        Without it the views keep their colours.
+        Without it the views keep their colours, and their noise (`dorl.cells.references.without_noise`).
     """
     digest = hashlib.sha256(f"{seed}/{key}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
-    pictures = []
+    crop, pictures = without_noise(crop) if references else crop, []
     for number in range(count.total):
         if number < count.plain:
             image, cell = np.rot90(crop, number), np.rot90(mask, number)
