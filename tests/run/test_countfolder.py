@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -41,10 +42,17 @@ def written(out: Path) -> Path:
     return out
 
 
-def opened(out: Path) -> FieldStore:
-    store = FieldStore.open(out, SOURCE)
-    store.name({"a": "a.png"}, {"a": "c1"})
-    return store
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Callable[..., FieldStore]:
+    """Opens a folder, which is told of one field, "a", and its content."""
+
+    def open_folder(out: Path, content: str = "c1") -> FieldStore:
+        monkeypatch.setattr("dorl.run.countfolder.digest_of", lambda path: content)
+        store = FieldStore.open(out, SOURCE)
+        store.name_all([("a", Path("a.jpg"))])
+        return store
+
+    return open_folder
 
 
 def same(found: FoundField | None) -> None:
@@ -55,7 +63,7 @@ def same(found: FoundField | None) -> None:
     assert found.inputs.shape == (1, 0)
 
 
-def test_a_folder_of_before_is_gone_on_with(tmp_path: Path) -> None:
+def test_a_folder_of_before_is_gone_on_with(tmp_path: Path, opened: Callable[..., FieldStore]) -> None:
     store = opened(written(tmp_path / "counted"))
     same(store.get("a"))
     drawn = np.asarray(Image.open(io.BytesIO((store.out / "masks" / "a.png").read_bytes())))
@@ -69,11 +77,10 @@ def test_a_folder_of_before_is_gone_on_with(tmp_path: Path) -> None:
     assert (store.out / "annotated" / "a.png").exists()
     store.tidy([])
     assert not (store.out / "masks" / "a.png").exists()
-    store.name({"a": "a.png"}, {"a": "c2"})
-    assert store.get("a") is None
+    assert opened(store.out, "c2").get("a") is None
 
 
-def test_what_is_written_now_is_what_was_written_before(tmp_path: Path) -> None:
+def test_what_is_written_now_is_what_was_written_before(tmp_path: Path, opened: Callable[..., FieldStore]) -> None:
     before, store = written(tmp_path / "before"), opened(tmp_path / "counted")
     same(store.put("a", (9, 6), None, [CELL], None, np.zeros((2, 3))))
     store.put_ruler("a", (6, 9, 3), Ruler(7.5, 0.5, None))

@@ -158,13 +158,13 @@ def test_a_cell_that_its_window_cuts_or_shows_small_is_looked_at_again() -> None
     parts[10:30, 12:30] = 1
     chance = np.where(parts == 1, 0.9, 0.1)
     window = np.s_[60:100, 0:40]
-    assert fieldwindows._cell(parts, 1, chance, window, (200, 200)).fine
+    assert fieldwindows._cell(parts, 1, chance, window, (200, 200), 14.0).fine
     beside = np.roll(parts, 12, 1)  # at the window's right side, where the field goes on
-    assert not fieldwindows._cell(beside, 1, np.roll(chance, 12, 1), window, (200, 200)).fine
+    assert not fieldwindows._cell(beside, 1, np.roll(chance, 12, 1), window, (200, 200), 14.0).fine
     edge = np.roll(parts, -12, 1)  # at the window's left side, which is the field's
-    assert fieldwindows._cell(edge, 1, np.roll(chance, -12, 1), window, (200, 200)).fine
+    assert fieldwindows._cell(edge, 1, np.roll(chance, -12, 1), window, (200, 200), 14.0).fine
     small = parts * (np.abs(np.indices((40, 40)) - 20).max(0) < 5)
-    assert not fieldwindows._cell(small, 1, chance, window, (200, 200)).fine
+    assert not fieldwindows._cell(small, 1, chance, window, (200, 200), 14.0).fine
 
 
 def test_the_search_goes_on_past_its_bound_as_long_as_it_finds_cells(

@@ -24,8 +24,9 @@ SOLID, STAINED, CLOSE = 0.55, 0.6, 2.0
 TOGETHER = 1.2
 #: a place with less dye around it, in squares of a red cell's diameter, isn't looked at: platelets, grains of stain
 LEAST_DYE = 0.25
-#: a cell that takes this share of the window's side and isn't cut by it keeps its outline; a smaller one is outlined in
-#: a window whose side is so many sides of its box, and so many diameters of a red cell at least
+#: a cell as wide as this share of `WINDOW`, and not cut by its own window, keeps its outline; a smaller one, a platelet
+#: that was seen from nearby among them, is outlined in a window whose side is so many sides of its box, and so many
+#: diameters of a red cell at least
 FINE, OUTLINED, LEAST_WINDOW = 0.36, 1.8, 1.5
 #: windows of a batch; those that a field is always allowed, and more by its area in windows. Beyond these the search
 #: goes on as long as so large a share of a batch shows cells
@@ -96,21 +97,26 @@ def _around(
             if not number or (parts == number).sum() < place.dye * unit**2:
                 missed.append(place)
         for number in sorted(numbers):
-            found.append(_cell(parts, number, chance, window, picture.shape[:2]))
+            found.append(_cell(parts, number, chance, window, picture.shape[:2], FINE * WINDOW * unit))
     return found, missed
 
 
 def _cell(
-    parts: np.ndarray, number: int, chance: np.ndarray, window: tuple[slice, slice], field: tuple[int, ...]
+    parts: np.ndarray,
+    number: int,
+    chance: np.ndarray,
+    window: tuple[slice, slice],
+    field: tuple[int, ...],
+    fine: float,
 ) -> FieldCell:
-    """One part of what was seen in a window; outlined, where it is large enough in it and lies wholly inside."""
+    """One part of what was seen in a window; outlined, where it is at least `fine` pixels wide and wholly inside."""
     mask = parts == number
     place = ndimage.find_objects(mask.astype(np.uint8))[0]
     whole = all(
         (side.start > 0 or view.start == 0) and (side.stop < view.stop - view.start or view.stop == length)
         for side, view, length in zip(place, window, field, strict=True)
     )
-    if not whole or max(side.stop - side.start for side in place) < FINE * max(mask.shape):
+    if not whole or max(side.stop - side.start for side in place) < fine:
         return cell_of(mask, window, float(chance[mask].mean()))
     outlined = filled(without_threads(mask))
     return cell_of(outlined, window, expected_dice(chance, outlined, (parts > 0) & ~mask), fine=True)

@@ -19,7 +19,7 @@ def two_labs(labs: list[str], tmp_path_factory: pytest.TempPathFactory) -> TwoLa
     from dorl.segmentation import Segmenter
 
     folder = tmp_path_factory.mktemp("baselines")
-    network = Segmenter.load("tiny", device="cpu")
+    network = Segmenter.load("tiny", device="cpu", precision="float32")  # the same on every processor
     known = [prepare_lab(lab, None, only_source=False) for lab in read_domains(labs)]
     cells = [embed_lab(lab, network, folder, whole=True) for lab in known]
     return TwoLabs(Source(cells[0], known[0].labels), replace(cells[1], domain=1), known[1].labels)
