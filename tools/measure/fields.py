@@ -65,6 +65,16 @@ def drawn(field: Field, cells: list[FieldCell]) -> Image.Image:
     return picture.resize((WIDTH, round(WIDTH * picture.height / picture.width)))
 
 
+def write_sheet(pictures: list[Image.Image], path: Path, columns: int) -> None:
+    """Write pictures of one width, so many side by side; a blank one where there are none."""
+    width = max((picture.width for picture in pictures), default=1)
+    height = max((picture.height for picture in pictures), default=1)
+    sheet = Image.new("RGB", (width * columns, height * max(1, -(-len(pictures) // columns))))
+    for place, picture in enumerate(pictures):
+        sheet.paste(picture, (place % columns * width, place // columns * height))
+    sheet.save(path)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("fields", type=Path)
@@ -91,11 +101,7 @@ def main() -> None:
     if given.sheet:
         wrong = [i for i, own in enumerate(pairs) if not len(own) == truth[i] == counted[i]][:MOST]
         pictures = [drawn(fields[i], found[i]) for i in wrong]
-        height = max((picture.height for picture in pictures), default=1)
-        sheet = Image.new("RGB", (WIDTH * COLUMNS, height * max(1, -(-len(pictures) // COLUMNS))))
-        for place, picture in enumerate(pictures):
-            sheet.paste(picture, (place % COLUMNS * WIDTH, place // COLUMNS * height))
-        sheet.save(given.sheet)
+        write_sheet(pictures, given.sheet, COLUMNS)
     result = {
         "folder": given.fields.name,
         "segmenter": given.segmenter,

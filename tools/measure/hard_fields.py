@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fields import LEAST_IOU, overlaps
+from fields import LEAST_IOU, overlaps, write_sheet
 from PIL import Image, ImageDraw
 from scipy.optimize import linear_sum_assignment, nnls
 
@@ -161,11 +161,7 @@ def main() -> None:
     expected["98th_percentile_over_expected"] = float(np.percentile(beyond, 98))
     print(json.dumps({name: round(value, 3) for name, value in expected.items()}))
     if given.sheet and wrong:
-        height = max(picture.height for picture in wrong)
-        sheet = Image.new("RGB", (SHEET * COLUMNS, height * -(-len(wrong) // COLUMNS)))
-        for place, picture in enumerate(wrong):
-            sheet.paste(picture, (place % COLUMNS * SHEET, place // COLUMNS * height))
-        sheet.save(given.sheet)
+        write_sheet(wrong, given.sheet, COLUMNS)
 
 
 def told(kind: str, fields: int, own: Counter[str], spent: list[float], rulers: list[float]) -> None:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from fields import BOX, LEAST_IOU, overlaps
+from fields import BOX, LEAST_IOU, overlaps, write_sheet
 from PIL import Image, ImageDraw
 from scipy.optimize import linear_sum_assignment
 
@@ -196,11 +196,7 @@ def main() -> None:
         }
         print(json.dumps(line), flush=True)
     if given.sheet and wrong:
-        height = max(picture.height for picture in wrong)
-        sheet = Image.new("RGB", (SHEET * COLUMNS, height * -(-len(wrong) // COLUMNS)))
-        for place, picture in enumerate(wrong):
-            sheet.paste(picture, (place % COLUMNS * SHEET, place // COLUMNS * height))
-        sheet.save(given.sheet)
+        write_sheet(wrong, given.sheet, COLUMNS)
 
 
 if __name__ == "__main__":
