@@ -12,7 +12,9 @@ from dorl.errors import InputError
 from dorl.names import composed
 from dorl.runtime.processes import launch, several
 
-Labs = Annotated[list[str], typer.Argument(metavar="LAB...", help="name=path, or a path.")]
+Labs = Annotated[
+    list[str], typer.Argument(metavar="LAB...", help="name=path, or a path; a URL such as s3://bucket/lab, too.")
+]
 Out = Annotated[Path, typer.Option(help="Folder to write into: new, or of the same run interrupted.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 Precision = Annotated[

@@ -27,7 +27,10 @@ from dorl.runtime.memory import without_collection
 @app.command()
 def predict(
     run: RunFolder,
-    images: Annotated[list[str], typer.Argument(metavar="IMAGES...", help="Images, folders of images or manifests.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(metavar="IMAGES...", help="Images, folders or manifests; URLs (s3://, https://, ...), too."),
+    ],
     out: Annotated[Path, typer.Option(help="CSV file to write; /dev/stdout or a pipe, too.")],
     classifier: Classifier = None,
     adapt: Adapt = True,
@@ -63,7 +66,9 @@ def predict(
 def count(
     fields: Annotated[
         list[str],
-        typer.Argument(metavar="FIELD...", help="Images of smear fields, slides (SVS, OME-TIFF, ...), or folders."),
+        typer.Argument(
+            metavar="FIELD...", help="Images of smear fields, slides (SVS, OME-TIFF, ...), or folders; URLs, too."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="Folder to write into: new, or of the same count.")],
     run: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import posixpath
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +15,8 @@ import pandas as pd
 from dorl.domains import read_image
 from dorl.domains.gathering import gather, place_of, tell_left_out
 from dorl.domains.slides import slides_among, without_slides
+from dorl.domains.urls import file_at
 from dorl.errors import BadImageError, InputError
-from dorl.names import file_of
 from dorl.run.assess import Assessment, check_sure
 from dorl.run.celldata import CELL_DATA, write_count
 from dorl.run.countfolder import FieldStore, FoundField
@@ -328,12 +329,12 @@ def _listed(
     if not fields:
         return [], {}, []
     lab = without_slides(gather(fields, full=True), slides)
-    images = [(path, Path(file_of(path))) for path in lab.table["path"]]
+    images = [(path, file_at(path)) for path in lab.table["path"]]
     if any(path.resolve().is_relative_to(place) for _, path in images):
         raise InputError(f"{out}: holds one of the fields; choose another folder for --out")
     tell_left_out(lab)
     samples = {
-        path: patient if isinstance(patient, str) and patient else Path(path).parent.as_posix()
+        path: patient if isinstance(patient, str) and patient else posixpath.dirname(path) or "."
         for path, patient in zip(lab.table["path"], lab.table["patient"], strict=True)
     }
     return images, samples, list(lab.left_out.itertuples(index=False, name=None))
@@ -398,7 +399,7 @@ def _draw(found: Sequence[FoundField], cells: pd.DataFrame, store: FieldStore, *
         if not store.lacks(field.path, shown):
             continue
         try:
-            image = read_image(file_of(field.path))
+            image = read_image(file_at(field.path))
         except BadImageError as error:
             say(f"not drawn: {error}")
             continue

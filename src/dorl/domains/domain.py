@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from dorl.domains.sources import FileSource, ImageSource
+from dorl.domains.urls import file_at
 from dorl.errors import BadImageError, InputError
-from dorl.names import file_of
 from dorl.taxonomy import NODES
 from dorl.words import counted
 
@@ -111,7 +111,7 @@ class Domain:
 
     def file(self, i: int) -> Path:
         """The file of image `i`, where its pixels come from files."""
-        return self.root / file_of(self.table["path"].iat[i])
+        return self.root / file_at(self.table["path"].iat[i])
 
     def key(self, i: int) -> str:
         """``"name/path"`` of image `i`, unique among labs of different names."""

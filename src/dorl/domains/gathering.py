@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +11,10 @@ import pandas as pd
 
 from dorl.domains import Domain, parse_lab, read_domain
 from dorl.domains.annotations.reading import ENDINGS
+from dorl.domains.fetching import fetch
 from dorl.domains.images import probe_image
 from dorl.domains.sources import FileSource
+from dorl.domains.urls import is_url, shown
 from dorl.errors import BadImageError, InputError
 from dorl.names import text_of
 from dorl.runtime.progress import say, track
@@ -34,15 +36,22 @@ def place_of(given: str | Path) -> Path:
     return Path(parse_lab(given)[1]) if isinstance(given, str) else given
 
 
+def fetched(given: str | Path, slides: Collection[str] = ()) -> str | Path:
+    """What was given, or what was fetched of its URL, with slides of these endings (`dorl.domains.fetching.fetch`)."""
+    url = parse_lab(given)[1] if isinstance(given, str) else ""
+    return fetch(url, slides=slides) if is_url(url) else given
+
+
 def gather(given: Given, *, full: bool = False) -> Domain:
     """Read images as one lab, each once, in the order given.
 
     Parameters
     ----------
     given : str, Path, Domain, or several str or Path
-        Each an image, a folder (searched below, too) or a manifest, as a path or ``name=path``.
+        Each an image, a folder (searched below, too) or a manifest, as a path, a URL or ``name=path``.
     full : bool
-        Paths as given, with their folders, as for several; those of one folder are relative to it otherwise.
+        Paths as given, with their folders, as for several; those of one folder are relative to it otherwise. What was
+        fetched has URLs.
 
     Returns
     -------
@@ -64,20 +73,22 @@ def gather(given: Given, *, full: bool = False) -> Domain:
     remarks: list[str] = []
     for one in each:
         assert not isinstance(one, Domain)
+        one = fetched(one)
         try:
             lab = read_images(one)
         except InputError as error:
             if not isinstance(error.__cause__, BadImageError) or len(each) == 1:
                 raise
-            left_out.append((text_of(str(one)), error.__cause__.without(place_of(one))))
+            left_out.append((shown(one), error.__cause__.without(place_of(one))))
             continue
         if not isinstance(lab.source, FileSource):
-            raise InputError(f"{one}: is one file of many images; give it alone")
-        above = text_of(lab.root.as_posix()).rstrip("/") + "/"
+            raise InputError(f"{shown(one)}: is one file of many images; give it alone")
+        above = shown(lab.root.as_posix())
+        above += "" if above.endswith("/") else "/"
         above = "" if above == "./" else above
         for i, (path, patient) in enumerate(zip(lab.table["path"], lab.table["patient"], strict=True)):
             seen.setdefault(lab.file(i).resolve(), (above + path, patient))
-        remarks += [f"{text_of(str(one))}: {remark}" if len(each) > 1 else remark for remark in lab.remarks]
+        remarks += [f"{shown(one)}: {remark}" if len(each) > 1 else remark for remark in lab.remarks]
         above = above if len(each) > 1 else ""
         left_out += [(above + path, reason) for path, reason in lab.left_out.itertuples(index=False, name=None)]
     if not seen:
@@ -94,7 +105,7 @@ def read_images(path: str | Path | Domain) -> Domain:
         return path
     if not str(path).strip():
         raise InputError("no path given: give an image, a folder of images or a manifest")
-    path = place_of(path)
+    path = place_of(fetched(path))
     try:
         is_folder = path.is_dir()
         is_file = path.exists() and not is_folder  # or a pipe, which is no image

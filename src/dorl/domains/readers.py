@@ -16,6 +16,7 @@ from dorl.domains.beside import without_masks
 from dorl.domains.bloodmnist import is_bloodmnist, read_bloodmnist
 from dorl.domains.columns import names_images
 from dorl.domains.domain import Domain, is_name
+from dorl.domains.fetching import fetch
 from dorl.domains.formats import READ
 from dorl.domains.layouts import LABELLERS, has_class, labeller, recognise
 from dorl.domains.listing import image_files
@@ -23,6 +24,7 @@ from dorl.domains.manifest import MANIFEST_SUFFIXES, read_manifest
 from dorl.domains.masks import conclude
 from dorl.domains.patients import with_patients
 from dorl.domains.sources import FileSource
+from dorl.domains.urls import is_url
 from dorl.domains.wbcbench import LAYOUT as WBCBENCH
 from dorl.domains.wbcbench import is_wbcbench, read_wbcbench
 from dorl.errors import BadImageError, InputError
@@ -109,7 +111,8 @@ def read_domain(
     ----------
     path : str or Path
         A folder, a CSV or Parquet manifest, a file of annotations (COCO, CVAT, Label Studio, labelme or QuPath), a
-        ``bloodmnist*.npz`` file, or the word ``bloodmnist``.
+        ``bloodmnist*.npz`` file, or the word ``bloodmnist``. Or, as text, the URL of such a folder or
+        file, for example ``s3://bucket/lab``: what lies there is fetched first (`dorl.domains.fetching.fetch`).
     name : str, optional
         By default the folder's name; a manifest's folder's.
     layout : str
@@ -146,7 +149,7 @@ def read_domain(
         return read_bloodmnist(path, name or "bloodmnist")
     if not str(path).strip():
         raise InputError("no path given: give name=path, or a path")
-    path = Path(path)
+    path = fetch(path) if isinstance(path, str) and is_url(path) else Path(path)
     if not _exists(path):
         raise InputError(f"{path}: no such file or folder; give name=path, or a path, of what is there")
     if path.is_file() and path.suffix.lower() in ENDINGS and layout in ("auto", *ANNOTATIONS):

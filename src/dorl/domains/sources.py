@@ -12,9 +12,9 @@ import numpy as np
 
 from dorl.domains.images import probe_image, read_image
 from dorl.domains.masks import USUAL, MaskMeaning, read_mask
+from dorl.domains.urls import file_at
 from dorl.errors import BadImageError
 from dorl.files import digest_of
-from dorl.names import file_of
 
 
 class ImageSource(Protocol):
@@ -40,7 +40,7 @@ class FileSource:
     Parameters
     ----------
     root : Path
-        Paths below it are text (`dorl.names`).
+        Paths below it are text (`dorl.names`); a URL stands for the file that was fetched from there.
     sizes : dict of str to (int, int), optional
         (width, height) of files whose headers have been read already.
     meaning : MaskMeaning
@@ -53,7 +53,7 @@ class FileSource:
 
     def file(self, path: str) -> Path:
         """The file of an image or mask."""
-        return self.root / file_of(path)
+        return self.root / file_at(path)
 
     def size(self, path: str) -> tuple[int, int]:
         if path not in self.sizes:

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from dorl.domains import read_image
+from dorl.domains.urls import file_at
 from dorl.errors import BadImageError
-from dorl.names import file_of
 from dorl.run.countfolder import FieldStore, FoundField
 from dorl.runtime.progress import say
 from dorl.segmentation.overlap import REACH, details, repeated
@@ -68,7 +68,7 @@ class _Details(Sequence[np.ndarray]):
 
         def read(path: str) -> np.ndarray:
             kept = store.details(path)
-            return details(read_image(file_of(path))) if kept is None else kept
+            return details(read_image(file_at(path))) if kept is None else kept
 
         self._read = lru_cache(maxsize=REACH + 2)(read)
 

@@ -12,12 +12,14 @@ from dorl.domains import Domain, read_domain
 from dorl.domains.annotations import ANNOTATIONS, AnnotatedImage, Cell
 from dorl.domains.annotations.reading import annotated_images
 from dorl.domains.annotations.shapes import Pixels
+from dorl.domains.gathering import fetched
 from dorl.domains.images import probe_image
 from dorl.domains.masks import read_values
 from dorl.domains.readers import parse_lab
 from dorl.domains.sources import FileSource
+from dorl.domains.urls import file_at
 from dorl.errors import BadImageError, InputError
-from dorl.names import file_of, find_below, leads_out
+from dorl.names import find_below, leads_out
 from dorl.sheets import read_sheet
 
 #: tables of a folder that `dorl count` or `dorl segment` wrote
@@ -48,6 +50,7 @@ def outlined_images(
     InputError
         If the source can't be read, or nothing in it can be used.
     """
+    source = source if isinstance(source, Domain) else fetched(source)
     place = None if isinstance(source, Domain) else Path(parse_lab(str(source))[1])
     left_out: list[tuple[str, str]] = []
     if place is not None and (place / CELLS).is_file():
@@ -73,7 +76,7 @@ def _counted(folder: Path, root: Path, left_out: list[tuple[str, str]]) -> list[
     of_field = dict(list(cells.groupby("path", sort=False)))
     found = []
     for path, name in zip(fields["path"], fields["mask"], strict=True):
-        file = root / file_of(path)
+        file = root / file_at(path)
         try:
             size = probe_image(file)
             labels = _numbers(folder, name, size)
@@ -99,7 +102,7 @@ def _segmented(folder: Path, root: Path, left_out: list[tuple[str, str]]) -> lis
     _need(folder / CELLS, table, ("path", "mask"))
     found = []
     for path, name in zip(table["path"], table["mask"], strict=True):
-        file = root / file_of(path)
+        file = root / file_at(path)
         try:
             size = probe_image(file)
             mask = _numbers(folder, name, size) > 0

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from dorl.domains.slides import Slide, open_slide
+from dorl.domains.urls import file_at
 from dorl.errors import BadImageError
 from dorl.files import png
-from dorl.names import file_of
 from dorl.run.countfolder import FieldStore
 from dorl.run.slides import FoundSlide
 from dorl.runtime.kept import content_key
@@ -44,7 +44,7 @@ def show_slides(slides: Sequence[FoundSlide], cells: pd.DataFrame, store: FieldS
     written : list of str
         Names of the pictures below the count's folder.
     """
-    names = result_names([Path(file_of(slide.field.path)).resolve().as_posix().lstrip("/") for slide in slides])
+    names = result_names([file_at(slide.field.path).resolve().as_posix().lstrip("/") for slide in slides])
     rows: list[tuple[object, ...]] = []
     written: list[str] = []
     for slide, name in zip(slides, names, strict=True):
@@ -57,7 +57,7 @@ def show_slides(slides: Sequence[FoundSlide], cells: pd.DataFrame, store: FieldS
             f"{kind} {chance:.2f}" if kind else ""
             for kind, chance in zip(own["class"], own["probability"], strict=True)
         ]
-        with open_slide(file_of(slide.field.path)) as opened:
+        with open_slide(file_at(slide.field.path)) as opened:
             for rank, field in enumerate(fields, start=1):
                 place = f"{SUGGESTED}/{Path(name).stem}/{rank:02d}.png"
                 try:

@@ -11,17 +11,19 @@ import numpy as np
 
 from dorl.domains.domain import Domain
 from dorl.domains.formats import SUFFIXES
-from dorl.domains.gathering import place_of
+from dorl.domains.gathering import fetched, place_of
 from dorl.domains.opening import MAX_PIXELS, opened_file_of_any_size, told
 from dorl.domains.slides.slide import Slide
+from dorl.domains.urls import file_at, shown
 from dorl.errors import BadImageError
-from dorl.names import file_of, text_of
 
 #: endings of TIFFs; some are slides, others fields
 TIFFS = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
 #: endings that are slides' alone and are TIFFs inside, and those that only OpenSlide reads
 SCANNED = (".svs", ".ndpi", ".scn", ".bif")
 OTHERS = (".mrxs", ".dcm", ".czi", ".vms", ".vmu", ".svslide")
+#: endings of the parts of slides of several files
+PARTS = (".dat", ".ini", ".opt")
 
 
 def is_slide(path: str | Path) -> bool:
@@ -50,22 +52,23 @@ def slides_among(given: Sequence[str | Path]) -> tuple[list[tuple[str, Path]], l
     Parameters
     ----------
     given : sequence of str or Path
-        Slides, images, folders of either (searched below, too), or manifests; as a path or ``name=path``.
+        Slides, images, folders of either (searched below, too), or manifests; as a path, a URL or ``name=path``.
 
     Returns
     -------
     slides : list of (str, Path)
         Each once: as it is shown, and where it lies.
     rest : list of str or Path
-        What else was given; a folder whose images are all slides isn't among it.
+        What else was given, or where it was fetched to; a folder whose images are all slides isn't among it.
     """
     found: dict[Path, tuple[str, Path]] = {}
     rest: list[str | Path] = []
     for one in given:
+        one = fetched(one, (*SCANNED, *OTHERS, *PARTS))
         path = place_of(one)
         own = slides_below(path) if path.is_dir() else [path] if is_slide(path) else []
         for slide in own:
-            found.setdefault(slide.resolve(), (text_of(slide.as_posix()), slide))
+            found.setdefault(slide.resolve(), (shown(slide.as_posix()), slide))
         if not own or (path.is_dir() and _holds_others(path, own)):
             rest.append(one)
     return list(found.values()), rest
@@ -111,7 +114,7 @@ def without_slides(lab: Domain, slides: Sequence[Path]) -> Domain:
     """A lab without slides and their parts, among its images and among what is left out."""
 
     def others(paths: Iterable[str]) -> np.ndarray:
-        return np.array([not _is_part(lab.root / file_of(path), slides) for path in paths], bool)
+        return np.array([not _is_part(lab.root / file_at(path), slides) for path in paths], bool)
 
     if not slides:
         return lab
