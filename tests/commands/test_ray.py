@@ -15,6 +15,7 @@ import pytest
 from dorl.commands.count import count
 from dorl.commands.embed import embed
 from dorl.commands.predict import predict
+from web_server import serving
 
 pytestmark = [pytest.mark.slow, pytest.mark.posix]
 
@@ -85,3 +86,22 @@ def test_what_a_cluster_counts_is_the_count_of_one_process(
     out = tmp_path / "out"
     killed_once(out / "shards", lambda: count([smear], out=out, run=fitted, ray=ray_cluster))
     assert files(out) == files(tmp_path / "alone")
+
+
+def test_a_cluster_reads_urls(
+    ray_cluster: str, labs: list[str], smear: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("aiohttp", reason="the Python package aiohttp (dorl[remote]) is not installed")
+    monkeypatch.setenv("DORL_CACHE", str(tmp_path / "cache"))
+    name, manifest = labs[0].split("=")
+    with serving(Path(manifest).parents[1]) as (address, asked):
+        url = f"{name}={address}/{'/'.join(Path(manifest).parts[-2:])}"
+        embed([url], out=tmp_path / "alone")
+        fetched = len(asked)
+        embed([url], out=tmp_path / "embedded", ray=ray_cluster)
+        assert len(asked) == fetched  # workers have the command's cache
+    assert files(tmp_path / "embedded") == files(tmp_path / "alone")
+    with serving(smear) as (address, _):
+        count([f"{address}/again"], out=tmp_path / "here")
+        count([f"{address}/again"], out=tmp_path / "counted", ray=ray_cluster)
+    assert files(tmp_path / "counted") == files(tmp_path / "here")

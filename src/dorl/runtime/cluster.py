@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +20,8 @@ T = TypeVar("T")
 CORES = 4
 #: an actor that died is started again so often, and what it was doing is done again
 RESTARTS = 3
+#: variables that actors take over from this process
+HANDED_ON = ("DORL_CACHE", "DORL_WEIGHTS")
 #: fewest parts that work is divided into, where it can be, and inputs of a part at most
 PARTS, INPUTS = 16, 512
 
@@ -77,7 +79,8 @@ def over_cluster(
 def _work(ray: Any, make: Callable[[], Callable[[T], object]], parts: Sequence[T], what: str) -> None:
     count, options = _actors([node["Resources"] for node in ray.nodes() if node["Alive"]])
     remote = ray.remote(**options)(_Actor)
-    actors = [remote.remote(make, Path.cwd().as_posix()) for _ in range(min(count, len(parts)))]
+    variables = {name: os.environ[name] for name in HANDED_ON if name in os.environ}
+    actors = [remote.remote(make, Path.cwd().as_posix(), variables) for _ in range(min(count, len(parts)))]
     # an actor that waits for its place, or starts, holds no part
     waiting: dict[Any, tuple[Any, T | None]] = {actor.ready.remote(): (actor, None) for actor in actors}
     left = list(reversed(parts))
@@ -124,7 +127,8 @@ def _actors(machines: Sequence[dict[str, float]]) -> tuple[int, dict[str, Any]]:
 class _Actor:
     """What does parts, on one of the cluster's machines; it makes what it needs when it is first asked."""
 
-    def __init__(self, make: Callable[[], Callable[[Any], object]], folder: str) -> None:
+    def __init__(self, make: Callable[[], Callable[[Any], object]], folder: str, variables: Mapping[str, str]) -> None:
+        os.environ.update(variables)
         self._make, self._folder = make, folder
         self._do: Callable[[Any], object] | None = None
 
