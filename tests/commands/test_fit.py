@@ -131,8 +131,9 @@ def test_the_published_method_has_the_papers_classifiers_alone(published: Path) 
 
 
 def test_a_run_of_some_classes_without_restained_views_takes_the_bundled_autoencoder_as_it_is(
-    labs: list[str], tmp_path: Path
+    labs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("dorl.reporting.figures.latent.MIN_UMAP_CELLS", 31)  # compiled for `fitted`, in one process
     settings = {"views": False, "classes": ["granulocyte", "monocyte"], "iterations": 0, "folds": 2}
     model = fit(labs[:1], out=tmp_path / "run", **settings)
     config = read_config(tmp_path / "run")

@@ -16,6 +16,15 @@ from dorl.run.folder import read_config
 from dorl.run.model import DoRL
 
 
+@pytest.fixture(scope="module")
+def twelve(rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twelve cells of a rendered lab, of every class, where no more are needed; don't change it."""
+    folder = tmp_path_factory.mktemp("twelve")
+    for path in sorted((rendered / "dune" / "images").iterdir())[:12]:
+        shutil.copy(path, folder)
+    return folder
+
+
 def test_predict_is_the_most_probable_class(fitted: Path, rendered: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "predictions.csv"
     done = predict(fitted, rendered / "dune" / "images", out=out)
@@ -33,9 +42,9 @@ def test_predict_is_the_most_probable_class(fitted: Path, rendered: Path, tmp_pa
 
 
 def test_predict_says_how_many_are_likely_to_be_right(
-    fitted: Path, rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fitted: Path, twelve: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = predict(fitted, rendered / "dune" / "images", out=tmp_path / "predictions.csv")
+    done = predict(fitted, twelve, out=tmp_path / "predictions.csv")
     assert done.accuracy is not None
     share, low, high = done.accuracy
     assert 0 <= low <= share <= high <= 1
@@ -44,7 +53,7 @@ def test_predict_says_how_many_are_likely_to_be_right(
     shutil.copytree(fitted, run)
     for file in (run / "classifiers").glob("*.json"):
         file.unlink()  # as a run of few labels
-    assert predict(run, rendered / "dune" / "images", out=tmp_path / "again.csv").accuracy is None
+    assert predict(run, twelve, out=tmp_path / "again.csv").accuracy is None
     assert "are right" not in capsys.readouterr().err
     tables = [pd.read_csv(tmp_path / f"{name}.csv") for name in ("predictions", "again")]
     assert tables[0]["class"].tolist() == tables[1]["class"].tolist()
@@ -52,15 +61,15 @@ def test_predict_says_how_many_are_likely_to_be_right(
 
 
 def test_pictures_without_a_cell_have_no_class_and_do_not_count(
-    fitted: Path, rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    fitted: Path, twelve: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "images"
-    shutil.copytree(rendered / "dune" / "images", folder)
+    shutil.copytree(twelve, folder)
     alone = predict(fitted, folder, out=tmp_path / "alone.csv")
     for name, grey in (("black", 0), ("grey", 128), ("white", 255)):
         Image.new("RGB", (200, 200), (grey, grey, grey)).save(folder / f"{name}.png")
     done = predict(fitted, folder, out=tmp_path / "all.csv")
-    assert (done.images, done.without_cell) == (33, 3)
+    assert (done.images, done.without_cell) == (15, 3)
     assert done.accuracy == alone.accuracy
     table = pd.read_csv(tmp_path / "all.csv").set_index("path")
     empty = table.loc[["black.png", "grey.png", "white.png"]]
@@ -70,7 +79,7 @@ def test_pictures_without_a_cell_have_no_class_and_do_not_count(
     cells = table[table["found"]]
     cells = cells.reset_index().astype({"unlike": bool})  # beside rows without a word it isn't read as such
     pd.testing.assert_frame_equal(cells, pd.read_csv(tmp_path / "alone.csv"))
-    assert "30 images classified, 3 without a cell that could be made out" in capsys.readouterr().err
+    assert "12 images classified, 3 without a cell that could be made out" in capsys.readouterr().err
     for path in folder.glob("[!bgw]*.png"):
         path.unlink()
     assert predict(fitted, folder, out=tmp_path / "none.csv").accuracy is None
@@ -149,16 +158,15 @@ def test_folders_are_searched_whatever_they_say_of_classes(rendered: Path, tmp_p
 
 
 def test_a_folder_of_another_lab_is_adapted_to_and_one_image_is_not(
-    fitted: Path, rendered: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    fitted: Path, twelve: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("dorl.classification.views.MIN_ADAPTED_CELLS", 20)
+    monkeypatch.setattr("dorl.classification.views.MIN_ADAPTED_CELLS", 12)
     monkeypatch.setattr("dorl.classification.unlike.Unlike.of_another_lab", lambda self, X: True)
-    images = rendered / "dune" / "images"
-    adapted = predict(fitted, images, out=tmp_path / "adapted.csv")
+    adapted = predict(fitted, twelve, out=tmp_path / "adapted.csv")
     assert adapted.adapted
     assert "look unlike those learnt from" in capsys.readouterr().err
-    as_it_was = predict(fitted, images, out=tmp_path / "plain.csv", adapt=False)
-    one = predict(fitted, next(images.iterdir()), out=tmp_path / "one.csv")
+    as_it_was = predict(fitted, twelve, out=tmp_path / "plain.csv", adapt=False)
+    one = predict(fitted, next(twelve.iterdir()), out=tmp_path / "one.csv")
     assert not as_it_was.adapted
     assert not one.adapted
     assert "look unlike" not in capsys.readouterr().err
@@ -170,28 +178,29 @@ def test_a_folder_of_another_lab_is_adapted_to_and_one_image_is_not(
 
 
 def test_one_of_the_papers_classifiers_predicts_where_it_is_asked_for(
-    fitted: Path, rendered: Path, tmp_path: Path
+    fitted: Path, twelve: Path, tmp_path: Path
 ) -> None:
-    done = predict(fitted, rendered / "dune" / "images", out=tmp_path / "lr.csv", classifier="LR", expect="none")
-    assert (done.images, done.adapted) == (30, False)
+    done = predict(fitted, twelve, out=tmp_path / "lr.csv", classifier="LR", expect="none")
+    assert (done.images, done.adapted) == (12, False)
     model = DoRL.load(fitted, classifier="LR")
-    images = sorted((rendered / "dune" / "images").iterdir())[:3]
+    images = sorted(twelve.iterdir())[:3]
     said = pd.read_csv(tmp_path / "lr.csv").set_index("path")
     assert said.loc[[image.name for image in images], "class"].tolist() == model.predict(images).tolist()
 
 
 def test_the_mix_that_a_run_was_fitted_with_is_expected_unless_another_is_given(
-    run: Path, rendered: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, twelve: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    images, config = rendered / "dune" / "images", read_config(run)
+    monkeypatch.setattr("dorl.run.model.MIN_MIX_CELLS", 12)
+    config = read_config(run)
     assert (config.classifiers.expect, config.classifiers.shares) == ("blood", {})
-    assert predict(run, images, out=tmp_path / "blood.csv").mix
+    assert predict(run, twelve, out=tmp_path / "blood.csv").mix
     assert "expected as blood" in capsys.readouterr().err
     own = config.classifiers.model_copy(update={"expect": "gone.csv", "shares": {"monocyte": 1.0}})
     (run / "config.toml").write_text(config.model_copy(update={"classifiers": own}).to_toml())
-    mix = predict(run, images, out=tmp_path / "own.csv").mix
+    mix = predict(run, twelve, out=tmp_path / "own.csv").mix
     assert "expected as gone.csv" in capsys.readouterr().err
-    blood = predict(run, images, out=tmp_path / "given.csv", expect="blood").mix
+    blood = predict(run, twelve, out=tmp_path / "given.csv", expect="blood").mix
     assert mix["monocyte"] > blood["monocyte"]
 
 
@@ -246,59 +255,3 @@ def test_a_class_is_given_as_finely_as_is_sure(fitted: Path, rendered: Path, tmp
     assert (table["probability"] > 0.999).all()
     with pytest.raises(InputError, match=r"--sure 1\.5: give a probability"):
         predict(fitted, images, out=tmp_path / "no.csv", sure=1.5)
-
-
-@pytest.fixture
-def many(rendered: Path, tmp_path: Path) -> Path:
-    """Seventy images of two labs, one of them damaged: three batches, the last one short."""
-    folder = tmp_path / "many"
-    folder.mkdir()
-    for name in ("dune", "harbour"):
-        for path in (rendered / name / "images").iterdir():
-            shutil.copy(path, folder / f"{name}-{path.name}")
-    for number, path in enumerate(sorted((rendered / "dune" / "images").iterdir())[:10]):
-        shutil.copy(path, folder / f"again-{number}.png")
-    (folder / "again-3.png").write_bytes((folder / "again-3.png").read_bytes()[:2000])
-    return folder
-
-
-def test_shards_joined_are_the_table_of_one_process(
-    fitted: Path, many: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    alone, out = tmp_path / "alone.csv", tmp_path / "parts" / "out.csv"
-    whole = predict(fitted, many, out=alone, sure=0.5)
-    parts = [predict(fitted, many, out=out, shard=f"{number}/4") for number in (3, 1, 4, 2)]
-    assert [part.images for part in parts] == [6, 31, 0, 32]
-    assert not out.exists()
-    predict(fitted, many, out=out, shard="1/4")
-    assert "shard 1/4 is done already" in capsys.readouterr().err
-    joined = predict(fitted, many, out=out, sure=0.5, join=4)
-    assert out.read_bytes() == alone.read_bytes()
-    made = [path.with_name(f"{path.name}.json").read_text(encoding="utf-8") for path in (alone, out)]
-    assert made[1] == made[0].replace("alone.csv", "out.csv")
-    assert joined == whole
-    assert [path.name for path in out.parent.iterdir()] == ["out.csv", "out.csv.json"]
-    assert "left out: again-3.png: damaged" in capsys.readouterr().err
-
-
-def test_shards_that_do_not_fit_are_refused(fitted: Path, many: Path, run: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out.csv"
-    with pytest.raises(InputError, match="shards 1/2, 2/2 are not done"):
-        predict(fitted, many, out=out, join=2)
-    predict(fitted, many, out=out, shard="1/2")
-    with pytest.raises(InputError, match="shard 2/2 is not done"):
-        predict(fitted, many, out=out, join=2)
-    predict(fitted, many, out=out, shard="2/2")
-    with pytest.raises(InputError, match=r"shard 1/2 is of other work \(images\)"):
-        predict(fitted, many.parent / "many" / "again-1.png", out=out, join=2)
-    text = (run / "config.toml").read_text(encoding="utf-8")
-    (run / "config.toml").write_text(text.replace("size = true", "size = false"), encoding="utf-8")
-    with pytest.raises(InputError, match=r"shard 1/2 is of other work \(run\)"):
-        predict(run, many, out=out, join=2)
-    shutil.copy(many / "again-1.png", many / "again-2.png")
-    with pytest.raises(InputError, match=r"again-2\.png has changed since shard 1/2 was done; .* --shard 1/2 again"):
-        predict(fitted, many, out=out, join=2)
-    predict(fitted, many, out=out, shard="1/2")
-    assert predict(fitted, many, out=out, join=2).images == 69
-    with pytest.raises(InputError, match="shards lie beside the table"):
-        predict(fitted, many, out="/dev/stdout", shard="1/2")

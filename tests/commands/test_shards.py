@@ -1,4 +1,4 @@
-"""`embed` and `count` in shards, each of which any machine may do; `test_predict.py` has those of `predict`."""
+"""`embed` and `count` in shards, each of which any machine may do; `test_predict_shards.py` has those of `predict`."""
 
 from __future__ import annotations
 

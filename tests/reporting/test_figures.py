@@ -90,6 +90,19 @@ def test_umap_parts_two_clouds_the_same_way_each_time():
     assert between > 2 * max(placed[:30].std(axis=0).max(), placed[30:].std(axis=0).max())
 
 
+def test_umap_leaves_torch_the_threads_that_it_had(monkeypatch, one_thread):
+    import torch
+    from umap import UMAP
+
+    def fitting(reducer, X):
+        torch.set_num_threads(3)  # as numba does, once in a process
+        return X[:, :2]
+
+    monkeypatch.setattr(UMAP, "fit_transform", fitting)
+    assert embed_2d(RNG.normal(size=(12, 4))).shape == (12, 2)
+    assert torch.get_num_threads() == 1
+
+
 @pytest.mark.slow
 def test_of_very_many_cells_most_lie_among_their_nearest(monkeypatch):
     monkeypatch.setattr("dorl.reporting.figures.latent.LEARNT_FROM", 40)

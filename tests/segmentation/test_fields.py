@@ -82,7 +82,7 @@ def test_a_cell_that_the_edge_cuts_is_found_and_says_so(tiny: Segmenter) -> None
     assert [cell.touches_border for cell in cells] == [True, False]
 
 
-@pytest.mark.parametrize("shape", [(300, 400), (8, 8), (9, 300)])
+@pytest.mark.parametrize("shape", [(150, 200), (8, 8), (9, 300)])
 def test_an_empty_field_has_no_cells_and_noise_breaks_nothing(tiny: Segmenter, shape: tuple[int, int]) -> None:
     assert find_cells(tiny, np.full((*shape, 3), 230, np.uint8)) == []
     noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)

@@ -23,15 +23,17 @@ def slide(slides: Path) -> Iterator[Slide]:
         yield opened
 
 
-def mapped(slide: Slide) -> SlideMap:
+def mapped(slide: Slide) -> tuple[SlideMap, int]:
+    """The map, and of how many chunks it was put together."""
     overview = overview_of(slide)
     chunks = chunks_of(slide, overview, UNIT)
-    return map_of(slide, UNIT, [(chunk, look(slide, chunk, overview.light, UNIT)) for chunk in chunks])
+    looks = [(chunk, look(slide, chunk, overview.light, UNIT)) for chunk in chunks]
+    return map_of(slide, UNIT, looks), len(chunks)
 
 
 @pytest.fixture(scope="module")
 def whole(slide: Slide) -> SlideMap:
-    return mapped(slide)
+    return mapped(slide)[0]
 
 
 def of_patches(map_: SlideMap, layout: np.ndarray, kinds: np.ndarray) -> np.ndarray:
@@ -66,15 +68,16 @@ def test_a_candidate_lies_in_every_white_cell(whole: SlideMap, slides: Path) -> 
 
 def test_chunks_of_another_size_show_the_same(whole: SlideMap, slide: Slide, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slidemap, "CHUNK", 200)
-    other = mapped(slide)
-    assert len(chunks_of(slide, overview_of(slide), UNIT)) > 4
+    other, chunks = mapped(slide)
+    assert chunks > 4
     assert np.abs(other.covered - whole.covered).max() < 0.02
     assert np.abs(other.depth - whole.depth).max() < 0.02
 
 
 def test_glass_is_not_looked_through(slide: Slide, monkeypatch: pytest.MonkeyPatch) -> None:
+    overview = overview_of(slide)
     monkeypatch.setattr(slidemap, "CHUNK", 100)
-    chunks = chunks_of(slide, overview_of(slide), UNIT)
+    chunks = chunks_of(slide, overview, UNIT)
     looked = sum(chunk.rows * chunk.columns for chunk in chunks)
     assert 0.2 < looked / np.prod(blocks_of(slide, UNIT)) < 0.8
 

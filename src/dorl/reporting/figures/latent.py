@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import pairwise_distances
+from threadpoolctl import threadpool_limits
 
 from dorl.reporting.figures.style import new_figure, style, write
 from dorl.reporting.palette import styles
@@ -54,7 +55,8 @@ def embed_2d(X: ArrayLike, seed: int = 0) -> NDArray[np.float32]:
     chosen = np.arange(len(X))
     if len(X) > LEARNT_FROM:
         chosen = np.sort(np.random.default_rng(seed).choice(len(X), LEARNT_FROM, replace=False))
-    with warnings.catch_warnings():
+    # numba, which it is compiled by, sets OpenMP to a thread a core, and torch with it: each is put back to what it was
+    with threadpool_limits(), warnings.catch_warnings():
         # it remarks that a seed means one thread, and that small data have few neighbours
         warnings.simplefilter("ignore", UserWarning)
         reducer = UMAP(n_components=2, n_neighbors=min(15, len(chosen) - 1), random_state=seed, n_jobs=1)
