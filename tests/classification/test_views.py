@@ -80,11 +80,44 @@ def test_it_adapts_to_another_lab_and_not_to_its_own() -> None:
     own, _ = cells(seed=4)
     other, truth = cells(seed=5, shift=2.5)
     assert model.suited(own, another_lab=False) is model
-    assert model.suited(other[::20], another_lab=True) is model  # too few
+    assert not model.suited(other[::20], another_lab=True).adapted_  # too few
+    assert not model.suited(other, another_lab=True, adapt=False).adapted_
     adapted = model.suited(other, another_lab=True)
-    assert adapted is not model
+    assert adapted.adapted_
     before, after = ((m.predict(other) == truth).mean() for m in (model, adapted))
     assert after > before + 0.03
+
+
+def with_s(X: np.ndarray) -> np.ndarray:
+    """Cells with s before their description: the three numbers that tell classes."""
+    return np.concatenate([X[..., :3], X], -1)
+
+
+def test_another_labs_cells_are_told_by_s_most_and_its_own_by_the_description() -> None:
+    X, y = cells()
+    model = ViewsClassifier(shared=3).fit(with_s(X), y)
+    new, truth = cells(seed=1)
+    hidden, misled = with_s(new), with_s(new)
+    hidden[..., :3] = 0
+    misled[..., 3:] = with_s(new[::-1])[..., 3:]  # of the other classes' cells
+    assert (model.predict(hidden) == truth).mean() > 0.95
+    assert (model.predict(misled) == truth).mean() < 0.5
+    elsewhere = model.suited(misled[:20], another_lab=True)
+    assert (elsewhere.predict(misled) == truth).mean() > 0.9
+    assert elsewhere.predict_proba(misled).sum(1) == pytest.approx(1)
+    back = elsewhere.suited(hidden, another_lab=False)
+    assert (back.predict_proba(hidden) == model.predict_proba(hidden)).all()
+
+
+def test_s_is_told_where_it_does_not_part_classes_by_a_plane() -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat(["ring", "middle"], 200)
+    angle, far = rng.uniform(0, 2 * np.pi, 400), np.where(y == "ring", 3, 0.5) + 0.2 * rng.normal(size=400)
+    s = np.stack([far * np.cos(angle), far * np.sin(angle)], -1)[:, None].repeat(2, 1)
+    X = np.concatenate([s, rng.normal(size=(400, 2, 4))], -1).astype(np.float32)
+    model = ViewsClassifier(shared=2).fit(X, y)
+    assert (model.elsewhere().predict(X) == y).mean() > 0.97
+    assert (model.predict(X) == y).mean() < 0.7
 
 
 def test_agreement_with_its_adapted_self_tells_how_many_it_has_right() -> None:
@@ -179,6 +212,9 @@ def test_a_rare_class_is_learnt_where_cells_must_be_left_out(monkeypatch: pytest
 def test_it_is_saved_and_calibrated_as_the_others(tmp_path: Path) -> None:
     X, y = cells(seed=9)
     model = make_classifier(VIEWS, 3).fit(X, y)
+    views = make_classifier(VIEWS, 3, shared=3).fit(with_s(X), y)[-1].elsewhere()
+    save_classifier(make_pipeline(views), tmp_path / "views.skops")
+    assert (load_classifier(tmp_path / "views.skops").predict_proba(with_s(X)) == views.predict_proba(with_s(X))).all()
     for kept in (model, make_pipeline(model[-1].adapted(X))):
         save_classifier(kept, tmp_path / "views.skops")
         assert (load_classifier(tmp_path / "views.skops").predict_proba(X) == kept.predict_proba(X)).all()

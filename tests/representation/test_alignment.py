@@ -105,15 +105,20 @@ def test_the_order_of_labs_and_the_draw_are_no_matter() -> None:
     assert not np.allclose(first.basis, align([source, plain_alone(other)], plain=PLAIN, seed=4).basis)
 
 
-def test_the_largest_lab_comes_first_be_it_here_or_learnt_before() -> None:
-    first, small = lab(0, 200)[0], lab(1, 120, shift=1.0)[0]
+def test_what_was_learnt_before_comes_first_and_beside_it_a_lab_as_large() -> None:
+    (first, _), (small, _), (large, classes) = lab(0, 200), lab(1, 120), lab(2, 240)
+    far, truth = lab(3, 200, shift=1.0)
     before = align([first], plain=PLAIN)
     assert before.views == first.shape[0] * VIEWS
     gone_on = align([small], plain=PLAIN, before=before)
-    np.testing.assert_array_equal(gone_on.means, before.means)
-    anew = align([small, lab(2, 240)[0]], plain=PLAIN, before=before)
-    assert anew.views == 240 * VIEWS
-    np.testing.assert_array_equal(anew.means, align([small, lab(2, 240)[0]], plain=PLAIN).means)
+    assert np.allclose(gone_on.basis, before.with_labs([small], plain=PLAIN).basis)
+    labs = [large, plain_alone(far)]
+    both = align(labs, plain=PLAIN, before=before)
+    np.testing.assert_array_equal(both.means, before.means)
+    alone = align(labs, plain=PLAIN), before.with_labs(labs, plain=PLAIN)
+    assert not any(np.allclose(both.basis, one.basis) for one in alone)
+    learnt = LogisticRegression().fit(shared(both, large), classes)
+    assert (learnt.predict(shared(both, far)) == truth).mean() > 0.93
 
 
 def test_what_an_earlier_version_learnt_of_fewer_partings_is_gone_on_from(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ class Told:
 
     classes_ = ("monocyte", "basophil")
     calibration = unlike = mix = None
-    classifier = "as learnt"
+    adapted = False
 
     def __init__(self) -> None:
         self.adapted_to: list[float] = []
@@ -31,7 +31,7 @@ class Told:
     def suited_and_asked(self, inputs: np.ndarray, **options: Any) -> tuple[Told, np.ndarray, None]:
         self.adapted_to = inputs[:, 0].tolist()
         other = copy(self)
-        other.classifier = "adapted" if options["adapt"] else self.classifier
+        other.adapted = options["adapt"]
         return other, other.probabilities(inputs), None
 
     def probabilities(self, inputs: np.ndarray) -> np.ndarray:

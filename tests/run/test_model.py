@@ -54,7 +54,7 @@ def test_whether_cells_are_another_labs_is_decided_once_and_handed_on(
     inputs = model.inputs([lab.load(i) for i in range(30)])[0]
     suited = model.suited(inputs, expect="blood")
     assert asked == [30]
-    assert (suited.classifier is not model.classifier) == another_lab
+    assert suited.adapted == another_lab
     assert suited.another_lab == another_lab
     assert set(told) == {another_lab}
     assert suited.each_unlike != another_lab  # thirty cells are too few to learn what is usual there

@@ -131,7 +131,7 @@ def across(
             for name, (cells, truth) in tested.items():
                 asked = with_s(cells[np.isin(truth, CLASSES)])
                 right = truth[np.isin(truth, CLASSES)].astype(str)
-                model = default.adapted(asked) if how == "adapted" else default
+                model = default.suited(asked, another_lab=True, adapt=how == "adapted")
                 s = asked[:, : VIEWS.plain, :WIDTH]
                 told = plain.predict_proba(s.reshape(-1, WIDTH)).reshape(len(s), VIEWS.plain, -1).mean(1)
                 for who, classes in (("default", model.predict(asked)), ("LR on s", plain.classes_[told.argmax(1)])):

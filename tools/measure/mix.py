@@ -138,9 +138,7 @@ class Model:
         """Of cells (N, V, F); as `DoRL.suited` does, each part on or off."""
         expected = None if expect == "none" else Expected(self.source, shares_of(expect, self.classes, self.source))
         another = self.unlike.of_another_lab(compared(X))
-        model = (
-            self.classifier.suited(X, expected if pseudo else None, another_lab=another) if adapt else self.classifier
-        )
+        model = self.classifier.suited(X, expected if pseudo else None, another_lab=another, adapt=adapt)
         said = self.calibration.apply(model.predict_proba(X))
         if expected is None:
             return said

@@ -160,6 +160,7 @@ def expected_accuracy(
     """
     if not hasattr(model, "agreement"):
         return calibration.estimate(calibration.apply(model.predict_proba(X)).max(1))
+    model = model.elsewhere(another_lab)
     probabilities = calibration.apply(model.predict_proba(X))
     if not model.adapted_:
         return calibration.estimate(probabilities.max(1), agreement=model.agreement(X, another_lab=another_lab))

@@ -296,8 +296,8 @@ def cross_lab(
         train, name, fold = job
         learn, held_out = splits[train][fold]
         model = _fit(name, seed, data[train].X[learn], data[train].y[learn], shared)
-        adapts = adapt and isinstance(model[-1], ViewsClassifier)
-        compared = partial(described, plain=model[-1].plain, skip=shared, sized=sized) if adapts else None
+        over_views = isinstance(model[-1], ViewsClassifier)
+        compared = partial(described, plain=model[-1].plain, skip=shared, sized=sized) if over_views and adapt else None
         known = None if compared is None else _unlike(data[train], learn, compared(data[train].X[learn]), seed)
         said = {}
         for test in (test for test in tests if (train, test) in comparisons):
@@ -305,9 +305,9 @@ def cross_lab(
             asked = data[test].X if len(rows) == len(data[test].y) else data[test].X[rows]
             # all of the lab's cells, labelled or not, may be adapted to
             chosen = model
-            if compared is not None and test != train:
-                another = known is not None and known.of_another_lab(compared(labs[test].X))
-                chosen = model[-1].suited(labs[test].X, another_lab=another)
+            if over_views and test != train:  # which lab that is, is known in "unseen", too
+                another = known.of_another_lab(compared(labs[test].X)) if known and compared else not adapt
+                chosen = model[-1].suited(labs[test].X, another_lab=another, adapt=adapt)
             sure = chosen.predict_proba(asked) if name in explain else None
             said[test] = chosen.predict(asked).astype(object), sure, list(chosen.classes_)
         return said

@@ -10,9 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.distance import pdist
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from dorl.classification.folds import drawn_rows
@@ -25,15 +28,20 @@ from dorl.taxonomy import UNCOMMON
 MIN_ADAPTED_CELLS = 100
 #: views that the space of clusters is learnt from, and cells that are adapted to, at most
 CLUSTERED, ADAPTED = 9_000, 3_000
+#: weight of what is said of s about another lab's cells, 0-1; the description has the rest
+SHARED = 2 / 3
+#: landmarks of the kernel on s; and of so many views, drawn at random, the median distance sets its width
+LANDMARKS, MEASURED = 200, 1_000
 
 
 class ViewsClassifier(ClassifierMixin, BaseEstimator):
     """Logistic regressions that learn from every view of a cell, classify by the plain ones, and adapt.
 
-    One learns the feature s, what labs share. The other learns the description that s is made of. It does so in the
-    space in which all classes have the same round spread, so that few iterations are enough and the penalty treats all
-    directions alike. What they say is averaged. Beside them it keeps the sums that linear discriminant analysis is made
-    of: `adapted` adds another lab's cells to them, without the cells it was fitted to.
+    One learns the description that s is made of, which tells most within the labs learnt. It does so in the space in
+    which all classes have the same round spread, so that few iterations are enough and the penalty treats all
+    directions alike. The other learns the feature s, what labs share, through a Gaussian kernel; `elsewhere` heeds it
+    most, for another lab's cells. Beside them it keeps the sums that linear discriminant analysis is made of: `adapted`
+    adds another lab's cells to them, without the cells it was fitted to.
 
     Parameters
     ----------
@@ -53,8 +61,10 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
     classes_ : array of str, shape (C,)
     coef_, intercept_ : float arrays of shape (C, F) and (C,)
         Of the logistic regression on the description.
-    shared_coef_, shared_intercept_ : float arrays of shape (C, shared) and (C,)
-        Of that on s, where there is one.
+    shared_ : sklearn.pipeline.Pipeline or None
+        A kernel's map and a logistic regression, of s; None where nothing is s.
+    elsewhere_ : bool
+        Whether it is asked about another lab's cells.
     counts_, means_, scatter_ : float arrays of shape (C,), (C, F) and (F, F)
         `dorl.representation.discriminant.Moments` of the descriptions.
     space_ : float array of shape (F, K)
@@ -78,7 +88,8 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         self.shared = shared
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__({"shared": 0, "space_": None, **state})  # those of dorl 0.1 had neither
+        # those of dorl 0.1 had none of these
+        super().__setstate__({"shared": 0, "space_": None, "shared_": None, "elsewhere_": False, **state})
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> ViewsClassifier:
         """Learn cells.
@@ -97,7 +108,7 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         weight = np.ones(len(cells)) if sample_weight is None else np.asarray(sample_weight, np.float64)
         self._keep(Moments.of(cells, index, len(self.classes_), weight, skip=self.shared))
         self.space_ = self._space(cells)
-        self.adapted_ = False
+        self.adapted_ = self.elsewhere_ = False
         middle, scale, within = self._moments().spread(self.shrinkage)
         # rows times this have the identity as their covariance within classes
         whiten = whitening(within, scale)
@@ -111,12 +122,25 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
             learnt[0][part, self.shared :] = (rows[:, self.shared :] - middle) @ whiten
             learnt[1][part], learnt[2][part] = of, weighs
         rows, of, weighs = (array[:count] for array in learnt)
-        if self.shared:
-            self.shared_coef_, self.shared_intercept_ = _regression(rows[:, : self.shared], of, weighs, C=1.0)
-        weights, offsets = _regression(rows[:, self.shared :], of, weighs, C=self.C)
+        s, described = np.split(rows, [self.shared], axis=1)
+        self.shared_ = _kernel_regression(s, of, weighs, self.random_state) if self.shared else None
+        weights, offsets = _regression(described, of, weighs, C=self.C)
         self.coef_ = weights @ whiten.T
         self.intercept_ = offsets - self.coef_ @ middle
         return self
+
+    def elsewhere(self, another_lab: bool = True) -> ViewsClassifier:
+        """The same, asked about another lab's cells, or about cells of the labs learnt.
+
+        Of the labs learnt the description alone tells most. Of another lab's cells, what it tells beyond s misleads: s
+        weighs `SHARED`.
+        """
+        check_is_fitted(self, "coef_")
+        if self.elsewhere_ == another_lab:
+            return self
+        other = copy(self)
+        other.elsewhere_ = another_lab
+        return other
 
     def adapted(
         self,
@@ -186,20 +210,24 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
         other.adapted_ = True
         return other
 
-    def suited(self, X: ArrayLike, expected: Expected | None = None, *, another_lab: bool) -> ViewsClassifier:
-        """`adapted` to `MIN_ADAPTED_CELLS` cells or more that are another lab's; itself otherwise.
+    def suited(
+        self, X: ArrayLike, expected: Expected | None = None, *, another_lab: bool, adapt: bool = True
+    ) -> ViewsClassifier:
+        """The same for some cells: `elsewhere` where they are another lab's, and `adapted` to them.
 
+        It adapts to `MIN_ADAPTED_CELLS` or more, and not at all without `adapt`.
         `another_lab` is what `dorl.classification.unlike.Unlike.of_another_lab` says of these cells.
         """
-        if not another_lab or len(sliceable(X)) < MIN_ADAPTED_CELLS:
-            return self
-        return self.adapted(X, expected=expected)
+        other = self.elsewhere(another_lab)
+        if not (adapt and another_lab) or len(sliceable(X)) < MIN_ADAPTED_CELLS:
+            return other
+        return other.adapted(X, expected=expected)
 
     def agreement(self, X: ArrayLike, *, another_lab: bool) -> float | None:
-        """Share of cells, 0-1, to which it and what `suited` gives give one class; None where that is itself."""
-        if self.adapted_ or (other := self.suited(X, another_lab=another_lab)) is self:
+        """Share of cells, 0-1, that keep their class where it adapts to them; None where it has, or wouldn't."""
+        if self.adapted_ or not (other := self.suited(X, another_lab=another_lab)).adapted_:
             return None
-        return float((self.predict(X) == other.predict(X)).mean())
+        return float((self.elsewhere(another_lab).predict(X) == other.predict(X)).mean())
 
     def predict_proba(self, X: ArrayLike) -> NDArray[np.float64]:
         """Probabilities of the classes, the mean over the plain views.
@@ -254,12 +282,33 @@ class ViewsClassifier(ClassifierMixin, BaseEstimator):
 
     def _first(self, rows: Array) -> Array:
         described = told(rows[..., self.shared :], self.coef_, self.intercept_)
-        if not self.shared:
+        if self.shared_ is None or not self.elsewhere_:
             return described
-        return (told(rows[..., : self.shared], self.shared_coef_, self.shared_intercept_) + described) / 2
+        by_s = self.shared_.predict_proba(rows[..., : self.shared].reshape(-1, self.shared))
+        return np.asarray(SHARED * by_s.reshape(described.shape) + (1 - SHARED) * described)
 
     def _analysed(self, rows: Array) -> Array:
         return told(rows[..., self.shared :], self.adapted_coef_, self.adapted_intercept_)
+
+
+def _kernel_regression(
+    rows: NDArray[np.float32], index: NDArray[np.intp], weight: NDArray[np.float64], seed: int
+) -> Pipeline:
+    """A logistic regression of rows (n, F) through a Gaussian kernel as wide as they usually lie apart.
+
+    References
+    ----------
+    Williams & Seeger, *Using the Nyström method to speed up kernel machines*, NIPS 2000.
+    """
+    rng = np.random.default_rng(seed)
+    apart = float(np.median(pdist(rows[rng.permutation(len(rows))[:MEASURED]], "sqeuclidean")))
+    kernel = Nystroem(gamma=1 / max(apart, 1e-12), n_components=min(LANDMARKS, len(rows)), random_state=seed)
+    regression = LogisticRegression(max_iter=200)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        # by itself: how a pipeline hands weights to its steps depends on a global setting
+        regression.fit(kernel.fit_transform(rows), index, weight)
+    return make_pipeline(kernel, regression)
 
 
 def _regression(

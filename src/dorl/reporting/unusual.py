@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from sklearn.pipeline import make_pipeline
 
 from dorl.classification import load_classifier
+from dorl.classification.views import ViewsClassifier
 from dorl.run.assess import MAX_ADAPTED_CELLS
 from dorl.run.features import Represented
 from dorl.run.folder import CLASSIFIERS, UNLIKE, slug
@@ -41,18 +43,20 @@ def most_unlike(represented: Represented, run: Path) -> list[dict[str, Any]]:
         rows = represented.found_in(lab.name)
         if not len(rows):
             continue
-        own = unlike
+        own, asked = unlike, classifier
         if lab.name not in settings.source:  # the shift that another lab's cells share is learnt from some of them
             some = rows[np.unique(np.linspace(0, len(rows) - 1, min(MAX_ADAPTED_CELLS, len(rows))).astype(int))]
             described = represented.described(some)
             if unlike.of_another_lab(described):
-                own = unlike.suited(described, classifier.predict_proba(represented.inputs(some)))
+                if isinstance(classifier[-1], ViewsClassifier):
+                    asked = make_pipeline(classifier[-1].elsewhere())
+                own = unlike.suited(described, asked.predict_proba(represented.inputs(some)))
         parts = (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
         distance = np.concatenate([own.distance(represented.described(part)) for part in parts])
         # no more than are listed can be among the most unlike of all labs
         first = np.argsort(-distance, kind="stable")[:MAX_UNLIKE]
         first = np.sort(first[distance[first] > 1])
-        chances = classifier.predict_proba(represented.inputs(rows[first])) if len(first) else []
+        chances = asked.predict_proba(represented.inputs(rows[first])) if len(first) else []
         for place, chance in zip(first, chances, strict=True):
             row = int(rows[place])
             found.append(

@@ -72,6 +72,10 @@ class Alignment:
             Views that tell which cluster a cell belongs to.
         seed : int
         """
+        return self._with(self._joined(labs, plain=plain, seed=seed))
+
+    def _joined(self, labs: Sequence[Any], *, plain: int, seed: int) -> tuple[Array, Array]:
+        """What parts the joined clusters, and what spreads within them: (F, F) each, the mean over all partings."""
         drawn = [_drawn(lab, seed) for lab in labs if len(lab) >= MIN_LAB_CELLS]
         clusters = [Clusters(lab[:, :plain].mean(1), self.space, seed) for lab in drawn]
         between, within = np.zeros_like(self.covariance), np.zeros_like(self.covariance)
@@ -89,6 +93,11 @@ class Alignment:
             apart = (joined.means - joined.counts @ joined.means / total) * np.sqrt(joined.counts / total)[:, None]
             between += apart.T @ apart / len(parted)
             within += joined.scatter / total / len(parted)
+        return between, within
+
+    def _with(self, *joined: tuple[Array, Array]) -> Alignment:
+        """These, with the coordinates that tell most of what is parted, on average."""
+        between, within = (np.mean(matrices, axis=0) for matrices in zip(*joined, strict=True))
         basis = discriminants(between, within)
         # the widest coordinate of the first lab's views has deviation 1
         basis /= np.sqrt(max(np.einsum("fk,fg,gk->k", basis, self.covariance, basis).max(), 1e-12))
@@ -114,14 +123,17 @@ def align(labs: Sequence[Any], *, plain: int, seed: int = 0, before: Alignment |
     """Coordinates that labs share, learnt from nothing but their cells.
 
     The lab with most cells comes first (of those with restained views, where there are any): its clusters are what the
-    others' cells are given to, as `Alignment.with_labs` has it. No label enters.
+    others' cells are given to, as `Alignment.with_labs` has it. Where something was learnt elsewhere and this lab is as
+    large, both come first, each by itself, and what they part is averaged: which clusters of a lab a few hundred cells
+    fall into hangs on which cells were drawn, and is less a matter of chance so. No label enters.
 
     Parameters
     ----------
     labs, plain, seed
         As for `Alignment.with_labs`.
     before : Alignment, optional
-        Learnt elsewhere: its first lab stays the first, unless one of `labs` has as many views.
+        Learnt elsewhere: its first lab stays the one to go on from, and comes first alone unless one of `labs` has as
+        many views.
 
     References
     ----------
@@ -149,7 +161,9 @@ def align(labs: Sequence[Any], *, plain: int, seed: int = 0, before: Alignment |
         space=space,
     )
     others = [lab for number, lab in enumerate(drawn) if number != largest]
-    return begun.with_labs(others, plain=plain, seed=seed)
+    if before is None:
+        return begun.with_labs(others, plain=plain, seed=seed)
+    return before._with(begun._joined(others, plain=plain, seed=seed), before._joined(drawn, plain=plain, seed=seed))
 
 
 def discriminants(between: Array, within: Array) -> Array:

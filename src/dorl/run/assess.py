@@ -128,8 +128,7 @@ def assess(
         confidence = [found.max(1)] if before is None else [first, found.max(1)]
         accuracy = suited.calibration.estimate(*confidence, agreement=suited.stays)
     mix = {} if suited.mix is None else dict(zip(suited.classes_, suited.mix.tolist(), strict=True))
-    adapted = suited.classifier is not model.classifier
-    return Assessment(suited, found, distances, adapted, mix, accuracy)
+    return Assessment(suited, found, distances, suited.adapted, mix, accuracy)
 
 
 def evenly(count: int, most: int) -> np.ndarray:

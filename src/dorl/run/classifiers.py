@@ -95,11 +95,12 @@ def fit_classifiers(represented: Represented, out: Path) -> list[dict[str, Any]]
             save_calibration(calibration, place.with_suffix(".json"))
         if isinstance(model[-1], ViewsClassifier) and len(others):
             inputs = represented.inputs(others)
-            model = make_pipeline(
+            suited = (
                 adapted_beside(model[-1], inputs, expected)
                 if few
                 else model[-1].suited(inputs, expected, another_lab=are_another_lab(unlike, represented, others))
             )
+            model = make_pipeline(suited.elsewhere(False))
         save_classifier(model, place)
         if name != settings.default or not calibration:
             return []
@@ -188,8 +189,8 @@ def expected_on(
     rows = represented.found_in(lab)
     if not len(rows):
         return None
-    asked = model[-1] if isinstance(model[-1], ViewsClassifier) else model
     another_lab = are_another_lab(unlike, represented, rows)
+    asked = model[-1].elsewhere(another_lab) if isinstance(model[-1], ViewsClassifier) else model
     inputs = represented.inputs(rows)
     accuracy, low, high = expected_accuracy(calibration, asked, inputs, expected, another_lab=another_lab)
     adapted = bool(getattr(model[-1], "adapted_", False))

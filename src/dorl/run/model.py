@@ -74,6 +74,8 @@ class DoRL:
     another_lab : bool
         Whether the cells that it was made to suit (`suited`) are another lab's
         (`dorl.classification.unlike.Unlike.of_another_lab`). False where `unlike` is None.
+    adapted : bool
+        Whether the classifier has adapted to these cells.
     each_unlike : bool
         Whether `unlike` holds for each of these cells. It doesn't for a few cells of another lab, whose common shift
         can't be learnt.
@@ -109,7 +111,7 @@ class DoRL:
         self.calibration = calibration
         self.unlike = unlike
         self.held_out = held_out
-        self.another_lab, self.each_unlike = False, True
+        self.another_lab, self.adapted, self.each_unlike = False, False, True
         self.usual_size = float("nan")
         self.stays: float | None = None
         self.mix: np.ndarray | None = None
@@ -415,13 +417,14 @@ class DoRL:
         own = self.config.classifiers.shares if expect is None else None
         expected = expected_mix(own or self.expects(expect), self.classes_, learnt)
         other = copy(self)
-        other.mix, other._expected = None, None
+        other.mix, other._expected, other.adapted = None, None, False
         other.usual_size = self._usual(inputs)
         other.another_lab = self._of_another_lab(inputs)
-        if adapt and self.over_views is not None:
-            suited = self.over_views.suited(other._sized(inputs), expected, another_lab=other.another_lab)
-            if suited is not self.over_views:
-                other.classifier = make_pipeline(suited)
+        if self.over_views is not None:
+            sized = other._sized(inputs)
+            over_views = self.over_views.suited(sized, expected, another_lab=other.another_lab, adapt=adapt)
+            other.classifier = make_pipeline(over_views)
+            other.adapted = over_views.counts_ is not self.over_views.counts_
         if not len(inputs):
             other.each_unlike, other.stays = True, None
             return other, np.empty((0, len(self.classes_))), None

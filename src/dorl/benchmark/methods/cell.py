@@ -107,15 +107,19 @@ class OfCells:
             suited = {lab.lab: model[-1].suited(seen(lab), another_lab=elsewhere(lab)) for lab in targets}
         calibration = calibrate(model, learnt, labels, seed=seed) if name == VIEWS else None
 
+        def asked(cells: Cells) -> Any:
+            if name != VIEWS:
+                return model
+            return suited.get(cells.lab, model[-1].elsewhere(cells.lab != source.cells.lab))
+
         def predict(cells: Cells) -> NDArray[np.object_]:
-            return suited.get(cells.lab, model).predict(seen(cells)).astype(object)
+            return asked(cells).predict(seen(cells)).astype(object)
 
         def estimate(cells: Cells) -> tuple[float, float, float]:
             assert calibration is not None
-            asked = suited.get(cells.lab, model[-1])
-            return expected_accuracy(calibration, asked, seen(cells), another_lab=elsewhere(cells))
+            return expected_accuracy(calibration, asked(cells), seen(cells), another_lab=elsewhere(cells))
 
-        done = ", ".join(lab for lab, adapted in suited.items() if adapted is not model[-1])
+        done = ", ".join(lab for lab, over_views in suited.items() if over_views.adapted_)
         setting = f"{self.plain} + {self.restained} views" + (f", adapted to {done}" if done else "")
         variant = "" if self.classifiers == (VIEWS,) else name
         return Fitted(predict, variant=variant, setting=setting, estimate=None if calibration is None else estimate)
