@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
-from dorl.representation.alignment import PARTS, TIMES, WIDTH, align
+from dorl.representation.alignment import KEPT_CELLS, PARTS, TIMES, WIDTH, align
 from dorl.representation.celltokens import Shared
 from dorl.representation.clusters import Clusters, cell_space
 
@@ -134,3 +134,24 @@ def test_what_an_earlier_version_learnt_of_fewer_partings_is_gone_on_from(monkey
         kept = holder.alignment
         assert kept is not None
         assert kept.with_labs([other], plain=PLAIN).basis.shape == (FEATURES, WIDTH)
+
+
+def test_labs_that_are_kept_are_joined_again_beside_new_ones() -> None:
+    (first, _), (other, _), (new, _) = lab(0, 300), lab(1, 400, shift=2.0), lab(2, 120, shift=-1.0)
+    alone = align([first, plain_alone(other)], plain=PLAIN)
+    kept = align([first, plain_alone(other)], plain=PLAIN, keep=True)
+    assert (kept.basis == alone.basis).all()
+    assert (len(alone.known), [len(one) for one in kept.known]) == (0, [KEPT_CELLS])
+    holder = Shared(FEATURES)
+    holder.alignment = kept
+    again = holder.alignment
+    assert again is not None
+    gone_on = align([new], plain=PLAIN, before=again)
+    given = align([new, *kept.known], plain=PLAIN, before=alone)
+    # distances, whatever the signs; kept in half precision
+    told = [one.basis @ one.basis.T for one in (gone_on, given, align([new], plain=PLAIN, before=alone))]
+    assert np.abs(told[0] - told[1]).max() < 0.1 * np.abs(told[0] - told[2]).max()
+    assert [len(one) for one in gone_on.known] == [KEPT_CELLS]
+    holder.forget()
+    assert holder.alignment is None
+    assert holder.others.numel() == 0

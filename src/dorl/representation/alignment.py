@@ -30,6 +30,8 @@ PARTS, TIMES = (12, 16, 24, 32, 48), 3
 ROUNDS, SHARE, WEIGHT = 3, 0.6, 0.5
 #: cells of a lab that are looked at; of more, so many are drawn, and a lab of fewer joins no others
 CELLS, MIN_LAB_CELLS = 1500, 30
+#: cells of each lab but the first that are kept, where they are, to be joined again when there are new labs
+KEPT_CELLS = 300
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Alignment:
         Of the first lab's views.
     space : float array of shape (F, K)
         From `cell_space`.
+    others : float array of shape (L, M, F)
+        Descriptions of cells of further labs, the mean over their plain views; NaN where a lab has fewer than M.
     """
 
     basis: Array
@@ -55,6 +59,7 @@ class Alignment:
     mean: Array
     covariance: Array
     space: Array
+    others: Array
 
     def with_labs(self, labs: Sequence[Any], *, plain: int, seed: int = 0) -> Alignment:
         """Coordinates that these labs share, too.
@@ -103,6 +108,19 @@ class Alignment:
         basis /= np.sqrt(max(np.einsum("fk,fg,gk->k", basis, self.covariance, basis).max(), 1e-12))
         return replace(self, basis=basis)
 
+    def keeping(self, labs: Sequence[Any], *, plain: int, seed: int = 0) -> Alignment:
+        """The same, with descriptions of `KEPT_CELLS` cells of each of these labs for those who go on from it."""
+        kept = [_drawn(lab, seed, KEPT_CELLS)[:, :plain].mean(1) for lab in labs]
+        others = np.full((len(kept), max(map(len, kept), default=0), len(self.mean)), np.nan)
+        for place, lab in zip(others, kept, strict=True):
+            place[: len(lab)] = lab
+        return replace(self, others=others)
+
+    @property
+    def known(self) -> list[NDArray[np.float32]]:
+        """The labs of `others`, as `with_labs` takes labs: (N, 1, F) each."""
+        return [lab[~np.isnan(lab[:, 0])][:, None].astype(np.float32) for lab in self.others]
+
     @property
     def views(self) -> int:
         """Views of the first lab's cells."""
@@ -119,7 +137,9 @@ class Alignment:
         return found
 
 
-def align(labs: Sequence[Any], *, plain: int, seed: int = 0, before: Alignment | None = None) -> Alignment:
+def align(
+    labs: Sequence[Any], *, plain: int, seed: int = 0, before: Alignment | None = None, keep: bool = False
+) -> Alignment:
     """Coordinates that labs share, learnt from nothing but their cells.
 
     The lab with most cells comes first (of those with restained views, where there are any): its clusters are what the
@@ -133,7 +153,9 @@ def align(labs: Sequence[Any], *, plain: int, seed: int = 0, before: Alignment |
         As for `Alignment.with_labs`.
     before : Alignment, optional
         Learnt elsewhere: its first lab stays the one to go on from, and comes first alone unless one of `labs` has as
-        many views.
+        many views. The labs that it knows (`Alignment.known`) are joined beside `labs`.
+    keep : bool
+        Let those who go on from it know the labs but the first: `Alignment.keeping`.
 
     References
     ----------
@@ -145,7 +167,7 @@ def align(labs: Sequence[Any], *, plain: int, seed: int = 0, before: Alignment |
     largest = max(range(len(labs)), key=lambda number: (whole[number], len(labs[number])))
     first = drawn[largest]
     if before is not None and before.views > np.count_nonzero(~np.isnan(first[..., 0])):
-        return before.with_labs(drawn, plain=plain, seed=seed)
+        return before.with_labs([*drawn, *before.known], plain=plain, seed=seed)
     space = cell_space(first, plain)
     clusters = Clusters(first[:, :plain].mean(1), space, seed)
     everything = Moments.of(first, np.zeros(len(first), np.intp), 1)
@@ -159,11 +181,17 @@ def align(labs: Sequence[Any], *, plain: int, seed: int = 0, before: Alignment |
         mean=mean,
         covariance=covariance,
         space=space,
+        others=np.empty((0, 0, len(mean))),
     )
     others = [lab for number, lab in enumerate(drawn) if number != largest]
     if before is None:
+        begun = begun.keeping(others, plain=plain, seed=seed) if keep else begun
         return begun.with_labs(others, plain=plain, seed=seed)
-    return before._with(begun._joined(others, plain=plain, seed=seed), before._joined(drawn, plain=plain, seed=seed))
+    joined = (
+        begun._joined([*others, *before.known], plain=plain, seed=seed),
+        before._joined([*drawn, *before.known], plain=plain, seed=seed),
+    )
+    return before._with(*joined)
 
 
 def discriminants(between: Array, within: Array) -> Array:
@@ -180,6 +208,6 @@ def discriminants(between: Array, within: Array) -> Array:
     return (white @ axes[:, order]) * np.sqrt(parting[order].clip(0))
 
 
-def _drawn(lab: Any, seed: int) -> NDArray[np.float32]:
-    rows = np.sort(np.random.default_rng(seed).permutation(len(lab))[:CELLS])
+def _drawn(lab: Any, seed: int, most: int = CELLS) -> NDArray[np.float32]:
+    rows = np.sort(np.random.default_rng(seed).permutation(len(lab))[:most])
     return np.asarray(sliceable(lab)[rows], np.float32)

@@ -230,22 +230,21 @@ class CrossDomainAutoencoder(nn.Module):
         """What labs share; None where s is made of no description, or nothing was learnt yet."""
         return None if self.shared is None else self.shared.alignment
 
-    def align(self, labs: Sequence[Any], *, plain: int, seed: int = 0) -> None:
+    def align(self, labs: Sequence[Any], *, plain: int, seed: int = 0, keep: bool = False) -> None:
         """Learn what labs share, from the descriptions of their cells, going on from what was learnt before.
 
         Parameters
         ----------
-        labs, plain, seed
+        labs, plain, seed, keep
             As for `dorl.representation.alignment.align`.
         """
         assert self.shared is not None
-        self.shared.alignment = align(labs, plain=plain, seed=seed, before=self.shared.alignment)
+        self.shared.alignment = align(labs, plain=plain, seed=seed, before=self.shared.alignment, keep=keep)
 
     def forget_labs(self) -> None:
         """Forget what labs share, so that `align` begins anew."""
         if self.shared is not None:
-            for buffer in self.shared.buffers():
-                buffer.zero_()
+            self.shared.forget()
 
     def seen(self, tokens: Tensor) -> Tensor:
         """`encode` for a graph that is trained or exported; `tokens` are float32, where the weights are."""
@@ -323,6 +322,7 @@ class CrossDomainAutoencoder(nn.Module):
         except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:  # any number may stand there
             raise InputError(f"{path}: its header describes no autoencoder: restore it or train again") from error
         if model.shared is not None and "shared.counts" in tensors:
-            model.shared.hold(tensors["shared.counts"].numel())
+            others = tensors.setdefault("shared.others", model.shared.others)  # an earlier version's file has none
+            model.shared.hold(tensors["shared.counts"].numel(), others.shape[:2])
         load_into(model, tensors, path=path, names=model.state_dict())
         return model.to(default_device(device)).eval()

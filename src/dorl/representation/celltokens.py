@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -96,6 +99,7 @@ class Shared(nn.Module):
     mean: Tensor
     covariance: Tensor
     space: Tensor
+    others: Tensor
 
     def __init__(self, described: int) -> None:
         super().__init__()
@@ -104,12 +108,26 @@ class Shared(nn.Module):
         shapes |= {"space": (described, min(KEPT, described))}
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape))
-        self.hold(TIMES * sum(PARTS))
+        self.register_buffer("others", torch.zeros(0, 0, described, dtype=torch.float16))
+        self.hold(TIMES * sum(PARTS), (0, 0))
 
-    def hold(self, clusters: int) -> None:
-        """Make room for so many clusters; an earlier version's file has fewer."""
+    def hold(self, clusters: int, others: Sequence[int]) -> None:
+        """Make room for so many clusters, and for so many other labs of so many cells: files differ in both."""
         if clusters != len(self.counts):
             self.counts, self.means = self.counts.new_zeros(clusters), self.means.new_zeros(clusters, len(self.mean))
+        self.others = self.others.new_zeros(*others, len(self.mean))
+
+    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+        """Make room for what another one learnt, and take it over."""
+        if (counts := state_dict.get(f"{prefix}counts")) is not None:
+            self.hold(len(counts), state_dict[f"{prefix}others"].shape[:2])
+        super()._load_from_state_dict(state_dict, prefix, *rest)
+
+    def forget(self) -> None:
+        """Forget all."""
+        for buffer in self.buffers():
+            buffer.zero_()
+        self.hold(len(self.counts), (0, 0))
 
     @property
     def alignment(self) -> Alignment | None:
@@ -120,7 +138,7 @@ class Shared(nn.Module):
 
     @alignment.setter
     def alignment(self, learnt: Alignment) -> None:
-        self.hold(len(learnt.counts))
+        self.hold(len(learnt.counts), learnt.others.shape[:2])
         for name, buffer in self.named_buffers():
             buffer.zero_()
             values = torch.from_numpy(np.asarray(getattr(learnt, name), np.float32))

@@ -227,7 +227,7 @@ def align_pool(model: CrossDomainAutoencoder, pool: Pool, *, seed: int = 0) -> N
     """Let `model` learn what the labs of a pool share (`CrossDomainAutoencoder.align`)."""
     described = _over_views(pool, lambda tokens: model.describe(tokens).cpu())
     labs = [described[pool.lab == number] for number in range(len(pool.labs))]
-    model.align(labs, plain=pool.views.plain, seed=seed)
+    model.align(labs, plain=pool.views.plain, seed=seed, keep=True)
 
 
 @torch.inference_mode()
