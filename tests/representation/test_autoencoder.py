@@ -339,7 +339,7 @@ def test_s_is_what_labs_share_of_the_description(tmp_path: Path) -> None:
     described = model.describe(cell_tokens(120)).numpy()[:, None].repeat(4, 1)
     described[:, 1:] += 0.1 * torch.randn(120, 3, 16, generator=torch.Generator().manual_seed(0)).numpy()
     before = model.digest(), model.description_digest()
-    model.align([described[:80], described[80:]], plain=2)
+    model.align([described[:80], described[80:]], plain=2, keep=True)
     assert model.digest() != before[0]
     assert model.description_digest() == before[1]
     s, completed = model.encode(cell_tokens(120)), model.completed(described)
@@ -354,6 +354,11 @@ def test_s_is_what_labs_share_of_the_description(tmp_path: Path) -> None:
     model.save(tmp_path / "one.safetensors", half=True)
     again = CrossDomainAutoencoder.load(tmp_path / "one.safetensors", device="cpu")
     assert again.config == model.config
+    torch.testing.assert_close(again.encode(cell_tokens(5)), model.encode(cell_tokens(5)), atol=2e-2, rtol=2e-2)
+    assert again.alignment is not None
+    assert [len(lab) for lab in again.alignment.known] == [40]
+    again.forget_labs(first=False)
+    assert again.alignment.known == []
     torch.testing.assert_close(again.encode(cell_tokens(5)), model.encode(cell_tokens(5)), atol=2e-2, rtol=2e-2)
     again.forget_labs()
     assert again.alignment is None

@@ -11,6 +11,7 @@ import pytest
 from dorl.commands.fit import evaluate
 from dorl.domains import Domain
 from dorl.errors import InputError
+from dorl.representation import CrossDomainAutoencoder
 from dorl.run.features import Represented
 from dorl.run.folder import read_config
 from dorl.run.protocols import check_protocols, lab_features, run_protocols, trainable
@@ -71,6 +72,11 @@ def test_unseen_lab_rows_stand_beside_the_published_ones(labs: list[str], tmp_pa
     unseen = results[results["method"] == "DoRL (unseen lab)"]
     assert set(zip(unseen.train, unseen.test, strict=True)) == {("harbour", "dune"), ("dune", "harbour")}
     assert "DoRL (unseen lab)-RF" in (tmp_path / "e" / "table.md").read_text()
+    kept = {path: CrossDomainAutoencoder.load(path).alignment for path in tmp_path.rglob("autoencoder.safetensors")}
+    assert len(kept) == 3
+    for path, alignment in kept.items():  # a bundled lab may be the tested one
+        assert alignment is not None
+        assert bool(alignment.known) == (path.parent == tmp_path / "e")
 
 
 def test_one_lab_is_left_out_of_several_that_are_learnt_together(published: Path) -> None:

@@ -241,10 +241,12 @@ class CrossDomainAutoencoder(nn.Module):
         assert self.shared is not None
         self.shared.alignment = align(labs, plain=plain, seed=seed, before=self.shared.alignment, keep=keep)
 
-    def forget_labs(self) -> None:
-        """Forget what labs share, so that `align` begins anew."""
-        if self.shared is not None:
+    def forget_labs(self, *, first: bool = True) -> None:
+        """Forget what labs share, so that `align` begins anew; without `first` only the further labs that are kept."""
+        if self.shared is not None and first:
             self.shared.forget()
+        elif self.shared is not None:
+            self.shared.hold(len(self.shared.counts), (0, 0))
 
     def seen(self, tokens: Tensor) -> Tensor:
         """`encode` for a graph that is trained or exported; `tokens` are float32, where the weights are."""

@@ -336,6 +336,7 @@ def represented_without(
     model = tuned(
         others, represented.network, represented.config, place, start=represented.start, device=device, what=what
     )
+    model.forget_labs(first=False)  # the tested lab may be among those that are bundled
     store = represented.store
     if settings.max_iterations:
         store = _embedded(represented.labs, represented.network, represented.config, folder / CELLS, model).store
